@@ -1,0 +1,1 @@
+"""Autoencoders that you can put where PCA stood."""

@@ -1,0 +1,1 @@
+"""Floor 1: where rows come from and in which units the network sees them."""

@@ -1,0 +1,45 @@
+"""The typed errors of Isthmus: each message is one sentence that says what, where and what to do."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class IsthmusError(Exception):
+    """Base of every error that Isthmus raises on purpose."""
+
+
+class DataError(IsthmusError, ValueError):
+    """The rows handed in cannot be used: empty, not finite, not numbers, outside a domain."""
+
+
+class ParameterError(IsthmusError, ValueError):
+    """A parameter has a value that is unknown, out of range or at odds with another."""
+
+
+class FileError(IsthmusError, OSError):
+    """A file or folder cannot be read or written."""
+
+
+class ArtefactError(FileError):
+    """A saved model is missing, truncated, altered or of a newer format."""
+
+
+class MissingDependencyError(IsthmusError, ImportError):
+    """An optional package is needed and not installed."""
+
+
+class TrainingWarning(UserWarning):
+    """A fit ended, but not as asked: it diverged, or it was interrupted."""
+
+
+def did_you_mean(word: str, options: Iterable[str]) -> str:
+    """Return ``"; did you mean 'adam'?"`` for the nearest of `options`, or nothing."""
+    near = difflib.get_close_matches(word, list(options), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def missing(package: str, purpose: str, extra: str) -> MissingDependencyError:
+    """Say which optional package `purpose` needs and how to install it."""
+    return MissingDependencyError(
+        f"{purpose} needs {package}, which is not installed: pip install 'isthmus[{extra}]'"
+    )

@@ -1,0 +1,1 @@
+"""Floor 5: metrics, baselines and pictures that judge a fitted model."""
