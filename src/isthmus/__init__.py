@@ -1,1 +1,43 @@
-"""Autoencoders that you can put where PCA stood."""
+"""Autoencoders that you can put where PCA stood.
+
+Importing this is cheap: torch and scikit-learn are loaded with the first name that needs them.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from isthmus import datasets, errors, evaluation, parts
+    from isthmus.estimators.autoencoder import Autoencoder
+    from isthmus.estimators.denoising import DenoisingAutoencoder
+    from isthmus.estimators.saving import load
+
+__all__ = [
+    "Autoencoder",
+    "DenoisingAutoencoder",
+    "datasets",
+    "errors",
+    "evaluation",
+    "load",
+    "parts",
+]
+
+_HOMES = {
+    "Autoencoder": "isthmus.estimators.autoencoder",
+    "DenoisingAutoencoder": "isthmus.estimators.denoising",
+    "load": "isthmus.estimators.saving",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    if name in __all__:
+        return import_module(f"isthmus.{name}")
+    if name == "__version__":
+        return import_module("importlib.metadata").version("isthmus")
+    raise AttributeError(f"module 'isthmus' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

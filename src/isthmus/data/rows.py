@@ -1,0 +1,129 @@
+"""Rows on their way into the network: held once, scaled, taken by index.
+
+Shapes: N rows, D features, B rows of a batch.
+"""
+
+import warnings
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from isthmus.data.scaling import Scaling, scaling_of
+
+CHUNK_BYTES = 2**26  # what a pass over all rows holds at once, in float64
+# What float32 holds exactly is kept as it came, without a copy.
+_KEPT = (np.float32, np.float16, np.uint8, np.int8, np.int16, np.bool_)
+
+
+def chunks(n_rows: int, n_features: int) -> Iterator[slice]:
+    """Yield slices over the rows, each of bounded memory."""
+    step = max(1, CHUNK_BYTES // (8 * max(1, n_features)))
+    for start in range(0, n_rows, step):
+        yield slice(start, min(start + step, n_rows))
+
+
+def moments(values: NDArray[np.generic]) -> tuple[Tensor, Tensor]:
+    """Return each feature's mean and variance (D,), in float64 and bounded memory.
+
+    The variance is summed about the mean in a second pass: exact where the mean is large.
+    """
+    n_rows, n_features = values.shape
+    mean = np.zeros(n_features)
+    for part in chunks(n_rows, n_features):
+        mean += values[part].sum(axis=0, dtype=np.float64) / n_rows
+    variance = np.zeros(n_features)
+    for part in chunks(n_rows, n_features):
+        variance += np.square(values[part].astype(np.float64) - mean).sum(axis=0) / n_rows
+    return torch.from_numpy(mean), torch.from_numpy(variance)
+
+
+def fit_scaling(name: str, values: NDArray[np.generic]) -> Scaling:
+    """Build the named scaling from all rows."""
+    return scaling_of(name, *moments(values))
+
+
+class Rows:
+    """The training rows in scaled float32, without a copy where the array allows it.
+
+    An array that float32 holds exactly (float32, float16, small integers) stays where it is,
+    memory-mapped or not, and is scaled batch by batch; any other is scaled once in float64,
+    so that a feature such as a time stamp keeps its digits.
+    """
+
+    def __init__(self, values: NDArray[np.generic], scaling: Scaling, device: str = "cpu") -> None:
+        self._scaling: Scaling | None
+        self.device = torch.device(device)
+        if values.dtype.type in _KEPT and values.dtype.isnative:
+            self._storage = _shared(values).to(self.device)
+            self._scaling = Scaling(scaling.offset.float(), scaling.scale.float()).to(self.device)
+        else:
+            self._storage = _scaled(values, scaling).to(self.device)
+            self._scaling = None
+
+    def __len__(self) -> int:
+        return len(self._storage)
+
+    @property
+    def n_features(self) -> int:
+        """D."""
+        return self._storage.shape[1]
+
+    def take(self, index: Tensor) -> Tensor:
+        """Return the rows at `index` (B,), scaled, float32 (B, D)."""
+        batch = self._storage.index_select(0, index)
+        return batch if self._scaling is None else self._scaling(batch.float())
+
+
+class Selection(NamedTuple):
+    """Rows that go in, the clean rows that should come out, and which of them are meant."""
+
+    rows: Rows
+    target: Rows  # the same object where nothing else is given
+    index: Tensor  # (N,)
+
+    @property
+    def n_rows(self) -> int:
+        """N."""
+        return len(self.index)
+
+    def at(self, index: Tensor) -> "Selection":
+        """Return the same rows in another order, or fewer of them."""
+        return self._replace(index=index)
+
+    def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (seen, target), scaled, (B, D) each: every row once, in equal batches.
+
+        Batches of at most `size` that differ by one row at the most: no crumb at the end gets
+        a step of its own.
+        """
+        for index in self.index.tensor_split(max(1, -(-self.n_rows // size))):
+            x = self.rows.take(index)
+            yield x, (x if self.target is self.rows else self.target.take(index))
+
+
+def select(
+    values: NDArray[np.generic], clean: NDArray[np.generic], scaling: Scaling, device: str
+) -> Selection:
+    """Select all rows of an array and of their clean originals (or the same array)."""
+    rows = Rows(values, scaling, device)
+    target = rows if clean is values else Rows(clean, scaling, device)
+    return Selection(rows, target, torch.arange(len(rows), device=device))
+
+
+def _shared(values: NDArray[np.generic]) -> Tensor:
+    """Wrap the array as it is; rows that do not lie one after another are laid so."""
+    with warnings.catch_warnings():
+        # torch warns that it has no read-only tensors; nothing here writes to the storage.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(np.ascontiguousarray(values))
+
+
+def _scaled(values: NDArray[np.generic], scaling: Scaling) -> Tensor:
+    out = torch.empty(values.shape, dtype=torch.float32)
+    for part in chunks(*values.shape):
+        out[part] = scaling(torch.from_numpy(values[part].astype(np.float64)))
+    return out

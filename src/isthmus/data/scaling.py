@@ -1,0 +1,62 @@
+"""The affine map between the user's units and the units that the network sees.
+
+Shapes: B rows, D features.
+"""
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+ScalingName = Literal["isotropic", "standard", "none"]
+SCALINGS: tuple[str, ...] = get_args(ScalingName)
+
+
+class Scaling(nn.Module):
+    """``scaled = (x - offset) / scale``, part of the model, so that nobody loses it.
+
+    Parameters
+    ----------
+    offset : Tensor (D,)
+        In the user's units.
+    scale : Tensor () or (D,)
+        In the user's units; one number keeps the geometry that PCA sees.
+    """
+
+    offset: Tensor
+    scale: Tensor
+
+    def __init__(self, offset: Tensor, scale: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("offset", offset)
+        self.register_buffer("scale", scale)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """User's units to scaled, (B, D)."""
+        return (x - self.offset) / self.scale
+
+    def inverse(self, scaled: Tensor) -> Tensor:
+        """Scaled to the user's units, (B, D)."""
+        return scaled * self.scale + self.offset
+
+    def distance(self, length: float) -> Tensor:
+        """Express a length in the user's units, such as a standard deviation, in scaled ones."""
+        return length / self.scale
+
+    def log_volume(self) -> Tensor:
+        """Log of the user's volume of a scaled unit cube, (): turns densities into the user's."""
+        return torch.log(self.scale).expand(self.offset.shape).sum()
+
+
+def scaling_of(name: str, mean: Tensor, variance: Tensor) -> Scaling:
+    """Build the named scaling from the features' means and variances, (D,) in float64.
+
+    ``"isotropic"``: centred, then one scale for all features, the root of their mean variance.
+    ``"standard"``: centred, then each feature by its own standard deviation (constants by 1).
+    ``"none"``: as it is.
+    """
+    if name == "none":
+        return Scaling(torch.zeros_like(mean), torch.ones_like(mean[0]))
+    spread = variance.mean() if name == "isotropic" else variance
+    scale = spread.sqrt()
+    return Scaling(mean, torch.where(scale > 0, scale, torch.ones_like(scale)))

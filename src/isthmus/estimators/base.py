@@ -1,0 +1,293 @@
+"""What all autoencoders share: one scikit-learn contract over one model and one loop.
+
+Shapes: N rows, D features, K components.
+"""
+
+import contextlib
+import copy
+import dataclasses
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from isthmus.data.rows import chunks, fit_scaling, moments, select
+from isthmus.data.scaling import Scaling
+from isthmus.errors import TrainingWarning
+from isthmus.estimators import inputs, saving
+from isthmus.estimators.diagnosis import Finding, diagnose
+from isthmus.estimators.parameters import Parameters, check
+from isthmus.fitting.fit import Fitted, Task, VersusPCA, fit
+from isthmus.fitting.model import Model, Parts, check_width, settle
+from isthmus.fitting.observers import Observer, ProgressBar
+from isthmus.fitting.optimizers import Optimizer
+from isthmus.fitting.plan import Plan, pick_batch_size, pick_device, pick_max_epochs
+from isthmus.fitting.schedules import Schedule
+from isthmus.fitting.session import Session
+from isthmus.fitting.streams import Streams
+from isthmus.parts.slots import Network
+
+Floats = NDArray[np.floating[Any]]
+WIDEST = 1024  # features that a chunk is planned for at least, since hidden layers take room too
+
+
+class BaseAutoencoder(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, BaseEstimator, ABC
+):
+    """The methods of every autoencoder; a subclass declares parameters and returns its parts.
+
+    Attributes
+    ----------
+    model_ : Model
+        The torch module: scaling, encoder, code, decoder.
+    history_ : list of dict
+        A record per epoch: terms in nats per sample, learning rate, seconds.
+    versus_pca_ : VersusPCA
+        The error beside that of PCA of the same width, on held-out rows; None after
+        `partial_fit`.
+    n_iter_ : int
+        Epochs that made the model; 0 where the PCA it began as was not beaten.
+    mean_ : ndarray (D,)
+        Of the training rows.
+    stopped_by_ : str
+        "patience", "limit", "interrupted" or "diverged".
+    """
+
+    model_: Model
+    history_: list[dict[str, Any]]
+    versus_pca_: VersusPCA | None
+    n_iter_: int
+    mean_: Floats
+    stopped_by_: str
+
+    @abstractmethod
+    def parts(self) -> Parts:
+        """Return what fills the slots."""
+
+    # Fitting -----------------------------------------------------------------------------
+
+    def fit(
+        self,
+        X: ArrayLike,
+        y: Any = None,
+        *,
+        target: ArrayLike | None = None,
+        validation: ArrayLike | None = None,
+    ) -> Self:
+        """Fit to the rows of `X`.
+
+        Parameters
+        ----------
+        X : array, memmap, frame or tensor (N, D)
+            A float32 array (memory-mapped or not) is used where it lies, without a copy.
+        y : ignored, as pipelines pass it.
+        target : (N, D), optional
+            The clean rows, where `X` is noisy; by default `X` itself.
+        validation : (M, D), optional
+            Rows to stop by, instead of a part of `X`.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ParameterError
+            If a parameter is unknown, out of range or at odds with another.
+        DataError
+            If the rows are too few, not numbers, not finite or outside the likelihood's domain.
+        """
+        check(self)
+        parts, array = self.parts(), inputs.check_rows(self, X, reset=True, at_least=2)
+        check_width(parts, self.n_components, array.shape[1])
+        clean = array
+        if target is None:
+            inputs.check_domain(array, parts.likelihood, "X")
+        else:
+            clean = self._further(target, parts, "target")
+            inputs.check_paired(array, clean)
+        scaling, device = fit_scaling(self.scaling, clean), pick_device(self.device)
+        judge = None
+        if validation is not None:
+            held_out = self._further(validation, parts, "validation")
+            judge = select(held_out, held_out, scaling, device)
+        with contextlib.ExitStack() as stack:
+            show = [ProgressBar(type(self).__name__)] if self.verbose else []
+            observers = [stack.enter_context(bar) for bar in show]
+            task = self._task(parts, scaling, len(array), observers)
+            rows = select(array, clean, scaling, device)
+            fitted = fit(task, rows, judge, self.validation_fraction)
+        self._session = None
+        self.mean_ = moments(array)[0].numpy()
+        self._adopt(fitted, scaling)
+        return self
+
+    def partial_fit(self, X: ArrayLike, y: Any = None) -> Self:
+        """Pass once over the rows of `X`; the first call also fixes the scaling and the start.
+
+        Nothing is held out, and the learning rate does not move. After `fit` or `load`, it
+        goes on from there with a fresh optimiser.
+        """
+        check(self)
+        begun = hasattr(self, "model_")
+        parts = self.parts()
+        array = inputs.check_rows(self, X, reset=not begun, at_least=1 if begun else 2)
+        inputs.check_domain(array, parts.likelihood, "X")
+        check_width(parts, self.n_components, array.shape[1])
+        scaling = copy.deepcopy(self.model_.scaling) if begun else fit_scaling(self.scaling, array)
+        rows = select(array, array, scaling, pick_device(self.device))
+        if getattr(self, "_session", None) is None:
+            task = self._task(parts, scaling, len(array), [])
+            self._session = Session(task, self.model_ if begun else task.begin(rows)[0])
+        if not begun:
+            self.mean_ = moments(array)[0].numpy()
+        self._adopt(self._session.run(rows), scaling)
+        return self
+
+    # Using -------------------------------------------------------------------------------
+
+    def transform(self, X: ArrayLike) -> Floats:
+        """Encode rows (N, D) to their deterministic codes (N, K)."""
+        return self._map(X, lambda model, x: model.encode(x), self.n_components)
+
+    def inverse_transform(self, Z: ArrayLike) -> Floats:
+        """Decode codes (N, K) to rows (N, D), in the user's units."""
+        check_is_fitted(self, "model_")
+        array = inputs.check_codes(Z, self.n_components)
+        return apply(self.model_, lambda model, z: model.decode(z), array, self.n_features_in_)
+
+    def reconstruct(self, X: ArrayLike) -> Floats:
+        """Encode and decode rows (N, D)."""
+        return self._map(X, lambda model, x: model.decode(model.encode(x)), self.n_features_in_)
+
+    def reconstruction_error(self, X: ArrayLike, *, per_feature: bool = False) -> Floats:
+        """Return each row's squared error in the user's units, summed over features, (N,).
+
+        With ``per_feature=True`` the squared errors themselves, (N, D).
+        """
+
+        def squared(model: Model, x: Tensor) -> Tensor:
+            errors = (x - model.decode(model.encode(x))).square()
+            return errors if per_feature else errors.sum(1)
+
+        return self._map(X, squared, *([self.n_features_in_] if per_feature else []))
+
+    def score_samples(self, X: ArrayLike) -> Floats:
+        """Return log p(x | code of x) of each row, nats, (N,): higher is more usual."""
+        return self._map(X, lambda model, x: model.log_likelihood(x))
+
+    def score(self, X: ArrayLike, y: Any = None) -> float:
+        """Return the fraction of the variance about the training mean that is explained.
+
+        ``1 - sum |x - reconstruct(x)|^2 / sum |x - mean_|^2``; 1 is perfect, 0 is the mean's.
+        """
+        mean = torch.from_numpy(self.mean_)
+        spread = self._map(X, lambda _, x: (x - mean.to(x)).square().sum(1))
+        total, lost = float(spread.sum()), float(self.reconstruction_error(X).sum())
+        return 1 - lost / total if total > 0 else float(lost == 0)
+
+    def diagnose(self, X: ArrayLike) -> list[Finding]:
+        """Say in plain words what is wrong with the fit, judged on `X`, and what to change."""
+        check_is_fitted(self, "model_")
+        return diagnose(self, inputs.check_rows(self, X, reset=False))
+
+    def save(self, path: str | Path) -> None:
+        """Save to a folder (`model.safetensors`, `config.json`) that `isthmus.load` reads."""
+        check_is_fitted(self, "model_")
+        saving.save(self, Path(path))
+
+    # What scikit-learn asks for ----------------------------------------------------------
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.n_components
+
+    # How it is done ----------------------------------------------------------------------
+
+    def _network(self) -> Network:
+        """Return the network with the shorthands applied."""
+        shorthand = {"hidden": self.hidden, "activation": self.activation}
+        given = {name: value for name, value in shorthand.items() if value is not None}
+        return dataclasses.replace(Network.of(self.network), **given)  # type: ignore[type-var]
+
+    def _further(self, X: ArrayLike, parts: Parts, name: str) -> inputs.Array:
+        """Check the rows that `fit` is given besides `X`."""
+        array = inputs.check_rows(self, X, reset=False, name=name)
+        inputs.check_domain(array, parts.likelihood, name)
+        return array
+
+    def _task(
+        self, parts: Parts, scaling: Scaling, n_rows: int, observers: Sequence[Observer]
+    ) -> Task:
+        optimizer = Optimizer.of(self.optimizer)
+        batch_size = pick_batch_size(self.batch_size, n_rows, whole=optimizer.whole)
+        max_epochs = pick_max_epochs(self.max_epochs, n_rows, batch_size)
+        plan = Plan(
+            optimizer=optimizer,
+            rate=optimizer.rate if self.learning_rate == "auto" else float(self.learning_rate),
+            schedule=Schedule.of(self.schedule),
+            batch_size=batch_size,
+            max_epochs=max_epochs,
+            stop_after=max_epochs,
+            patience=self.patience,
+            precision=self.precision,
+            device=pick_device(self.device),
+        )
+        streams = Streams(self.random_state)
+        return Task(parts, self.n_components, scaling, plan, streams, observers)
+
+    def _adopt(self, fitted: Fitted, scaling: Scaling) -> None:
+        """Take over what the fit has made."""
+        self.model_ = settle(fitted.model, scaling)
+        self.history_ = fitted.history
+        self.versus_pca_ = fitted.versus_pca
+        self.n_iter_ = fitted.n_epochs
+        self.stopped_by_ = fitted.reason
+        if fitted.reason == "diverged":
+            warnings.warn(
+                f"The loss was not finite any more: the weights of epoch {fitted.n_epochs}, the "
+                f"last good ones, are kept. Lower learning_rate, or scale X.",
+                TrainingWarning,
+                stacklevel=3,
+            )
+        elif fitted.reason == "interrupted":
+            warnings.warn(
+                f"The fit was interrupted: the weights of epoch {fitted.n_epochs}, the best so "
+                f"far, are kept.",
+                TrainingWarning,
+                stacklevel=3,
+            )
+
+    def _map(
+        self, X: ArrayLike, function: Callable[[Model, Tensor], Tensor], *width: int
+    ) -> Floats:
+        """Apply a function of the model to rows of `X`, chunk by chunk."""
+        check_is_fitted(self, "model_")
+        array = inputs.check_rows(self, X, reset=False)
+        return apply(self.model_, function, array, *width)
+
+
+def apply(
+    model: Model, function: Callable[[Model, Tensor], Tensor], array: inputs.Array, *width: int
+) -> Floats:
+    """Apply a function of the model and of float64 rows, in bounded memory, (N, *width)."""
+    out = np.empty((len(array), *width), dtype=inputs.float_type(array))
+    device = model.scaling.offset.device
+    with torch.no_grad():
+        for part in chunks(len(array), max(array.shape[1], WIDEST)):
+            x = torch.from_numpy(array[part].astype(np.float64)).to(device)
+            out[part] = function(model, x).cpu().numpy()
+    return out

@@ -1,0 +1,143 @@
+"""What is wrong with a fit, in plain words, and what to change.
+
+Shapes: N rows, D features, K components.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from isthmus.data.rows import moments
+from isthmus.estimators.inputs import Array
+
+if TYPE_CHECKING:
+    from isthmus.estimators.base import BaseAutoencoder
+
+WORSE = 1.01  # times PCA's error
+UNLIKE = 100.0  # times the median feature's variance, that one feature's may be
+DEAD = 1e-6  # of the widest unit's standard deviation
+NEAR_LIMIT = 0.01  # of a unit's range
+MOSTLY = 0.95  # of the rows
+
+
+class Finding(NamedTuple):
+    """One thing that is wrong."""
+
+    name: str
+    what: str  # with the figures
+    change: str  # what to do about it
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.change}"
+
+
+def diagnose(model: "BaseAutoencoder", X: Array) -> list[Finding]:
+    """Return what is wrong, the gravest first; an empty list is good news."""
+    return [finding for check in CHECKS for finding in check(model, X)]
+
+
+def diverged(model: "BaseAutoencoder", X: Array) -> Iterator[Finding]:
+    """Whether the training broke off."""
+    if model.stopped_by_ == "diverged":
+        yield Finding(
+            "diverged",
+            f"The loss was not finite after epoch {model.n_iter_}.",
+            "Lower learning_rate to a tenth, or scale X.",
+        )
+
+
+def worse_than_pca(model: "BaseAutoencoder", X: Array) -> Iterator[Finding]:
+    """Whether PCA would have served better."""
+    versus = model.versus_pca_
+    if versus is not None and versus.ratio > WORSE:
+        yield Finding(
+            "worse than PCA",
+            f"The squared error on {versus.rows} rows is {versus.ratio:.2f} times that of PCA of "
+            f"the same width.",
+            "Train longer (max_epochs), penalise or corrupt less, or start from PCA: "
+            "likelihood='normal', a plain code, linear_path='pca'.",
+        )
+
+
+def not_scaled(model: "BaseAutoencoder", X: Array) -> Iterator[Finding]:
+    """Whether a few features drown the others."""
+    if model.scaling == "standard":
+        return
+    variance = moments(X)[1].numpy()
+    varying = variance[variance > 0]
+    if not len(varying) or varying.max() < UNLIKE * np.median(varying):
+        return
+    widest = int(variance.argmax())
+    names = getattr(model, "feature_names_in_", None)
+    name = repr(str(names[widest])) if names is not None else str(widest)
+    share = variance[widest] / variance.sum()
+    yield Finding(
+        "input not scaled",
+        f"Feature {name} alone makes {share:.0%} of the variance: the model sees little else.",
+        "If the features have different units, write scaling='standard'.",
+    )
+
+
+def idle_units(model: "BaseAutoencoder", X: Array) -> Iterator[Finding]:
+    """Whether units of the code never move, or stick at the ends of their range."""
+    codes, code = model.transform(X), model.model_.parts.code
+    spread = codes.std(axis=0)
+    dead = np.flatnonzero(spread <= DEAD * max(float(spread.max()), np.finfo(float).tiny))
+    if len(dead):
+        yield Finding(
+            "dead units",
+            f"{len(dead)} of {model.n_components} code units are the same for every row "
+            f"({listed(dead)}).",
+            "Lower n_components or the penalties, or lower learning_rate.",
+        )
+    if not np.isfinite([code.low, code.high]).all():
+        return
+    margin = NEAR_LIMIT * (code.high - code.low)
+    ends = (codes < code.low + margin) | (codes > code.high - margin)
+    stuck = np.setdiff1d(np.flatnonzero(ends.mean(axis=0) > MOSTLY), dead)
+    if len(stuck):
+        yield Finding(
+            "saturated units",
+            f"{len(stuck)} of {model.n_components} code units stand at an end of their range for "
+            f"over {MOSTLY:.0%} of the rows ({listed(stuck)}).",
+            "Lower learning_rate, or write scaling='standard'.",
+        )
+
+
+def free_to_copy(model: "BaseAutoencoder", X: Array) -> Iterator[Finding]:
+    """Whether the code is as wide as the input and nothing asks more than copying."""
+    if model.n_components >= model.n_features_in_ and not model.model_.parts.hides:
+        yield Finding(
+            "free to copy",
+            f"The code has {model.n_components} units for {model.n_features_in_} features and "
+            f"nothing keeps it from copying them.",
+            "Lower n_components, or add a corruption such as 'gaussian(std=0.1)'.",
+        )
+
+
+def stopped_at_limit(model: "BaseAutoencoder", X: Array) -> Iterator[Finding]:
+    """Whether the training was cut off while it still got better."""
+    if model.stopped_by_ == "limit" and model.n_iter_ >= MOSTLY * model.history_[-1]["epoch"] > 0:
+        yield Finding(
+            "stopped at its limit",
+            f"The training ended at its limit and was still getting better (best epoch: "
+            f"{model.n_iter_}).",
+            f"Raise max_epochs (now {model.max_epochs}).",
+        )
+
+
+def listed(units: Array) -> str:
+    """Return the first few numbers."""
+    head = ", ".join(str(unit) for unit in units[:5])
+    return f"{head}, ..." if len(units) > 5 else head  # noqa: PLR2004
+
+
+CHECKS: tuple[Callable[["BaseAutoencoder", Array], Iterator[Finding]], ...] = (
+    diverged,
+    worse_than_pca,
+    not_scaled,
+    idle_units,
+    free_to_copy,
+    stopped_at_limit,
+)

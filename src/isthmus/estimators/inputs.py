@@ -1,0 +1,140 @@
+"""What comes into an estimator: arrays, memmaps, frames and tensors, checked without copies."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_array, validate_data
+
+from isthmus.data.rows import chunks
+from isthmus.errors import DataError
+from isthmus.parts.slots import Likelihood
+
+Array = NDArray[np.generic]
+
+
+def check_rows(
+    estimator: BaseEstimator, X: ArrayLike, *, reset: bool, at_least: int = 1, name: str = "X"
+) -> Array:
+    """Return `X` as a 2-D numeric array, not copied where that can be; remember its columns.
+
+    Parameters
+    ----------
+    reset : whether `X` sets the features that later rows must have (in `fit`).
+    at_least : rows that are needed.
+
+    Raises
+    ------
+    DataError
+        If there are too few rows, text, or values that are not finite.
+    """
+    X = X.detach().cpu().numpy() if isinstance(X, torch.Tensor) else X
+    n_rows = _n_rows(X)
+    if n_rows is not None and n_rows < at_least:
+        raise DataError(
+            f"{name} has {n_rows} sample(s), and {type(estimator).__name__} needs at least "
+            f"{at_least}: give it more rows."
+        )
+    try:
+        # Our own finiteness check follows: it says where.
+        options = {"dtype": "numeric", "ensure_all_finite": False, "ensure_min_samples": 0}
+        array = validate_data(estimator, X, reset=reset, **options)
+    except ValueError as error:
+        raise _text_error(X, name) or error from None
+    check_finite(array, X, name)
+    return array.astype(np.float64) if array.dtype.kind == "O" or array.itemsize > 8 else array  # noqa: PLR2004
+
+
+def check_codes(Z: ArrayLike, n_components: int) -> Array:
+    """Return codes (B, K) as an array.
+
+    Raises
+    ------
+    DataError
+        If the width is not K or a value is not finite.
+    """
+    Z = Z.detach().cpu().numpy() if isinstance(Z, torch.Tensor) else Z
+    array: Array = check_array(Z, dtype="numeric", ensure_all_finite=False, input_name="Z")
+    if array.shape[1] != n_components:
+        raise DataError(
+            f"Z has {array.shape[1]} columns, and the code has n_components={n_components}: "
+            f"give it what transform returned."
+        )
+    check_finite(array, Z, "Z")
+    return array
+
+
+def check_finite(array: Array, given: Any, name: str) -> None:
+    """Refuse NaN and infinity, and say where the first one stands."""
+    if array.dtype.kind not in "fc":
+        return
+    for part in chunks(*array.shape):
+        # A sum is not finite if a term is not, and needs no second array.
+        with np.errstate(all="ignore"):
+            if np.isfinite(array[part].sum(dtype=np.float64)):
+                continue
+        wrong = ~np.isfinite(array[part])
+        if wrong.any():
+            row, column = (int(i) for i in np.argwhere(wrong)[0])
+            value = "NaN" if np.isnan(array[part][row, column]) else "infinity (inf)"
+            raise DataError(
+                f"{name} has {value} at row {part.start + row}, column "
+                f"{_column(given, column)}: fill such values in (sklearn.impute.SimpleImputer) "
+                f"or drop these rows."
+            )
+
+
+def check_paired(noisy: Array, clean: Array) -> None:
+    """Refuse clean rows that are not one for each noisy row."""
+    if len(noisy) != len(clean):
+        raise DataError(
+            f"target has {len(clean)} rows and X has {len(noisy)}: give one clean row for each "
+            f"noisy one, in the same order."
+        )
+
+
+def check_domain(array: Array, likelihood: Likelihood, name: str) -> None:
+    """Refuse values that the likelihood cannot have produced."""
+    low, high = float(array.min()), float(array.max())
+    if low < likelihood.low or high > likelihood.high:
+        raise DataError(
+            f"{name} runs from {low:g} to {high:g}, and likelihood {likelihood.name!r} needs "
+            f"values from {likelihood.low:g} to {likelihood.high:g}: rescale {name} (pixels: "
+            f"divide by 255), or use likelihood='normal'."
+        )
+
+
+def float_type(array: Array) -> type[np.floating[Any]]:
+    """Return the type of the answer: float32 for float32 and smaller floats, else float64."""
+    return np.float32 if array.dtype.kind == "f" and array.itemsize <= 4 else np.float64  # noqa: PLR2004
+
+
+def _n_rows(X: Any) -> int | None:
+    shape = getattr(X, "shape", None)
+    return int(shape[0]) if shape is not None and len(shape) == 2 else None  # noqa: PLR2004
+
+
+def _column(given: Any, column: int) -> str:
+    columns = getattr(given, "columns", None)
+    return repr(list(columns)[column]) if columns is not None else str(column)
+
+
+def _text_error(X: Any, name: str) -> DataError | None:
+    """Say which column holds text, if one does."""
+    columns = getattr(X, "columns", None)
+    table = np.asarray(X, dtype=object)
+    if table.ndim != 2:  # noqa: PLR2004
+        return None
+    for row, column in np.argwhere([[isinstance(v, str) for v in r] for r in table]):
+        value = table[row, column]
+        try:
+            float(value)
+        except ValueError:
+            where = repr(list(columns)[column]) if columns is not None else str(column)
+            return DataError(
+                f"{name} has text at row {row}, column {where} ({value!r}): drop that column, or "
+                f"encode it as numbers (sklearn.preprocessing.OneHotEncoder)."
+            )
+    return None

@@ -1,0 +1,158 @@
+"""The parameters that all estimators share: default, range and meaning, stated once.
+
+The estimators' signatures, their docstrings, the checks at `fit` and the options of the
+command line all follow from here. Importing it is cheap: neither torch nor scikit-learn.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, dataclass_transform, get_type_hints
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from isthmus.errors import ParameterError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from isthmus.parts.part import Part
+
+    PartLike = str | Part
+    RandomState = int | np.random.RandomState | np.random.Generator | None
+else:
+    PartLike = RandomState = Any
+
+
+def meaning(sentence: str, **limits: Any) -> Any:
+    """State a parameter's range and its one sentence."""
+    return Field(description=sentence, **limits)
+
+
+Hidden = tuple[Annotated[int, Field(ge=1)], ...]
+
+
+@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
+class Parameters:
+    """What every estimator takes."""
+
+    n_components: Annotated[int, meaning("Width K of the code.", ge=1)] = dataclasses.field(
+        default=2, kw_only=False
+    )
+    network: Annotated[
+        PartLike, meaning("Architecture, such as 'dense(hidden=(256, 128), dropout=0.1)'.")
+    ] = "dense"
+    hidden: Annotated[
+        Hidden | None,
+        meaning("Shorthand for the network's hidden widths; () is a linear autoencoder."),
+    ] = None
+    activation: Annotated[
+        str | None, meaning("Shorthand for the network's activation, such as 'relu'.")
+    ] = None
+    likelihood: Annotated[
+        PartLike, meaning("Loss and domain: 'normal', 'laplace' or 'bernoulli' (X in 0 to 1).")
+    ] = "normal"
+    scaling: Annotated[
+        Literal["isotropic", "standard", "none"],
+        meaning(
+            "What the network sees: 'isotropic' (centred, one scale for all features, as PCA "
+            "sees it), 'standard' (feature by feature, for mixed units) or 'none'."
+        ),
+    ] = "isotropic"
+    optimizer: Annotated[
+        PartLike, meaning("'adam', 'sgd', 'lbfgs', ..., with fields: 'adam(weight_decay=1e-4)'.")
+    ] = "adam"
+    learning_rate: Annotated[
+        Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["auto"],
+        meaning("Size of a step; 'auto' is the optimiser's usual one."),
+    ] = "auto"
+    schedule: Annotated[
+        PartLike,
+        meaning("How the rate moves over the fit: 'constant', 'linear', 'cosine', 'one_cycle'."),
+    ] = "one_cycle"
+    batch_size: Annotated[
+        Annotated[int, Field(ge=1)] | Literal["auto"],
+        meaning("Rows per step; 'auto' grows with the data, 16 to 256."),
+    ] = "auto"
+    max_epochs: Annotated[
+        Annotated[int, Field(ge=1)] | Literal["auto"],
+        meaning("Most passes over the rows; 'auto' is 100, and fewer on large data."),
+    ] = "auto"
+    validation_fraction: Annotated[
+        float, meaning("Share of the rows held out to stop by; 0: none, train to the end.", ge=0, lt=1)
+    ] = 0.1
+    patience: Annotated[
+        Annotated[int, Field(ge=1)] | None,
+        meaning("Epochs without a better held-out loss before stopping; None: never stop early."),
+    ] = 20
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16"],
+        meaning("Of the products while training; 'auto' is bfloat16 where it is native."),
+    ] = "auto"
+    device: Annotated[str, meaning("'auto' (an accelerator if present), 'cpu', 'cuda', ...")] = "auto"
+    random_state: Annotated[
+        RandomState, meaning("Seed of every random stream; an int gives the same fit each time.")
+    ] = None
+    verbose: Annotated[
+        Annotated[int, Field(ge=0)] | bool, meaning("1 shows a progress bar on a terminal.")
+    ] = 0
+
+
+E = TypeVar("E")
+
+
+@dataclass_transform(kw_only_default=True, field_specifiers=(dataclasses.field,))
+def estimator(cls: type[E]) -> type[E]:
+    """Make a class of declared parameters an estimator: signature and docstring follow."""
+    built = dataclasses.dataclass(kw_only=True, eq=False, repr=False)(cls)
+    built.__doc__ = (built.__doc__ or "").replace("{parameters}", _numpydoc(built))
+    return built
+
+
+@cache
+def declared(cls: type[Any]) -> Mapping[str, tuple[dataclasses.Field[Any], Any]]:
+    """Return each parameter's field and its annotation."""
+    hints = get_type_hints(cls, include_extras=True)
+    return {field.name: (field, hints[field.name]) for field in dataclasses.fields(cls)}
+
+
+def sentence_of(annotation: Any) -> str:
+    """Return the meaning that an annotation states."""
+    return next((extra.description for extra in annotation.__metadata__ if extra.description), "")
+
+
+def _numpydoc(cls: type[Any]) -> str:
+    lines = []
+    for name, (field, annotation) in declared(cls).items():
+        lines += [f"{name} : default={field.default!r}", f"    {sentence_of(annotation)}"]
+    return "\n    ".join(lines)
+
+
+def check(instance: Any) -> None:
+    """Check every parameter against its declaration.
+
+    Raises
+    ------
+    ParameterError
+        One sentence: which parameter, what it must be, what it got.
+    """
+    for name, adapter in _adapters(type(instance)).items():
+        value = getattr(instance, name)
+        try:
+            adapter.validate_python(value)
+        except ValidationError as error:
+            problem = _either(error)
+            raise ParameterError(
+                f"{name}={value!r} of {type(instance).__name__}: {name} {problem}."
+            ) from None
+
+
+@cache
+def _adapters(cls: type[Any]) -> dict[str, TypeAdapter[Any]]:
+    return {name: TypeAdapter(annotation) for name, (_, annotation) in declared(cls).items()}
+
+
+def _either(error: ValidationError) -> str:
+    """Join what each alternative of a union asks for: "should be ... or should be 'auto'"."""
+    wishes = [problem["msg"].removeprefix("Input ") for problem in error.errors()]
+    return " or ".join(dict.fromkeys(wishes))

@@ -1,0 +1,114 @@
+"""Estimators to saved models and back; no pickle anywhere."""
+
+import dataclasses
+import json
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from isthmus.data import artefact
+from isthmus.data.scaling import Scaling
+from isthmus.errors import ArtefactError, IsthmusError
+from isthmus.fitting.fit import VersusPCA
+from isthmus.fitting.model import build, settle
+from isthmus.parts.part import Part
+
+if TYPE_CHECKING:
+    from isthmus.estimators.base import BaseAutoencoder
+
+# Every estimator that can be saved, and the file that declares it.
+ESTIMATORS = {
+    "Autoencoder": "isthmus.estimators.autoencoder",
+    "DenoisingAutoencoder": "isthmus.estimators.denoising",
+}
+
+
+def save(estimator: "BaseAutoencoder", path: Path) -> None:
+    """Write a fitted estimator to a folder.
+
+    Raises
+    ------
+    FileError
+        If the folder cannot be written.
+    """
+    versus = estimator.versus_pca_
+    names = getattr(estimator, "feature_names_in_", None)
+    config = {
+        "isthmus": version("isthmus"),
+        "estimator": type(estimator).__name__,
+        "parameters": {
+            field.name: plain(getattr(estimator, field.name))
+            for field in dataclasses.fields(estimator)
+        },
+        "n_features_in": estimator.n_features_in_,
+        "feature_names_in": None if names is None else list(names),
+        "n_iter": estimator.n_iter_,
+        "stopped_by": estimator.stopped_by_,
+        "versus_pca": None if versus is None else versus._asdict(),
+        "history": estimator.history_,
+    }
+    tensors = {**estimator.model_.state_dict(), "mean": torch.from_numpy(estimator.mean_)}
+    scaling = {"scaling.offset", "scaling.scale", "mean"}
+    # The weights are float32 values; only the scaling has more digits.
+    small = {name: t.cpu() if name in scaling else t.float().cpu() for name, t in tensors.items()}
+    artefact.write(path, config, small)
+
+
+def load(path: str | Path) -> Any:
+    """Return the estimator that was saved to the folder `path`, ready for use.
+
+    Raises
+    ------
+    ArtefactError
+        If the folder is missing, incomplete, altered or of a newer format.
+    """
+    config, tensors = artefact.read(Path(path))
+    try:
+        return _rebuild(config, tensors)
+    except (KeyError, TypeError, ValueError, RuntimeError, IsthmusError) as error:
+        raise ArtefactError(
+            f"{path} does not fit together ({str(error).splitlines()[0]}): fit and save the model "
+            f"again."
+        ) from None
+
+
+def _rebuild(config: dict[str, Any], tensors: dict[str, torch.Tensor]) -> "BaseAutoencoder":
+    kind = getattr(import_module(ESTIMATORS[config["estimator"]]), config["estimator"])
+    estimator: BaseAutoencoder = kind(**{n: tupled(v) for n, v in config["parameters"].items()})
+    estimator.n_features_in_ = config["n_features_in"]
+    if config["feature_names_in"] is not None:
+        estimator.feature_names_in_ = np.array(config["feature_names_in"], dtype=object)
+    estimator.n_iter_, estimator.stopped_by_ = config["n_iter"], config["stopped_by"]
+    versus = config["versus_pca"]
+    estimator.versus_pca_ = None if versus is None else VersusPCA(**versus)
+    estimator.history_ = config["history"]
+    estimator.mean_ = tensors.pop("mean").numpy()
+    scaling = Scaling(tensors["scaling.offset"], tensors["scaling.scale"])
+    model = build(estimator.parts(), estimator.n_components, scaling, torch.Generator())
+    model.load_state_dict(tensors)
+    estimator.model_ = settle(model, scaling)
+    return estimator
+
+
+def plain(value: Any) -> Any:
+    """Return a parameter as JSON holds it: a part as its string, a generator as nothing."""
+    if isinstance(value, Part):
+        return str(value)
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return value.item()
+    try:
+        json.dumps(value)
+    except TypeError:
+        return None
+    return value
+
+
+def tupled(value: Any) -> Any:
+    """Return what JSON made a list as the tuple that it was."""
+    return tuple(tupled(item) for item in value) if isinstance(value, list) else value

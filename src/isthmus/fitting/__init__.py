@@ -1,0 +1,1 @@
+"""Floor 3: one model, one loop: assembling the parts and fitting them to rows."""

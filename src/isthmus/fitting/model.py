@@ -1,0 +1,182 @@
+"""The model: parts assembled into one torch module, and its objective.
+
+Shapes: B rows, D features, K code units. "Scaled" rows are `Scaling`'s, "user's" rows are not.
+"""
+
+import copy
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from isthmus.data.scaling import Scaling
+from isthmus.errors import ParameterError
+from isthmus.fitting.pca import PCA
+from isthmus.parts.slots import (
+    Code,
+    Corruption,
+    Halves,
+    Likelihood,
+    Network,
+    Pass,
+    Penalty,
+    Sizes,
+)
+
+# Components narrower than this share of the widest learn no faster than it.
+NARROWEST = 1e-3
+
+
+class Parts(NamedTuple):
+    """What fills the slots."""
+
+    network: Network
+    corruption: Corruption
+    code: Code
+    likelihood: Likelihood
+    penalties: tuple[Penalty, ...]
+
+    @property
+    def hides(self) -> bool:
+        """Whether something keeps a wide code from copying its input."""
+        fillings = (self.network, self.corruption, self.code, *self.penalties)
+        return any(filling.hides for filling in fillings)
+
+
+class Randomness(NamedTuple):
+    """The streams that one pass draws from."""
+
+    corruption: torch.Generator
+    code: torch.Generator
+
+
+class Objective(NamedTuple):
+    """The loss of a batch and what it is made of."""
+
+    rows: Tensor  # (B,) nats: likelihood and divergence of each row
+    terms: dict[str, Tensor]  # () by name, averaged over the batch, weights applied
+    loss: Tensor  # () their sum
+    output: Tensor  # (B, O) natural parameters
+
+
+class Model(nn.Module):
+    """The autoencoder that is trained, saved and exported; its scaling belongs to it."""
+
+    def __init__(self, parts: Parts, scaling: Scaling, halves: Halves) -> None:
+        super().__init__()
+        self.parts = parts
+        self.scaling = scaling
+        self.encoder = halves.encoder
+        self.decoder = halves.decoder
+
+    # What users call; rows in the user's units -------------------------------------------
+
+    def encode(self, x: Tensor) -> Tensor:
+        """User's rows (B, D) to their deterministic codes (B, K)."""
+        return self.parts.code.mean(self.encoder(self.scaling(x)))
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Codes (B, K) to expected rows in the user's units (B, D)."""
+        mean = self.parts.likelihood.mean(self.decoder(z))
+        return self.scaling.inverse(mean) if self.parts.likelihood.location else mean
+
+    def log_likelihood(self, x: Tensor) -> Tensor:
+        """Return log p(x | its deterministic code) of user's rows, nats in user's units, (B,)."""
+        output = self.decoder(self.encode(x))
+        if self.parts.likelihood.location:
+            nll: Tensor = self.parts.likelihood.nll(output, self.scaling(x))
+            return -nll - self.scaling.log_volume()
+        return -self.parts.likelihood.nll(output, x)
+
+    # What the loop calls; rows scaled ----------------------------------------------------
+
+    def see(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Corrupt scaled rows (B, D)."""
+        return self.parts.corruption.corrupt(x, self.scaling, generator)
+
+    def forward(self, x: Tensor, target: Tensor, randomness: Randomness) -> Objective:
+        """Return the objective of scaled rows `x` whose clean originals are `target`, (B, D)."""
+        seen = self.see(x, randomness.corruption)
+        head = self.encoder(seen)
+        code = self.parts.code.draw(head.float(), randomness.code)
+        output = self.decoder(code.z).float()
+        rows = self.parts.likelihood.nll(output, self._predicted(target))
+        terms = {"nll": rows.mean()}
+        if code.divergence is not None:
+            terms["divergence"] = code.divergence.mean()
+            rows = rows + code.divergence
+        halves = Halves(self.encoder, self.decoder)
+        for penalty in self.parts.penalties:
+            value = penalty.value(halves, Pass(target, seen, head, code, output))
+            terms[penalty.name] = penalty.weight * value
+        return Objective(rows, terms, torch.stack(list(terms.values())).sum(), output)
+
+    def squared_errors(self, output: Tensor, target: Tensor) -> Tensor:
+        """Return each row's squared error, scaled units, summed over features, (B,)."""
+        mean = self.parts.likelihood.mean(output)
+        scaled = mean if self.parts.likelihood.location else self.scaling(mean)
+        return (scaled - target).square().sum(1)
+
+    def _predicted(self, scaled: Tensor) -> Tensor:
+        """Scaled rows in the units that the likelihood predicts."""
+        likelihood = self.parts.likelihood
+        if likelihood.location:
+            return scaled
+        # Scaling and back must not leave the domain by a rounding error.
+        return self.scaling.inverse(scaled).clamp(likelihood.low, likelihood.high)
+
+
+def build(
+    parts: Parts, n_components: int, scaling: Scaling, generator: torch.Generator
+) -> Model:
+    """Build the model of the parts with fresh weights, in float32."""
+    n_features = len(scaling.offset)
+    sizes = Sizes(
+        n_features,
+        n_components * parts.code.head_per_unit,
+        n_components,
+        n_features * parts.likelihood.outputs_per_feature,
+    )
+    linear_path = parts.network.wants_pca(parts.code, parts.likelihood)
+    halves = parts.network.build(sizes, generator, linear_path=linear_path)
+    return Model(parts, copy.deepcopy(scaling), halves).float()
+
+
+def assemble(
+    parts: Parts, n_components: int, scaling: Scaling, pca: PCA, generator: torch.Generator
+) -> Model:
+    """Build the model of the parts; a linear path starts as the PCA."""
+    model = build(parts, n_components, scaling, generator)
+    if parts.network.wants_pca(parts.code, parts.likelihood):
+        start_as_pca(Halves(model.encoder, model.decoder), pca)
+    return model
+
+
+def settle(model: Model, scaling: Scaling) -> Model:
+    """Make the model ready for use: float64, so that a row's result does not depend on others.
+
+    The weights keep their float32 values; the scaling is the exact one.
+    """
+    model.double().eval().requires_grad_(False)
+    model.scaling = copy.deepcopy(scaling).to(model.scaling.offset.device)
+    return model
+
+
+def check_width(parts: Parts, n_components: int, n_features: int) -> None:
+    """Refuse a code that is wider than the input and has nothing to keep it from copying."""
+    if n_components > n_features and not parts.hides:
+        raise ParameterError(
+            f"n_components={n_components} is more than the {n_features} feature(s) of X, and "
+            f"nothing keeps a code that wide from copying its input: lower it to at most "
+            f"{n_features}, or add a corruption such as 'gaussian(std=0.1)'."
+        )
+
+
+def start_as_pca(halves: Halves, pca: PCA) -> None:
+    """Set both linear paths to the PCA."""
+    spread = pca.variances.sqrt()
+    floor = NARROWEST * spread.max() if spread.max() > 0 else 1.0
+    spread = torch.clamp(spread, min=float(floor))
+    with torch.no_grad():
+        for half in halves:
+            half.start(pca.axes.float(), pca.center.float(), spread.float())  # type: ignore[operator]

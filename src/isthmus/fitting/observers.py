@@ -1,0 +1,92 @@
+"""Observers watch the training; they change nothing of it."""
+
+from typing import Any, NamedTuple, Protocol
+
+from torch import Tensor
+
+Terms = dict[str, float]  # nats per sample; "loss" is the sum of the others
+
+
+class Held(NamedTuple):
+    """The M held-out rows under the present weights; empty and infinite where there are none."""
+
+    rows: Tensor  # (M,) nats of each: likelihood and divergence
+    errors: Tensor  # (M,) squared error of each, scaled units, summed over features
+    terms: Terms  # averaged
+    loss: float
+
+
+class Epoch(NamedTuple):
+    """What an epoch left behind."""
+
+    number: int  # 0 is the start, before any step
+    n_epochs: int  # the most there can be
+    learning_rate: float
+    training: Terms  # averaged over the epoch; empty for epoch 0
+    held_out: Held
+    best: bool  # whether this is the best so far
+    seconds: float  # since the start
+
+
+class Observer(Protocol):
+    """Something that is told of every epoch."""
+
+    def epoch(self, epoch: Epoch) -> None:
+        """Take note of a finished epoch."""
+
+
+class History:
+    """One flat record per epoch: ``pandas.DataFrame(model.history_)`` is a table."""
+
+    def __init__(self, stage: str) -> None:
+        self.stage = stage
+        self.records: list[dict[str, Any]] = []
+
+    def epoch(self, epoch: Epoch) -> None:
+        """Add the record."""
+        held_out = {f"held_out_{name}": value for name, value in epoch.held_out.terms.items()}
+        self.records.append(
+            {
+                "stage": self.stage,
+                "epoch": epoch.number,
+                **epoch.training,
+                **held_out,
+                "learning_rate": epoch.learning_rate,
+                "seconds": epoch.seconds,
+            }
+        )
+
+
+class ProgressBar:
+    """A line that moves while a fit lasts; shown on terminals only."""
+
+    def __init__(self, title: str) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        console = Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("epoch {task.completed:.0f}/{task.total:.0f}{task.fields[losses]}"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._progress.add_task(title, total=1, losses="")
+
+    def __enter__(self) -> "ProgressBar":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def epoch(self, epoch: Epoch) -> None:
+        """Move the bar."""
+        parts = (("training", epoch.training), ("held out", epoch.held_out.terms))
+        losses = "".join(f", {name} {terms['loss']:.4g}" for name, terms in parts if terms)
+        self._progress.update(
+            self._task, completed=epoch.number, total=epoch.n_epochs, losses=losses
+        )

@@ -1,0 +1,72 @@
+"""Principal component analysis over rows that may not fit into memory twice.
+
+Shapes: N rows, D features, K components.
+"""
+
+import functools
+import operator
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from isthmus.data.rows import CHUNK_BYTES, Selection
+
+EXACT_UP_TO = 2048  # features; above, the covariance is never formed
+OVERSAMPLING = 10
+POWER_ITERATIONS = 6
+
+
+class PCA(NamedTuple):
+    """The best linear autoencoder of K units (Baldi & Hornik 1989), in float64."""
+
+    center: Tensor  # (D,) mean of the rows
+    axes: Tensor  # (K, D) orthonormal, widest first
+    variances: Tensor  # (K,) of the rows along the axes
+
+
+def principal_axes(selection: Selection, n_components: int, generator: torch.Generator) -> PCA:
+    """Find the PCA of the clean rows, in scaled units.
+
+    Up to 2,048 features by the eigenvectors of the covariance, exactly; above, by randomised
+    subspace iteration (Halko, Martinsson & Tropp 2011, algorithm 4.4), chunk by chunk. Where
+    there are fewer rows or features than components, the axes that are missing are zero.
+    """
+    n_rows, n_features = selection.n_rows, selection.target.n_features
+    k = min(n_components, n_features)
+    center = _sum(selection, lambda x: x.sum(0)) / n_rows
+    if n_features <= EXACT_UP_TO:
+        covariance = _sum(selection, lambda x: (x - center).T @ (x - center)) / n_rows
+        variances, vectors = torch.linalg.eigh(covariance)
+    else:
+        variances, vectors = _randomised(selection, center, k, generator)
+    axes, variances = vectors.T.flip(0)[:k], variances.flip(0)[:k]
+    missing = n_components - k
+    axes = torch.cat([axes, axes.new_zeros(missing, n_features)])
+    variances = torch.cat([variances.clamp(min=0), variances.new_zeros(missing)])
+    return PCA(center, axes, variances)
+
+
+def _randomised(
+    selection: Selection, center: Tensor, k: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Return at least k variances, ascending, and their axes (D, .), as `eigh` does."""
+    n_features = len(center)
+    width = min(k + OVERSAMPLING, n_features)
+    basis = torch.randn(n_features, width, generator=generator, dtype=torch.float64)
+    basis = basis.to(center.device)
+    for _ in range(POWER_ITERATIONS):
+        basis = torch.linalg.qr(basis).Q
+        basis = _sum(selection, lambda x, b=basis: (x - center).T @ ((x - center) @ b))
+    basis = torch.linalg.qr(basis).Q
+    small = _sum(selection, lambda x: ((x - center) @ basis).T @ ((x - center) @ basis))
+    variances, vectors = torch.linalg.eigh(small / selection.n_rows)
+    return variances, basis @ vectors
+
+
+def _sum(selection: Selection, term: Callable[[Tensor], Tensor]) -> Tensor:
+    """Add `term` over chunks of the clean rows, in float64."""
+    size = max(1, CHUNK_BYTES // (8 * selection.target.n_features))
+    terms = (term(target.double()) for _, target in selection.batches(size))
+    return functools.reduce(operator.iadd, terms)

@@ -1,0 +1,79 @@
+"""The plan of a fit: what is decided once about size, time, precision and place."""
+
+import math
+from typing import NamedTuple
+
+import torch
+
+from isthmus.errors import ParameterError
+from isthmus.fitting.optimizers import Optimizer
+from isthmus.fitting.schedules import Schedule
+
+# Below this many weights a step is bound by calls, not by multiplication: half-size numbers
+# would cost accuracy and win nothing.
+WORTH_BFLOAT16 = 200_000
+
+
+class Plan(NamedTuple):
+    """How a fit runs."""
+
+    optimizer: Optimizer
+    rate: float
+    schedule: Schedule
+    batch_size: int
+    max_epochs: int  # the schedule runs over these
+    stop_after: int  # of them, the most that are run
+    patience: int | None  # epochs without a better held-out loss; None: never stop early
+    precision: str  # "auto", "float32" or "bfloat16"
+    device: str
+
+
+def pick_device(name: str) -> str:
+    """Return a device that exists: "auto" is the first accelerator, or the processor.
+
+    Raises
+    ------
+    ParameterError
+        If the device is unknown or absent.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError):
+        raise ParameterError(
+            f"device={name!r} is not there: write 'cpu', or 'auto' for the best one present."
+        ) from None
+    return name
+
+
+def uses_bfloat16(plan: Plan, n_weights: int) -> bool:
+    """Return whether products are made in bfloat16."""
+    if plan.precision == "auto":
+        return n_weights >= WORTH_BFLOAT16 and multiplies_bfloat16(plan.device)
+    return plan.precision == "bfloat16"
+
+
+def multiplies_bfloat16(device: str) -> bool:
+    """Return whether the device multiplies bfloat16 natively (elsewhere it is slower)."""
+    if device.startswith("cuda"):
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))
+
+
+def pick_batch_size(size: int | str, n_rows: int, *, whole: bool) -> int:
+    """Return the rows per batch: "auto" gives small data many steps and large data large ones."""
+    if size != "auto":
+        return min(int(size), n_rows)
+    if whole:
+        return min(n_rows, 10_000)
+    return min(n_rows, max(16, min(256, 2 ** round(math.log2(n_rows / 6)))))
+
+
+def pick_max_epochs(epochs: int | str, n_rows: int, batch_size: int) -> int:
+    """Return the most passes: "auto" is 100, or what makes 20,000 steps, but 10 at the least."""
+    if epochs != "auto":
+        return int(epochs)
+    steps = -(-n_rows // batch_size)
+    return min(100, max(10, 20_000 // steps))

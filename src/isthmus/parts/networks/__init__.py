@@ -1,0 +1,1 @@
+"""Networks: architectures that fill the network slot, one per file."""

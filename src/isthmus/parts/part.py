@@ -1,0 +1,158 @@
+"""What every part is: an immutable, validated value that a string can name.
+
+A slot is an abstract subclass of `Part` (`Corruption`, `Code`, ...); a part is a final
+class in a slot, declared with ``@part("name")``. Its fields state default, range and
+meaning once; validation, strings, saved models and help texts follow from them.
+"""
+
+import ast
+import dataclasses
+import functools
+import operator
+from abc import ABC
+from collections.abc import Callable
+from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
+
+import pydantic
+from pydantic import Field, ValidationError
+
+from isthmus.errors import ParameterError, did_you_mean
+
+
+class Part(ABC):
+    """An immutable value that fills a slot of the model."""
+
+    slot: ClassVar[str] = "part"  # how errors call the slot
+    name: ClassVar[str]  # how strings call the part
+    kinds: ClassVar[dict[str, type[Any]]]  # the slot's parts by name
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if Part in cls.__bases__:
+            cls.kinds = {}
+
+    @classmethod
+    def of(cls, value: Self | str) -> Self:
+        """Return `value` if it is a part of this slot, or the part that the string names.
+
+        Raises
+        ------
+        ParameterError
+            If the name is unknown (with a guess), a field is unknown or out of range.
+        """
+        if isinstance(value, cls):
+            return value
+        if not isinstance(value, str):
+            known = ", ".join(cls.kinds)
+            raise ParameterError(
+                f"{cls.slot} takes a {cls.__name__} or a string such as those of {known}; "
+                f"got {value!r}."
+            )
+        name, args, fields = parse(value, cls.slot)
+        if name not in cls.kinds:
+            raise ParameterError(
+                f"{cls.slot}={value!r} is unknown{did_you_mean(name, cls.kinds)} "
+                f"(known: {', '.join(cls.kinds)})."
+            )
+        kind = cls.kinds[name]
+        names = [field.name for field in dataclasses.fields(kind)]
+        if len(args) > len(names):
+            raise ParameterError(
+                f"{cls.slot}={value!r} has more values than {name} has fields "
+                f"({', '.join(names) or 'none'})."
+            )
+        return kind(**dict(zip(names, args, strict=False)), **fields)
+
+    def __str__(self) -> str:
+        """Return the string that `of` turns back into this part: only what is not default."""
+        changed = [
+            f"{field.name}={getattr(self, field.name)!r}"
+            for field in dataclasses.fields(self)  # type: ignore[arg-type]
+            if getattr(self, field.name) != field.default
+        ]
+        return f"{self.name}({', '.join(changed)})" if changed else self.name
+
+
+P = TypeVar("P", bound=Part)
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(Field,))
+def part(name: str) -> Callable[[type[P]], type[P]]:
+    """Declare a final part: a frozen, validated dataclass that its slot knows as `name`."""
+
+    def declare(cls: type[P]) -> type[P]:
+        value = pydantic.dataclasses.dataclass(frozen=True, config={"extra": "forbid"})(cls)
+        value.name = name
+        value.__init__ = _one_sentence(value.__init__)  # type: ignore[method-assign]
+        cls.kinds[name] = value
+        return value  # type: ignore[return-value]
+
+    return declare
+
+
+def _one_sentence(init: Callable[..., None]) -> Callable[..., None]:
+    """Turn pydantic's report into one `ParameterError` of one sentence."""
+
+    @functools.wraps(init)
+    def checked(self: Any, *args: Any, **kwargs: Any) -> None:
+        try:
+            init(self, *args, **kwargs)
+        except ValidationError as error:
+            raise ParameterError(_sentence(type(self), error)) from None
+
+    return checked
+
+
+def _sentence(cls: type[Part], error: ValidationError) -> str:
+    first = error.errors()[0]
+    field = str(first["loc"][0]) if first["loc"] else ""
+    names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    if first["type"] in {"unexpected_keyword_argument", "unexpected_positional_argument"}:
+        allowed = ", ".join(names) or "none"
+        return (
+            f"{cls.slot} {cls.name!r} has no field {field!r}{did_you_mean(field, names)} "
+            f"(its fields: {allowed})."
+        )
+    problem = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return f"{field} of {cls.slot} {cls.name!r}: {problem}; got {first['input']!r}."
+
+
+def parse(text: str, slot: str) -> tuple[str, list[Any], dict[str, Any]]:
+    """Read ``"name"``, ``"name(0.5)"`` or ``"name(field=25/255)"``; nothing is executed.
+
+    Returns
+    -------
+    name, positional values, values by field
+    """
+    try:
+        tree = ast.parse(text.strip(), mode="eval").body
+        if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name):
+            fields = {keyword.arg: _literal(keyword.value) for keyword in tree.keywords}
+            return tree.func.id, [_literal(arg) for arg in tree.args], fields  # type: ignore[return-value]
+        if isinstance(tree, ast.Name):
+            return tree.id, [], {}
+    except (SyntaxError, ValueError, ZeroDivisionError):
+        pass
+    raise ParameterError(
+        f"{slot}={text!r} cannot be read: write a name, or a name with fields in brackets, "
+        f"such as 'name(field=0.5)'."
+    )
+
+
+_ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Div: operator.truediv,
+    ast.Mult: operator.mul,
+}
+
+
+def _literal(node: ast.expr) -> Any:
+    """Evaluate a constant, a bare word, a fraction such as 25/255, or a tuple of these."""
+    if isinstance(node, ast.Name):
+        return {"true": True, "false": False, "none": None}.get(node.id.lower(), node.id)
+    if isinstance(node, ast.BinOp) and type(node.op) in _ARITHMETIC:
+        left, right = _literal(node.left), _literal(node.right)
+        if isinstance(left, int | float) and isinstance(right, int | float):
+            return _ARITHMETIC[type(node.op)](left, right)
+    if isinstance(node, ast.Tuple | ast.List):
+        return tuple(_literal(item) for item in node.elts)
+    return ast.literal_eval(node)
