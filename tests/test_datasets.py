@@ -55,7 +55,7 @@ def test_mnist_names_the_file_that_is_missing(tmp_path):
     write_split(tmp_path, "train")
     text = (
         f"{tmp_path} holds no t10k-images-idx3-ubyte, gzipped or not: "
-        "give the folder of MNIST's four idx files, or leave the path out to download them"
+        "give the folder of MNIST's four idx files, or leave the path out to download them."
     )
     with pytest.raises(FileError, match=whole(text)):
         mnist(tmp_path, "test")
@@ -67,15 +67,15 @@ def test_mnist_names_the_file_that_is_missing(tmp_path):
 def test_mnist_refuses_files_that_do_not_belong_together(tmp_path, images, labels):
     write_split(tmp_path, "train", images, labels)
     text = (
-        f"the train files of {tmp_path} hold images of shape {images.shape} and labels of shape "
-        f"{labels.shape}: both must be bytes, (n, height, width) and (n,), so copy them again"
+        f"The train files of {tmp_path} hold images of shape {images.shape} and labels of shape "
+        f"{labels.shape}: both must be bytes, (n, height, width) and (n,), so copy them again."
     )
     with pytest.raises(DataError, match=whole(text)):
         mnist(tmp_path)
 
 
 def test_mnist_guesses_the_split():
-    text = "split must be 'train' or 'test', and got 'tets'; did you mean 'test'?"
+    text = "split='tets' is unknown (did you mean 'test'?): it must be 'train' or 'test'."
     with pytest.raises(ParameterError, match=whole(text)):
         mnist(split="tets")
 
@@ -107,7 +107,7 @@ def test_mnist_says_what_to_do_without_a_network(monkeypatch):
     monkeypatch.setattr(sklearn.datasets, "fetch_openml", fail)
     text = (
         "MNIST cannot be downloaded from OpenML (no route to host): check the connection, "
-        "or give the folder of MNIST's four idx files as path"
+        "or give the folder of MNIST's four idx files as path."
     )
     with pytest.raises(FileError, match=whole(text)):
         mnist()

@@ -22,8 +22,8 @@ from isthmus.errors import DataError, FileError, MissingDependencyError
 
 A = np.random.default_rng(0).random((7, 3))
 IDX_CODES = {"u1": 8, "i1": 9, ">i2": 11, ">i4": 12, ">f4": 13, ">f8": 14}
-CUT_OFF = "it may be cut off or altered, so copy or write it again"
-ENCODE = "drop it or encode it as numbers first (sklearn.preprocessing.OneHotEncoder)"
+CUT_OFF = "it may be cut off or altered, so copy or write it again."
+ENCODE = "drop it or encode it as numbers first (sklearn.preprocessing.OneHotEncoder)."
 FORMS = ".npy, .npz, .csv, .parquet, .idx, .idx.gz"
 
 
@@ -87,7 +87,7 @@ def test_read_npz_takes_the_only_array_whatever_its_name(tmp_path):
 
 def test_read_npz_lists_the_arrays_it_cannot_choose_from(tmp_path):
     np.savez(path := tmp_path / "x.npz", train=A, test=A)
-    text = f"{path} holds the arrays 'train', 'test': save the one to read under the name 'X'"
+    text = f"{path} holds the arrays 'train', 'test': save the one to read under the name 'X'."
     with pytest.raises(DataError, match=whole(text)):
         read(path)
 
@@ -95,7 +95,7 @@ def test_read_npz_lists_the_arrays_it_cannot_choose_from(tmp_path):
 def test_read_npz_without_arrays_says_so(tmp_path):
     with zipfile.ZipFile(path := tmp_path / "x.npz", "w") as archive:
         archive.writestr("readme.txt", "nothing")
-    text = f"{path} holds no array: save the one to read under the name 'X'"
+    text = f"{path} holds no array: save the one to read under the name 'X'."
     with pytest.raises(DataError, match=whole(text)):
         read(path)
 
@@ -114,7 +114,7 @@ def test_read_never_unpickles_an_object_array(tmp_path, ending):
     save(path := tmp_path / f"x{ending}", np.array([Bomb(tmp_path / "harm")], dtype=object))
     text = (
         f"{path} holds Python objects, which are never unpickled: "
-        "save it as numbers, with array.astype(float)"
+        "save it as numbers, with array.astype(float)."
     )
     with pytest.raises(DataError, match=whole(text)):
         read(path)
@@ -131,7 +131,7 @@ def test_read_never_unpickles_an_object_array(tmp_path, ending):
 )
 def test_read_npy_refuses_what_is_not_real_numbers(tmp_path, array, dtype):
     np.save(path := tmp_path / "x.npy", array)
-    text = f"{path} holds values of type {dtype}: save it as real numbers"
+    text = f"{path} holds values of type {dtype}: save it as real numbers."
     with pytest.raises(DataError, match=whole(text)):
         read(path)
 
@@ -139,7 +139,7 @@ def test_read_npy_refuses_what_is_not_real_numbers(tmp_path, array, dtype):
 @pytest.mark.parametrize("shape", [(), (0, 3), (3, 0)])
 def test_read_refuses_an_array_without_rows(tmp_path, shape):
     np.save(path := tmp_path / "x.npy", np.ones(shape))
-    text = f"{path} holds no rows (its shape is {shape}): give one row or more"
+    text = f"{path} holds no rows (its shape is {shape}): give one row or more."
     with pytest.raises(DataError, match=whole(text)):
         read(path)
 
@@ -296,7 +296,7 @@ def test_read_csv_sees_a_late_fraction_in_a_column_of_integers(tmp_path):
 )
 def test_read_csv_names_the_first_column_of_text(tmp_path, text, column, example, row):
     path = csv(tmp_path, text)
-    held = f"column '{column}' of {path} holds text, for example {example} in row {row}"
+    held = f"Column '{column}' of {path} holds text, for example {example} in row {row}"
     with pytest.raises(DataError, match=whole(f"{held}: {ENCODE}")):
         read(path)
 
@@ -312,7 +312,7 @@ def test_read_parquet_names_the_first_column_that_is_not_numbers(tmp_path, value
     frame = pl.DataFrame({"a": [1, 2], "b": pl.Series(values, dtype=dtype)})
     frame.write_parquet(path := tmp_path / "x.parquet")
     row = 1 if values[0] else 2
-    text = f"column 'b' of {path} holds {held} in row {row}: {ENCODE}"
+    text = f"Column 'b' of {path} holds {held} in row {row}: {ENCODE}"
     with pytest.raises(DataError, match=whole(text)):
         read(path)
 
@@ -320,8 +320,8 @@ def test_read_parquet_names_the_first_column_that_is_not_numbers(tmp_path, value
 def test_read_csv_names_the_line_with_too_many_cells(tmp_path):
     path = csv(tmp_path, 'a,b\n1,2\n"3",4\n5,6,7\n')
     text = (
-        f"line 4 of {path} has 3 cells and its first line 2: "
-        "quote cells that hold commas, or correct the line"
+        f"Line 4 of {path} has 3 cells and its first line 2: "
+        "quote cells that hold commas, or correct the line."
     )
     with pytest.raises(DataError, match=whole(text)):
         read(path)
@@ -329,7 +329,7 @@ def test_read_csv_names_the_line_with_too_many_cells(tmp_path):
 
 def test_read_csv_with_a_header_alone_says_that_there_are_no_rows(tmp_path):
     path = csv(tmp_path, "a,b\n")
-    text = f"{path} holds no rows (its shape is (0, 2)): give one row or more"
+    text = f"{path} holds no rows (its shape is (0, 2)): give one row or more."
     with pytest.raises(DataError, match=whole(text)):
         read(path)
 
@@ -347,7 +347,7 @@ def test_read_table_takes_names_literally(tmp_path, name):
 @pytest.mark.parametrize("name", ["x.csv", "x.parquet"])
 def test_read_table_without_polars_says_how_to_install_it(tmp_path, monkeypatch, name):
     monkeypatch.setitem(sys.modules, "polars", None)
-    text = f"reading {name} needs polars, which is not installed: pip install 'isthmus[tables]'"
+    text = f"Reading {name} needs polars, which is not installed: pip install 'isthmus[tables]'."
     with pytest.raises(MissingDependencyError, match=whole(text)):
         read(put(tmp_path / name, b"PAR1"))
 
@@ -418,7 +418,7 @@ def test_read_pictures_names_the_first_two_that_differ_in_size(tmp_path):
         save_picture(tmp_path / name, np.zeros(shape, np.uint8))
     text = (
         f"{tmp_path} holds pictures of two sizes, 'a.png' is 3 x 4 and 'c.png' is 5 x 4 pixels: "
-        "resize them, or take one of them out"
+        "resize them, or take one of them out."
     )
     with pytest.raises(DataError, match=whole(text)):
         read(tmp_path)
@@ -426,7 +426,7 @@ def test_read_pictures_names_the_first_two_that_differ_in_size(tmp_path):
 
 def test_read_pictures_refuses_pixels_of_unknown_white(tmp_path):
     Image.fromarray(np.ones((2, 2), np.float32)).save(path := tmp_path / "depth.tif")
-    text = f"{path} has pixels of 32 bits, whose white is unknown: save it with 8 or 16 bits"
+    text = f"{path} has pixels of 32 bits, whose white is unknown: save it with 8 or 16 bits."
     with pytest.raises(DataError, match=whole(text)):
         read(tmp_path)
 
@@ -443,7 +443,7 @@ def test_read_refuses_a_folder_with_no_picture(tmp_path):
     put(tmp_path / "x.csv", "a\n1\n")
     text = (
         f"{tmp_path} holds no picture: give a folder that itself, not one within it, "
-        "holds files that end in .png, .jpg, .jpeg, .bmp, .tif, .tiff, .webp"
+        "holds files that end in .png, .jpg, .jpeg, .bmp, .tif, .tiff, .webp."
     )
     with pytest.raises(FileError, match=whole(text)):
         read(tmp_path)
@@ -452,7 +452,7 @@ def test_read_refuses_a_folder_with_no_picture(tmp_path):
 def test_read_pictures_without_pillow_says_how_to_install_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
     put(tmp_path / "a.png", b"")
-    text = "reading a.png needs pillow, which is not installed: pip install 'isthmus[pictures]'"
+    text = "Reading a.png needs pillow, which is not installed: pip install 'isthmus[pictures]'."
     with pytest.raises(MissingDependencyError, match=whole(text)):
         read(tmp_path)
 
@@ -462,26 +462,26 @@ def test_read_pictures_without_pillow_says_how_to_install_it(tmp_path, monkeypat
 
 def test_read_guesses_the_name_of_a_missing_file(tmp_path):
     put(tmp_path / "train.npy", b"")
-    text = f"{tmp_path / 'trian.npy'} does not exist: check the path; did you mean 'train.npy'?"
+    text = f"{tmp_path / 'trian.npy'} does not exist (did you mean 'train.npy'?): check the path."
     with pytest.raises(FileError, match=whole(text)):
         read(tmp_path / "trian.npy")
 
 
 @pytest.mark.parametrize("path", ["/no/such/folder/x.npy", "/" + "x" * 5000 + ".npy"])
 def test_read_says_that_a_path_does_not_exist(path):
-    with pytest.raises(FileError, match=whole(f"{path} does not exist: check the path")):
+    with pytest.raises(FileError, match=whole(f"{path} does not exist: check the path.")):
         read(path)
 
 
 @pytest.mark.parametrize(
     ("name", "guess"),
-    [("x.parqet", "; did you mean '.parquet'?"), ("x.xlsx", ""), ("parquet", "")],
+    [("x.parqet", " (did you mean '.parquet'?)"), ("x.xlsx", ""), ("parquet", "")],
 )
 def test_read_lists_the_endings_it_knows(tmp_path, name, guess):
     path = put(tmp_path / name, b"1")
     text = (
-        f"{path} has an ending that cannot be read: use {FORMS}, names such as "
-        f"t10k-images-idx3-ubyte.gz, or a folder of pictures{guess}"
+        f"{path} has an ending that cannot be read{guess}: use {FORMS}, names such as "
+        "t10k-images-idx3-ubyte.gz, or a folder of pictures."
     )
     with pytest.raises(FileError, match=whole(text)):
         read(path)
@@ -491,7 +491,7 @@ def test_read_lists_the_endings_it_knows(tmp_path, name, guess):
 def test_read_says_that_a_file_is_empty(tmp_path, name):
     path = put(tmp_path / name, b"")
     with pytest.raises(
-        FileError, match=whole(f"{path} is empty (0 bytes): copy or write it again")
+        FileError, match=whole(f"{path} is empty (0 bytes): copy or write it again.")
     ):
         read(path)
 
@@ -510,7 +510,7 @@ def test_read_says_that_a_file_is_not_what_its_ending_claims(tmp_path, name, for
     path = put(tmp_path / name, b"id,name\n1,2\n")
     text = (
         f"{path} is not {form} (it begins with b'id,nam'): "
-        "give it the ending of what it is, or write it again"
+        "give it the ending of what it is, or write it again."
     )
     with pytest.raises(FileError, match=whole(text)):
         read(path)
@@ -523,7 +523,7 @@ def test_read_says_that_a_file_may_not_be_read(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "open", refuse)  # root may read everything, so a mode is no test
-    text = f"{path} cannot be read (Permission denied): change its permissions"
+    text = f"{path} cannot be read (Permission denied): change its permissions."
     with pytest.raises(FileError, match=whole(text)):
         read(path)
 
@@ -537,7 +537,7 @@ def test_read_says_that_a_file_does_not_fit_in_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(np.lib.format, "read_array", exhaust)
     text = (
         f"{path} cannot be read (Unable to allocate 9.00 TiB for an array): "
-        "it does not fit in memory, so split it into smaller parts"
+        "it does not fit in memory, so split it into smaller parts."
     )
     with pytest.raises(FileError, match=whole(text)):
         read(path)
@@ -596,7 +596,7 @@ def test_read_of_altered_bytes_gives_numbers_or_one_typed_sentence(name, changes
         except (FileError, DataError) as error:
             values, sentence = np.ones(1), str(error)
         else:
-            sentence = "none"
+            sentence = "Read."
         assert values.size
         assert values.dtype.kind in "biuf"
-        assert re.fullmatch(r"(?!.*\. [A-Z])[^\n]+", sentence)
+        assert re.fullmatch(r"(?!.*\. [A-Z])[^\n]+\.", sentence)

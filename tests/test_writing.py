@@ -16,7 +16,7 @@ from isthmus.errors import DataError, FileError, MissingDependencyError
 
 A = np.random.default_rng(0).random((7, 3))
 FORMS = [".npy", ".npz", ".csv", ".parquet"]
-NEW_FOLDER = "give the path of a new or an empty folder"
+NEW_FOLDER = "give the path of a new or an empty folder."
 
 needs_full_device = pytest.mark.skipif(
     not Path("/dev/full").exists(), reason="this system has no /dev/full, the device without space"
@@ -30,7 +30,7 @@ def whole(text):
 def no_space(path):
     return whole(
         f"No space is left on the device to write {path}: "
-        "free some and run the command again; nothing was changed"
+        "free some and run it again; nothing was changed."
     )
 
 
@@ -118,7 +118,7 @@ def test_replacing_believes_a_device_that_is_found_full_at_the_end(tmp_path, mon
 def test_replacing_says_why_the_system_refuses(tmp_path, number, text):
     target = fill(tmp_path, x_npy="old") / "x.npy"
     with (
-        pytest.raises(FileError, match=whole(f"{target} {text}; nothing was changed")),
+        pytest.raises(FileError, match=whole(f"{target} {text}; nothing was changed.")),
         replacing(target),
     ):
         raise OSError(number, os.strerror(number))
@@ -142,7 +142,7 @@ def test_replacing_creates_the_folders_above(tmp_path):
 
 def test_replacing_says_that_a_file_is_in_the_way_of_a_folder(tmp_path):
     target = fill(tmp_path, a="a file") / "a/x.npy"
-    reason = "cannot be written (File exists): check the path and the device; nothing was changed"
+    reason = "cannot be written (File exists): check the path and the device; nothing was changed."
     with pytest.raises(FileError, match=whole(f"{target} {reason}")), replacing(target):
         pass
 
@@ -150,7 +150,7 @@ def test_replacing_says_that_a_file_is_in_the_way_of_a_folder(tmp_path):
 @pytest.mark.parametrize("path", ["", "/dev/null"])
 def test_replacing_refuses_what_is_no_file(tmp_path, path):
     path = path or tmp_path
-    text = f"{path} is not a file: give the path of one, to write or to replace"
+    text = f"{path} is not a file: give the path of one, to write or to replace."
     with pytest.raises(FileError, match=whole(text)), replacing(path):
         pass
 
@@ -217,7 +217,7 @@ def test_replacing_folder_never_wipes_a_folder_without_the_marker(tmp_path):
 
 def test_replacing_folder_refuses_a_file(tmp_path):
     target = fill(tmp_path, model="a file") / "model"
-    text = f"{target} is a file: give the path of a folder, to write or to replace"
+    text = f"{target} is a file: give the path of a folder, to write or to replace."
     with pytest.raises(FileError, match=whole(text)), replacing_folder(target):
         pytest.fail("the body must not run")
 
@@ -254,7 +254,7 @@ def test_replacing_folder_puts_the_old_one_back_if_a_rename_fails(tmp_path, monk
     monkeypatch.setattr(Path, "replace", replace)
     text = "cannot be written (Input/output error): check the path and the device"
     with (
-        pytest.raises(FileError, match=whole(f"{target} {text}; nothing was changed")),
+        pytest.raises(FileError, match=whole(f"{target} {text}; nothing was changed.")),
         replacing_folder(target) as beside,
     ):
         fill(beside, config_json="new")
@@ -340,11 +340,11 @@ def test_write_says_that_no_space_is_left(tmp_path, monkeypatch, ending, n_rows)
 
 
 @pytest.mark.parametrize(
-    ("name", "guess"), [("x.parqet", "; did you mean '.parquet'?"), ("x", ""), ("x.xlsx", "")]
+    ("name", "guess"), [("x.parqet", " (did you mean '.parquet'?)"), ("x", ""), ("x.xlsx", "")]
 )
 def test_write_lists_the_endings_it_knows(tmp_path, name, guess):
     path = tmp_path / name
-    text = f"{path} has an ending that cannot be written: use .npy, .npz, .csv, .parquet{guess}"
+    text = f"{path} has an ending that cannot be written{guess}: use .npy, .npz, .csv, .parquet."
     with pytest.raises(FileError, match=whole(text)):
         write(path, A)
 
@@ -353,7 +353,7 @@ def test_write_lists_the_endings_it_knows(tmp_path, name, guess):
 def test_write_refuses_what_is_not_numbers(tmp_path, values, dtype):
     values = np.array(values, dtype=object if dtype == "object" else None)
     path = tmp_path / "x.npy"
-    text = f"values of type {dtype} cannot be written to {path}: give numbers"
+    text = f"Values of type {dtype} cannot be written to {path}: give numbers."
     with pytest.raises(DataError, match=whole(text)):
         write(path, values)
     assert names_in(tmp_path) == []
@@ -363,8 +363,8 @@ def test_write_refuses_what_is_not_numbers(tmp_path, values, dtype):
 def test_write_refuses_a_table_of_three_axes(tmp_path, ending):
     path = tmp_path / f"x{ending}"
     text = (
-        f"values of shape (2, 3, 4) cannot be written to {path}: "
-        "reshape them to (rows, columns), or write .npy"
+        f"Values of shape (2, 3, 4) cannot be written to {path}: "
+        "reshape them to (rows, columns), or write .npy."
     )
     with pytest.raises(DataError, match=whole(text)):
         write(path, np.ones((2, 3, 4)))
@@ -376,7 +376,7 @@ def test_write_refuses_a_table_of_three_axes(tmp_path, ending):
 )
 def test_write_needs_as_many_different_names_as_columns(tmp_path, columns, held):
     path = tmp_path / "x.csv"
-    text = f"{path} needs 3 different column names, and got {held}"
+    text = f"{path} needs 3 different column names, and got {held}: name each once."
     with pytest.raises(DataError, match=whole(text)):
         write(path, A, columns)
 
@@ -385,7 +385,7 @@ def test_write_needs_as_many_different_names_as_columns(tmp_path, columns, held)
 def test_write_without_polars_says_how_to_install_it(tmp_path, monkeypatch, ending):
     monkeypatch.setitem(sys.modules, "polars", None)
     path = tmp_path / f"x{ending}"
-    text = f"writing {path} needs polars, which is not installed: pip install 'isthmus[tables]'"
+    text = f"Writing {path} needs polars, which is not installed: pip install 'isthmus[tables]'."
     with pytest.raises(MissingDependencyError, match=whole(text)):
         write(path, A)
 
@@ -428,14 +428,15 @@ def test_write_pictures_never_wipes_a_folder_of_other_files(tmp_path):
 @pytest.mark.parametrize("shape", [(2, 3), (1, 2, 3, 4), (1, 2, 3, 3, 1)])
 def test_write_pictures_refuses_other_shapes(tmp_path, shape):
     text = (
-        f"pictures of shape {shape} cannot be written: give (n, h, w), (n, h, w, 1) or (n, h, w, 3)"
+        f"Pictures of shape {shape} cannot be written: "
+        "give (n, h, w), (n, h, w, 1) or (n, h, w, 3)."
     )
     with pytest.raises(DataError, match=whole(text)):
         write_pictures(tmp_path / "out", np.ones(shape), ["a"])
 
 
 def test_write_pictures_refuses_nan(tmp_path):
-    text = "2 pixels of the pictures are NaN: give values from 0 to 1"
+    text = "2 pixels of the pictures are NaN: give values from 0 to 1."
     with pytest.raises(DataError, match=whole(text)):
         write_pictures(tmp_path / "out", [[[np.nan, 1], [np.nan, 0]]], ["a"])
     assert names_in(tmp_path) == []
@@ -446,14 +447,14 @@ def test_write_pictures_refuses_nan(tmp_path):
     [(["a"], "1 names, 1 of them different"), (["a.jpg", "a.png"], "2 names, 1 of them different")],
 )
 def test_write_pictures_needs_as_many_different_names_as_pictures(tmp_path, names, held):
-    text = f"2 pictures need as many different names, and got {held}"
+    text = f"2 pictures need as many different names, and got {held}: name each once."
     with pytest.raises(DataError, match=whole(text)):
         write_pictures(tmp_path / "out", np.ones((2, 2, 2)), names)
 
 
 @pytest.mark.parametrize("name", ["../a.png", "/a.png", "", "b/"])
 def test_write_pictures_stays_within_its_folder(tmp_path, name):
-    text = f"{name!r} is not the name of a file: leave folders out of it"
+    text = f"{name!r} is not the name of a file: leave folders out of it."
     with pytest.raises(DataError, match=whole(text)):
         write_pictures(tmp_path / "out", np.ones((1, 2, 2)), [name])
     assert names_in(tmp_path) == []
@@ -461,6 +462,6 @@ def test_write_pictures_stays_within_its_folder(tmp_path, name):
 
 def test_write_pictures_without_pillow_says_how_to_install_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
-    text = "writing pictures needs pillow, which is not installed: pip install 'isthmus[pictures]'"
+    text = "Writing pictures needs pillow, which is not installed: pip install 'isthmus[pictures]'."
     with pytest.raises(MissingDependencyError, match=whole(text)):
         write_pictures(tmp_path / "out", np.ones((1, 2, 2)), ["a"])

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from isthmus.data.files import read
-from isthmus.errors import DataError, FileError, ParameterError, did_you_mean
+from isthmus.errors import DataError, FileError, ParameterError, guess
 
 _SPLITS = {"train": ("train", slice(60_000)), "test": ("t10k", slice(60_000, None))}
 
@@ -61,8 +61,9 @@ def mnist(path: str | os.PathLike[str] | None = None, split: str = "train") -> P
         If the files hold something else than one label per picture.
     """
     if split not in _SPLITS:
-        known = f"must be 'train' or 'test', and got {split!r}{did_you_mean(split, _SPLITS)}"
-        raise ParameterError(f"split {known}")
+        raise ParameterError(
+            f"split={split!r} is unknown{guess(split, _SPLITS)}: it must be 'train' or 'test'."
+        )
     stem, rows = _SPLITS[split]
     images, labels = _openml(rows) if path is None else _idx_files(Path(path), stem)
     light: npt.NDArray[np.float32] = np.divide(images, 255, dtype=np.float32)
@@ -75,8 +76,8 @@ def _idx_files(folder: Path, stem: str) -> tuple[npt.NDArray[Any], npt.NDArray[A
     labels = read(_idx_file(folder, f"{stem}-labels-idx1-ubyte")).values
     if images.ndim != 3 or labels.shape != images.shape[:1] or images.dtype != np.uint8:
         raise DataError(
-            f"the {stem} files of {folder} hold images of shape {images.shape} and labels of shape "
-            f"{labels.shape}: both must be bytes, (n, height, width) and (n,), so copy them again"
+            f"The {stem} files of {folder} hold images of shape {images.shape} and labels of shape "
+            f"{labels.shape}: both must be bytes, (n, height, width) and (n,), so copy them again."
         )
     return images.reshape(len(images), -1), labels
 
@@ -87,7 +88,7 @@ def _idx_file(folder: Path, name: str) -> Path:
             return file
     raise FileError(
         f"{folder} holds no {name}, gzipped or not: "
-        "give the folder of MNIST's four idx files, or leave the path out to download them"
+        "give the folder of MNIST's four idx files, or leave the path out to download them."
     )
 
 
@@ -102,6 +103,6 @@ def _openml(rows: slice) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     except OSError as error:
         raise FileError(
             f"MNIST cannot be downloaded from OpenML ({error}): check the connection, "
-            "or give the folder of MNIST's four idx files as path"
+            "or give the folder of MNIST's four idx files as path."
         ) from error
     return images[rows], labels[rows]

@@ -1,4 +1,4 @@
-"""The typed errors of Isthmus: each message is one sentence that says what, where and what to do."""
+"""The typed errors of Isthmus: each message is one sentence: what, where and what to do."""
 
 import difflib
 from collections.abc import Iterable
@@ -34,12 +34,20 @@ class TrainingWarning(UserWarning):
 
 def did_you_mean(word: str, options: Iterable[str]) -> str:
     """Return ``"; did you mean 'adam'?"`` for the nearest of `options`, or nothing."""
-    near = difflib.get_close_matches(word, list(options), n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    return "".join(f"; did you mean {near!r}?" for near in _nearest(word, options))
+
+
+def guess(word: str, options: Iterable[str]) -> str:
+    """Return ``" (did you mean 'adam'?)"`` for the nearest of `options`, or nothing."""
+    return "".join(f" (did you mean {near!r}?)" for near in _nearest(word, options))
+
+
+def _nearest(word: str, options: Iterable[str]) -> list[str]:
+    return difflib.get_close_matches(word, list(options), n=1, cutoff=0.6)
 
 
 def missing(package: str, purpose: str, extra: str) -> MissingDependencyError:
     """Say which optional package `purpose` needs and how to install it."""
     return MissingDependencyError(
-        f"{purpose} needs {package}, which is not installed: pip install 'isthmus[{extra}]'"
+        f"{purpose} needs {package}, which is not installed: pip install 'isthmus[{extra}]'."
     )

@@ -11,20 +11,19 @@ import os
 import re
 import reprlib
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from isthmus.errors import DataError, FileError, IsthmusError, did_you_mean, missing
+from isthmus.data.damage import damage_as_file_error, reason
+from isthmus.data.pictures import read_pictures
+from isthmus.errors import DataError, FileError, guess, missing
 
 if TYPE_CHECKING:
     import polars as pl
-    from PIL import Image
-
-PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 Array = npt.NDArray[Any]
 
@@ -66,45 +65,39 @@ def read(path: str | os.PathLike[str]) -> Table:
         If polars (tables) or Pillow (pictures) is needed and not installed.
     """
     path = Path(path)
-    if not os.path.exists(path):  # Path.exists raises on names that are too long
-        raise FileError(f"{path} does not exist: check the path{_near_name(path)}")
-    with _damage_as_file_error(path):
-        table = _read_pictures(path) if path.is_dir() else _form(path).read(path)
+    check_readable(path)
+    with damage_as_file_error(path):
+        table = _read_folder(path) if path.is_dir() else _FORMS[_ending(path)].read(path)
     if table.values.ndim == 0 or table.values.size == 0:
         shape = table.values.shape
-        raise DataError(f"{path} holds no rows (its shape is {shape}): give one row or more")
+        raise DataError(f"{path} holds no rows (its shape is {shape}): give one row or more.")
     return table
 
 
-@contextlib.contextmanager
-def _damage_as_file_error(path: Path) -> Iterator[None]:
-    """Turn whatever a parser raises on foreign bytes, which is anything, into a FileError."""
-    try:
-        yield
-    except IsthmusError:
-        raise
-    except Exception as error:
-        raise FileError(f"{path} cannot be read ({_reason(error)}): {_advice(error)}") from error
+def check_readable(path: Path) -> None:
+    """Refuse, as `read` does, what its name and its first bytes alone tell.
+
+    Raises
+    ------
+    FileError
+        If the path does not exist, has an unknown ending, or begins as another form of file.
+    """
+    if not os.path.exists(path):  # Path.exists raises on names that are too long
+        raise FileError(f"{path} does not exist{_near_name(path)}: check the path.")
+    with damage_as_file_error(path):
+        if not path.is_dir():
+            _check_form(path)
 
 
-def _reason(error: BaseException) -> str:
-    """Return the first sentence of another library's error, or what fits on a line of it."""
-    words = getattr(error, "strerror", None) or str(error).strip()
-    return re.split(r"\n|\. ", words)[0][:120].rstrip(".:") or type(error).__name__
-
-
-def _advice(error: Exception) -> str:
-    if isinstance(error, MemoryError):
-        return "it does not fit in memory, so split it into smaller parts"
-    if isinstance(error, PermissionError):
-        return "change its permissions"
-    return "it may be cut off or altered, so copy or write it again"
+def _read_folder(path: Path) -> Table:
+    values, names = read_pictures(path)
+    return Table(values, "pictures", rows=names)
 
 
 def _near_name(path: Path) -> str:
     """Guess which of the file's neighbours was meant."""
     with contextlib.suppress(OSError, ValueError):
-        return did_you_mean(path.name, os.listdir(path.parent))
+        return guess(path.name, os.listdir(path.parent))
     return ""
 
 
@@ -117,22 +110,22 @@ class _Form(NamedTuple):
     magic: bytes = b""
 
 
-def _form(path: Path) -> _Form:
-    """Return the form of a file by its ending, once its first bytes agree."""
+def _check_form(path: Path) -> None:
+    """Refuse an ending that no form has, and first bytes that are not the form's."""
     form = _FORMS.get(_ending(path))
     if form is None:
         raise FileError(
-            f"{path} has an ending that cannot be read: use {', '.join(_FORMS)}, names such as "
-            "t10k-images-idx3-ubyte.gz, or a folder of pictures" + did_you_mean(path.suffix, _FORMS)
+            f"{path} has an ending that cannot be read{guess(path.suffix, _FORMS)}: "
+            f"use {', '.join(_FORMS)}, names such as t10k-images-idx3-ubyte.gz, or a folder of "
+            "pictures."
         )
     with path.open("rb") as stream:
         start = stream.read(6)
     if not start:
-        raise FileError(f"{path} is empty (0 bytes): copy or write it again")
+        raise FileError(f"{path} is empty (0 bytes): copy or write it again.")
     if not start.startswith(form.magic):
         advice = "give it the ending of what it is, or write it again"
-        raise FileError(f"{path} is not {form.name} (it begins with {start!r}): {advice}")
-    return form
+        raise FileError(f"{path} is not {form.name} (it begins with {start!r}): {advice}.")
 
 
 def _ending(path: Path) -> str:
@@ -165,7 +158,7 @@ def _npz_member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
     if "X" not in names and len(names) != 1:
         held = f"the arrays {', '.join(map(repr, names))}" if names else "no array"
-        raise DataError(f"{path} holds {held}: save the one to read under the name 'X'")
+        raise DataError(f"{path} holds {held}: save the one to read under the name 'X'.")
     return archive.getinfo(("X" if "X" in names else names[0]) + ".npy")
 
 
@@ -176,9 +169,9 @@ def _check_npy_header(path: Path, stream: IO[bytes], size: int) -> None:
     shape, _, dtype = (v1 if version == (1, 0) else v2)(stream)
     if dtype.hasobject:
         advice = "save it as numbers, with array.astype(float)"
-        raise DataError(f"{path} holds Python objects, which are never unpickled: {advice}")
+        raise DataError(f"{path} holds Python objects, which are never unpickled: {advice}.")
     if dtype.kind not in "biuf":
-        raise DataError(f"{path} holds values of type {dtype}: save it as real numbers")
+        raise DataError(f"{path} holds values of type {dtype}: save it as real numbers.")
     _same_size(math.prod(shape) * dtype.itemsize, size - stream.tell())
 
 
@@ -222,13 +215,13 @@ def _read_table(path: Path) -> Table:
     try:
         import polars as pl
     except ImportError:
-        raise missing("polars", f"reading {path.name}", "tables") from None
+        raise missing("polars", f"Reading {path.name}", "tables") from None
     try:
         is_csv = _ending(path) == ".csv"
         frame, named = _csv(path) if is_csv else (pl.read_parquet(path, glob=False), True)
         numbers = pl.DataFrame([_numbers(path, column) for column in frame])
     except pl.exceptions.PanicException as panic:  # is no Exception, so nobody would catch it
-        raise ValueError(_reason(panic)) from panic
+        raise ValueError(reason(panic)) from panic
     columns = tuple(name.strip() for name in frame.columns) if named else None
     return Table(numbers.to_numpy(), "table", columns)
 
@@ -255,7 +248,7 @@ def _refuse_longer_line(path: Path, width: int) -> None:
             if len(row) > width:
                 held = f"{len(row)} cells and its first line {width}"
                 advice = "quote cells that hold commas, or correct the line"
-                raise DataError(f"line {lines.line_num} of {path} has {held}: {advice}")
+                raise DataError(f"Line {lines.line_num} of {path} has {held}: {advice}.")
 
 
 def _first_line(path: Path) -> tuple[int, bool]:
@@ -294,70 +287,7 @@ def _not_numbers(path: Path, column: "pl.Series", row: int) -> DataError:
     is_text = column.dtype in (pl.String, pl.Categorical, pl.Enum)
     held = f"{'text' if is_text else column.dtype}, for example {reprlib.repr(column[row])}"
     advice = "drop it or encode it as numbers first (sklearn.preprocessing.OneHotEncoder)"
-    return DataError(f"column {column.name!r} of {path} holds {held} in row {row + 1}: {advice}")
-
-
-# Pictures
-
-_GREY = ("1", "L", "LA")
-_DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N")  # grey of 16 bits, as Pillow's versions call it
-_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")  # Pillow would hand others to Ghostscript
-
-
-def _read_pictures(folder: Path) -> Table:
-    visible = [file for file in folder.iterdir() if not file.name.startswith(".")]
-    files = sorted(file for file in visible if file.suffix.lower() in PICTURE_ENDINGS)
-    if not files:
-        raise FileError(
-            f"{folder} holds no picture: give a folder that itself, not one within it, "
-            f"holds files that end in {', '.join(PICTURE_ENDINGS)}"
-        )
-    values = np.empty(_shape_of_all(folder, files), np.float32)
-    for value, file in zip(values, files, strict=True):
-        with _opened(file) as picture:
-            pixels = _pixels(file, picture)
-        value[...] = pixels if pixels.ndim == value.ndim else pixels[..., None]
-    return Table(values, "pictures", rows=tuple(file.name for file in files))
-
-
-@contextlib.contextmanager
-def _opened(file: Path) -> Iterator["Image.Image"]:
-    try:
-        from PIL import Image
-    except ImportError:
-        raise missing("pillow", f"reading {file.name}", "pictures") from None
-    with _damage_as_file_error(file), Image.open(file, formats=_FORMATS) as picture:
-        yield picture
-
-
-def _shape_of_all(folder: Path, files: list[Path]) -> tuple[int, ...]:
-    """Read the headers alone: (n, h, w), or (n, h, w, 3) if any picture has colour."""
-    sizes: dict[tuple[int, int], str] = {}
-    modes = set()
-    for file in files:
-        with _opened(file) as picture:
-            sizes.setdefault(picture.size, file.name)
-            modes.add(picture.mode)
-        if len(sizes) == 2:
-            differ = " and ".join(f"{name!r} is {w} x {h}" for (w, h), name in sizes.items())
-            advice = "resize them, or take one of them out"
-            raise DataError(f"{folder} holds pictures of two sizes, {differ} pixels: {advice}")
-    (width, height), colours = next(iter(sizes)), () if modes <= {*_GREY, *_DEEP} else (3,)
-    return (len(files), height, width, *colours)
-
-
-def _pixels(file: Path, picture: "Image.Image") -> Array:
-    """Return one picture as fractions of full light, (h, w) or (h, w, 3) float32."""
-    if picture.mode == "F" or (picture.mode == "I" and picture.format == "TIFF"):
-        advice = "save it with 8 or 16 bits"
-        raise DataError(f"{file} has pixels of 32 bits, whose white is unknown: {advice}")
-    if picture.mode == "P":  # by way of RGBA, or Pillow warns of transparent palettes
-        picture = picture.convert("RGBA")
-    white = 65535 if picture.mode in _DEEP else 255
-    if picture.mode not in _DEEP:
-        picture = picture.convert("L" if picture.mode in _GREY else "RGB")
-    light: Array = np.divide(np.asarray(picture), white, dtype=np.float32)
-    return light
+    return DataError(f"Column {column.name!r} of {path} holds {held} in row {row + 1}: {advice}.")
 
 
 _FORMS = {

@@ -55,14 +55,15 @@ class Rows:
     """
 
     def __init__(self, values: NDArray[np.generic], scaling: Scaling, device: str = "cpu") -> None:
-        self._scaling: Scaling | None
         self.device = torch.device(device)
         if values.dtype.type in _KEPT and values.dtype.isnative:
             self._storage = _shared(values).to(self.device)
-            self._scaling = Scaling(scaling.offset.float(), scaling.scale.float()).to(self.device)
+            self._factor = (1 / scaling.scale).float().to(self.device)
+            self._shift = (-scaling.offset / scaling.scale).float().to(self.device)
+            self._ready = False
         else:
             self._storage = _scaled(values, scaling).to(self.device)
-            self._scaling = None
+            self._ready = True
 
     def __len__(self) -> int:
         return len(self._storage)
@@ -75,7 +76,8 @@ class Rows:
     def take(self, index: Tensor) -> Tensor:
         """Return the rows at `index` (B,), scaled, float32 (B, D)."""
         batch = self._storage.index_select(0, index)
-        return batch if self._scaling is None else self._scaling(batch.float())
+        # One pass over the batch instead of two for (x - offset) / scale.
+        return batch if self._ready else torch.addcmul(self._shift, batch.float(), self._factor)
 
 
 class Selection(NamedTuple):

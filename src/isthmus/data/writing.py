@@ -16,23 +16,24 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from isthmus.data.files import PICTURE_ENDINGS
-from isthmus.errors import DataError, FileError, did_you_mean, missing
+from isthmus.data.pictures import bytes_of, png_names
+from isthmus.errors import DataError, FileError, guess, missing
 
 if TYPE_CHECKING:
     import polars as pl
+
+StrPath = str | os.PathLike[str]
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+def replacing(path: StrPath) -> Iterator[Path]:
     """Yield a hidden path beside `path`, with its ending, that takes its place on success.
 
-    Until the body has ended and the bytes are on the device, `path` keeps what it held; if
-    anything fails, what was written is removed. Missing parent folders are created, and a link is
-    followed.
+    Until the body has ended and the bytes are on the device, `path` keeps what it held; if it
+    fails, what was written is removed. Missing parent folders are created, a link is followed.
 
     Parameters
     ----------
@@ -51,7 +52,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file():
-        raise FileError(f"{path} is not a file: give the path of one, to write or to replace")
+        raise FileError(f"{path} is not a file: give the path of one, to write or to replace.")
     beside = _beside(target)
     with _refusal_as_file_error(path):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -66,11 +67,11 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def replacing_folder(path: str | os.PathLike[str], *, marker: str | None = None) -> Iterator[Path]:
+def replacing_folder(path: StrPath, *, marker: str | None = None) -> Iterator[Path]:
     """Yield a new hidden folder beside `path` that takes its place on success.
 
     What `path` held is moved aside whole before, and deleted after, the new folder gets the name:
-    the name never stands for half a folder. If anything fails, `path` keeps what it held.
+    it never stands for half a folder. If anything fails, `path` keeps what it held.
 
     Parameters
     ----------
@@ -92,7 +93,7 @@ def replacing_folder(path: str | os.PathLike[str], *, marker: str | None = None)
     """
     target = Path(os.path.realpath(path))
     with _refusal_as_file_error(path):
-        _check_replaceable(path, target, marker)
+        check_replaceable(path, marker)
         beside = _beside(target)
         beside.mkdir(parents=True)
         try:
@@ -104,9 +105,24 @@ def replacing_folder(path: str | os.PathLike[str], *, marker: str | None = None)
             shutil.rmtree(beside, ignore_errors=True)
 
 
-def write(
-    path: str | os.PathLike[str], values: npt.ArrayLike, columns: Sequence[str] | None = None
-) -> None:
+def check_ending(path: StrPath) -> str:
+    """Return the ending of a file that `write` can write, in lower case.
+
+    Raises
+    ------
+    FileError
+        If it is none of ``.npy``, ``.npz``, ``.csv`` and ``.parquet``.
+    """
+    ending = Path(path).suffix.lower()
+    if ending not in _SAVE:
+        raise FileError(
+            f"{path} has an ending that cannot be written{guess(ending, _SAVE)}: "
+            f"use {', '.join(_SAVE)}."
+        )
+    return ending
+
+
+def write(path: StrPath, values: npt.ArrayLike, columns: Sequence[str] | None = None) -> None:
     """Write an array to one file, whole or not at all.
 
     Parameters
@@ -128,27 +144,21 @@ def write(
     MissingDependencyError
         If polars is needed (``.csv``, ``.parquet``) and not installed.
     """
-    ending = Path(path).suffix.lower()
-    if ending not in _SAVE:
-        known = f"use {', '.join(_SAVE)}{did_you_mean(ending, _SAVE)}"
-        raise FileError(f"{path} has an ending that cannot be written: {known}")
-    array = np.asarray(values)
+    ending, array = check_ending(path), np.asarray(values)
     if array.dtype.kind not in "biuf":
-        raise DataError(f"values of type {array.dtype} cannot be written to {path}: give numbers")
+        raise DataError(f"Values of type {array.dtype} cannot be written to {path}: give numbers.")
     content: Any = _frame(path, array, columns) if ending in (".csv", ".parquet") else array
     with replacing(path) as beside, beside.open("wb") as stream:
         _SAVE[ending](content, stream)
 
 
-def write_pictures(
-    folder: str | os.PathLike[str], values: npt.ArrayLike, names: Sequence[str]
-) -> None:
+def write_pictures(folder: StrPath, values: npt.ArrayLike, names: Sequence[str]) -> None:
     """Write pictures as 8-bit PNG files into a folder of their own, all or none.
 
     Parameters
     ----------
     folder : str or path-like
-        Written anew. One that holds anything but files of these names is not replaced.
+        One that holds anything but files of these names is not replaced.
     values : array-like of shape (n, h, w) or (n, h, w, c)
         Light from 0 to 1, clipped to that; c is 1 or 3.
     names : sequence of str
@@ -166,9 +176,9 @@ def write_pictures(
     try:
         from PIL import Image
     except ImportError:
-        raise missing("pillow", "writing pictures", "pictures") from None
-    pictures = _bytes_of(np.asarray(values, np.float32))
-    files = _png_names(names, len(pictures))
+        raise missing("pillow", "Writing pictures", "pictures") from None
+    pictures = bytes_of(np.asarray(values, np.float32))
+    files = png_names(names, len(pictures))
     _refuse_strangers(Path(folder), files)
     with replacing_folder(folder) as beside:
         for file, picture in zip(files, pictures, strict=True):
@@ -205,37 +215,38 @@ def _swap(new: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _check_replaceable(path: str | os.PathLike[str], target: Path, marker: str | None) -> None:
+def check_replaceable(path: StrPath, marker: str | None = None) -> None:
+    """Raise the FileError with which `replacing_folder` would refuse, before any work is done."""
+    target = Path(os.path.realpath(path))
     if not target.exists():
         return
     if not target.is_dir():
-        raise FileError(f"{path} is a file: give the path of a folder, to write or to replace")
+        raise FileError(f"{path} is a file: give the path of a folder, to write or to replace.")
     if marker and any(target.iterdir()) and not (target / marker).is_file():
         raise FileError(
             f"{path} is a folder that holds something and no {marker}, so it is not replaced: "
-            "give the path of a new or an empty folder"
+            "give the path of a new or an empty folder."
         )
 
 
 @contextlib.contextmanager
-def _refusal_as_file_error(path: str | os.PathLike[str]) -> Iterator[None]:
+def _refusal_as_file_error(path: StrPath) -> Iterator[None]:
     """Turn what the system says into what the user can do."""
     try:
         yield
     except FileError:
         raise
     except OSError as error:
-        raise FileError(f"{_refusal(path, error)}; nothing was changed") from error
+        raise FileError(f"{_refusal(path, error)}; nothing was changed.") from error
 
 
-def _refusal(path: str | os.PathLike[str], error: OSError) -> str:
+def _refusal(path: StrPath, error: OSError) -> str:
     if error.errno in _NO_SPACE:
-        advice = "free some and run the command again"
-        return f"No space is left on the device to write {path}: {advice}"
-    reason = error.strerror or str(error)
-    if error.errno in _NO_PERMISSION:
-        return f"{path} may not be written ({reason}): change the permissions or the path"
-    return f"{path} cannot be written ({reason}): check the path and the device"
+        return f"No space is left on the device to write {path}: free some and run it again"
+    may_not = error.errno in _NO_PERMISSION
+    verb = "may not" if may_not else "cannot"
+    advice = "change the permissions or the path" if may_not else "check the path and the device"
+    return f"{path} {verb} be written ({error.strerror or error}): {advice}"
 
 
 # Arrays and tables
@@ -253,8 +264,8 @@ def _save_frame(save: Callable[[IO[bytes]], None], stream: IO[bytes]) -> None:
     try:
         save(stream)
     except Exception as error:
-        if number := re.search(r"\(os error (\d+)\)", str(error)):
-            raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
+        if said := re.search(r"\(os error (\d+)\)", str(error)):
+            raise OSError(number := int(said[1]), os.strerror(number)) from error
         raise
 
 
@@ -262,49 +273,23 @@ def _frame(path: object, array: npt.NDArray[Any], columns: Sequence[str] | None)
     try:
         import polars as pl
     except ImportError:
-        raise missing("polars", f"writing {path}", "tables") from None
+        raise missing("polars", f"Writing {path}", "tables") from None
     if array.ndim not in (1, 2):
-        advice = "reshape them to (rows, columns), or write .npy"
-        raise DataError(f"values of shape {array.shape} cannot be written to {path}: {advice}")
+        raise DataError(
+            f"Values of shape {array.shape} cannot be written to {path}: "
+            "reshape them to (rows, columns), or write .npy."
+        )
     table = array[:, None] if array.ndim == 1 else array
     names = [f"x{i}" for i in range(table.shape[1])] if columns is None else list(columns)
     if len(set(names)) != len(names) or len(names) != table.shape[1]:
         held = f"{len(names)} names, {len(set(names))} of them different"
-        raise DataError(f"{path} needs {table.shape[1]} different column names, and got {held}")
+        raise DataError(
+            f"{path} needs {table.shape[1]} different column names, and got {held}: name each once."
+        )
     return pl.DataFrame(table, schema=names, orient="row")
 
 
 # Pictures
-
-
-def _bytes_of(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """Return light in [0, 1] as bytes, (n, h, w) or (n, h, w, 3)."""
-    if values.ndim == 4 and values.shape[-1] == 1:
-        values = values[..., 0]
-    if values.ndim != 3 and not (values.ndim == 4 and values.shape[-1] == 3):
-        raise DataError(
-            f"pictures of shape {values.shape} cannot be written: "
-            "give (n, h, w), (n, h, w, 1) or (n, h, w, 3)"
-        )
-    if unknown := int(np.isnan(values).sum()):
-        raise DataError(f"{unknown} pixels of the pictures are NaN: give values from 0 to 1")
-    light: npt.NDArray[np.float32] = np.clip(values, 0, 1)
-    return np.rint(light * 255).astype(np.uint8)
-
-
-def _png_names(names: Sequence[str], n_pictures: int) -> list[str]:
-    for name in names:
-        if not name or name != Path(name).name:
-            raise DataError(f"{name!r} is not the name of a file: leave folders out of it")
-    files = [_without_ending(name) + ".png" for name in names]
-    if len(set(files)) != len(files) or len(files) != n_pictures:
-        held = f"{len(files)} names, {len(set(files))} of them different"
-        raise DataError(f"{n_pictures} pictures need as many different names, and got {held}")
-    return files
-
-
-def _without_ending(name: str) -> str:
-    return Path(name).stem if Path(name).suffix.lower() in PICTURE_ENDINGS else name
 
 
 def _refuse_strangers(folder: Path, files: list[str]) -> None:
@@ -313,5 +298,5 @@ def _refuse_strangers(folder: Path, files: list[str]) -> None:
     if strangers:
         raise FileError(
             f"{folder} holds {strangers[0]!r}, which is none of the pictures to write, so it is "
-            "not replaced: give the path of a new or an empty folder"
+            "not replaced: give the path of a new or an empty folder."
         )

@@ -1,0 +1,39 @@
+# Everything sets itself up in .venv: on a fresh machine with Python, make and git,
+# `make demo` and `make test` are all that is needed.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: demo test check format bench clean
+
+demo: $(READY)
+	$(BIN)/isthmus demo --out demo
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff format --check src tests benchmarks examples
+	$(BIN)/ruff check src tests benchmarks examples
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)
+	$(BIN)/ruff format src tests benchmarks examples
+	$(BIN)/ruff check --fix src tests benchmarks examples
+
+bench: $(READY)
+	$(BIN)/python benchmarks/speed.py --json benchmarks/results/speed.json
+	$(BIN)/python benchmarks/pca_floor.py --json benchmarks/results/pca_floor.json
+	$(BIN)/python benchmarks/denoising.py --json benchmarks/results/denoising.json
+	$(BIN)/python benchmarks/memory.py --json benchmarks/results/memory.json
+
+clean:
+	rm -rf .venv demo
+
+# Built again when a dependency changes.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Isthmus needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $(READY)

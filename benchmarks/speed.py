@@ -1,0 +1,192 @@
+"""How fast an epoch is: ours, the loops that people write, and the matrix products alone.
+
+All train the same net, 784-500-250-30 and back, from the same weights with Adam on batches of
+256 of MNIST, and take turns, an epoch each, so that a busy machine slows all of them.
+
+    python benchmarks/speed.py --mnist FOLDER --json speed.json
+"""
+
+import argparse
+import copy
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from isthmus import Autoencoder, datasets
+from isthmus.data.scaling import scaling_of
+from isthmus.fitting.model import build
+from isthmus.fitting.plan import multiplies_bfloat16
+from isthmus.fitting.streams import Streams
+
+HIDDEN, CODE, BATCH, RATE = (500, 250), 30, 256, 1e-3
+MNIST = Path(__file__).resolve().parents[2] / "shared" / "data" / "mnist"
+Epoch = Callable[[], None]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--mnist", type=Path, help="folder of MNIST's idx files")
+    parser.add_argument("--rounds", type=int, default=7, help="epochs of each (at least 5)")
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    options = parser.parse_args()
+    folder = options.mnist or (MNIST if MNIST.is_dir() else None)
+    images = datasets.mnist(folder).images
+    figures = measure(images, max(5, options.rounds))
+    show(figures)
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+def measure(images: np.ndarray, rounds: int) -> dict[str, Any]:
+    """Let the contestants take turns; return medians, ratios and end errors."""
+    model, start = ours(), fresh_net()
+    rows = torch.from_numpy(images)
+    nets = {name: copy.deepcopy(start) for name in ("loader", "memory")}
+    epochs: dict[str, Epoch] = {
+        "isthmus": lambda: model.partial_fit(images),
+        "loader": loader_loop(nets["loader"], rows),
+        "memory": memory_loop(nets["memory"], rows),
+        "products": products(len(rows)),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in epochs}
+    for _ in range(rounds):
+        for name, epoch in epochs.items():
+            began = time.perf_counter()
+            epoch()
+            seconds[name].append(time.perf_counter() - began)
+    medians = {name: statistics.median(times) for name, times in seconds.items()}
+    errors = {"isthmus": float(model.reconstruction_error(images).mean())}
+    errors |= {name: squared_error(net, rows) for name, net in nets.items()}
+    return {
+        "seconds_an_epoch": medians,
+        "faster_than_loader": medians["loader"] / medians["isthmus"],
+        "faster_than_memory": medians["memory"] / medians["isthmus"],
+        "times_the_products": medians["isthmus"] / medians["products"],
+        "end_error": errors,
+        "rounds": rounds,
+        "all_seconds": seconds,
+        "native_bfloat16": multiplies_bfloat16("cpu"),
+        "threads": torch.get_num_threads(),
+        "processor": platform.processor() or platform.machine(),
+        "torch": torch.__version__,
+    }
+
+
+def ours() -> Autoencoder:
+    """Return the estimator with the contest's settings."""
+    return Autoencoder(
+        CODE,
+        network="dense(activation='relu', linear_path='none')",
+        hidden=HIDDEN,
+        scaling="none",
+        learning_rate=RATE,
+        batch_size=BATCH,
+        device="cpu",
+        random_state=0,
+    )
+
+
+def fresh_net() -> nn.Module:
+    """Return the net that `ours` starts from: its weights depend on the seed alone."""
+    estimator = ours()
+    scaling = scaling_of("none", torch.zeros(784), torch.ones(784))
+    generator = Streams(estimator.random_state).generator("init")
+    model = build(estimator.parts(), CODE, scaling, generator)
+    return nn.Sequential(model.encoder, model.decoder)
+
+
+def loader_loop(net: nn.Module, rows: Tensor) -> Epoch:
+    """Write the loop as most people do."""
+    loader = DataLoader(TensorDataset(rows), batch_size=BATCH, shuffle=True)
+    optimizer = torch.optim.Adam(net.parameters(), lr=RATE)
+    criterion = nn.MSELoss()
+
+    def epoch() -> None:
+        total = 0.0
+        net.train()
+        for (x,) in loader:
+            optimizer.zero_grad()
+            loss = criterion(net(x), x)
+            loss.backward()
+            optimizer.step()
+            total += loss.item()
+
+    return epoch
+
+
+def memory_loop(net: nn.Module, rows: Tensor) -> Epoch:
+    """Write the loop without the loader: a permutation and slices of it."""
+    optimizer = torch.optim.Adam(net.parameters(), lr=RATE)
+    criterion = nn.MSELoss()
+
+    def epoch() -> None:
+        for index in torch.randperm(len(rows)).split(BATCH):
+            x = rows[index]
+            optimizer.zero_grad()
+            loss = criterion(net(x), x)
+            loss.backward()
+            optimizer.step()
+
+    return epoch
+
+
+def products(n_rows: int) -> Epoch:
+    """Make the matrix products of an epoch and nothing else, in the precision that we use."""
+    precision = torch.bfloat16 if multiplies_bfloat16("cpu") else torch.float32
+    widths = [784, *HIDDEN, CODE, *reversed(HIDDEN), 784]
+    layers = []
+    for n_in, n_out in zip(widths, widths[1:], strict=False):
+        x = torch.randn(BATCH, n_in).to(precision)
+        gradient = torch.randn(BATCH, n_out).to(precision)
+        layers.append((x, torch.randn(n_out, n_in).to(precision), gradient))
+
+    def epoch() -> None:
+        for _ in range(-(-n_rows // BATCH)):
+            for i, (x, weight, gradient) in enumerate(layers):
+                torch.mm(x, weight.T)  # forward
+                torch.mm(gradient.T, x)  # to the weights
+                if i:
+                    torch.mm(gradient, weight)  # to the layer below
+
+    return epoch
+
+
+@torch.no_grad()
+def squared_error(net: nn.Module, rows: Tensor) -> float:
+    net.eval()
+    errors = [(net(x) - x).square().sum(1) for x in rows.split(4096)]
+    return float(torch.cat(errors).mean())
+
+
+def show(figures: dict[str, Any]) -> None:
+    titles = {
+        "isthmus": "Isthmus",
+        "loader": "plain loop, DataLoader, float32",
+        "memory": "plain loop in memory, float32",
+        "products": "matrix products alone",
+    }
+    for name, title in titles.items():
+        error = figures["end_error"].get(name)
+        ending = f"   squared error {error:.3f}" if error is not None else ""
+        print(f"{title:34s}{figures['seconds_an_epoch'][name]:7.3f} s an epoch{ending}")
+    print(
+        f"{figures['faster_than_loader']:.2f} times faster than the DataLoader loop, "
+        f"{figures['faster_than_memory']:.2f} times than the loop in memory, "
+        f"{figures['times_the_products']:.2f} times the matrix products "
+        f"(medians of {figures['rounds']} alternating rounds; native bfloat16: "
+        f"{'yes' if figures['native_bfloat16'] else 'no'})"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""``isthmus transform`` and ``isthmus denoise``: from a file, through a saved model, to a file."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from isthmus.cli.outputs import check_file, check_folder, say
+from isthmus.cli.rows import Rows, check_same_features, read_rows
+from isthmus.data.writing import write, write_pictures
+from isthmus.estimators.saving import load
+
+if TYPE_CHECKING:
+    from isthmus.estimators.base import BaseAutoencoder
+
+TABLES = (".csv", ".parquet")
+FILES = (".npy", ".npz", *TABLES)
+
+
+def transform(data: Path, out: Path, model: Path, *, force: bool) -> None:
+    """Write the codes of a file's rows to another file.
+
+    Raises
+    ------
+    IsthmusError
+        If a file or the model cannot be used.
+    """
+    check_file(out, data, force=force)
+    estimator, rows = model_and_rows(model, data)
+    write(out, estimator.transform(rows.values), estimator.get_feature_names_out().tolist())
+    say(f"{out}: {len(rows.values)} rows, {estimator.n_components} columns.")
+
+
+def denoise(data: Path, out: Path, model: Path, *, force: bool) -> None:
+    """Write a file's rows as the model rebuilds them, in the shape that they had.
+
+    Pictures of a folder become pictures of the same names where `out` has no ending of a file;
+    pictures in a table become one row each.
+
+    Raises
+    ------
+    IsthmusError
+        If a file or the model cannot be used.
+    """
+    as_pictures = data.is_dir() and out.suffix.lower() not in FILES
+    (check_folder if as_pictures else check_file)(out, data, force=force)
+    estimator, rows = model_and_rows(model, data)
+    rebuilt = estimator.reconstruct(rows.values)
+    if as_pictures:
+        write_pictures(out, rows.shaped(rebuilt), rows.names or ())
+    elif out.suffix.lower() in TABLES:
+        write(out, rebuilt, rows.columns)
+    else:
+        write(out, rows.shaped(rebuilt))
+    say(f"{out}: {len(rebuilt)} {'pictures' if as_pictures else 'rows'}.")
+
+
+def model_and_rows(model: Path, data: Path) -> tuple["BaseAutoencoder", Rows]:
+    """Load a model and read rows that fit it; the rows bear the model's names of columns."""
+    estimator = load(model)
+    rows = read_rows(data)
+    names = getattr(estimator, "feature_names_in_", None)
+    columns = None if names is None else tuple(map(str, names))
+    check_same_features(rows, estimator.n_features_in_, columns, f"the model {model}")
+    # They are checked; arrays have no names, and scikit-learn would warn of that.
+    vars(estimator).pop("feature_names_in_", None)
+    return estimator, rows._replace(columns=rows.columns or columns)

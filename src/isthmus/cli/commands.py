@@ -1,0 +1,165 @@
+"""The commands: what can be typed. What they do is imported when they are called.
+
+torch and scikit-learn take seconds to import, and a help text must not.
+"""
+
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from isthmus.cli.options import Command, parameters
+
+PATH = click.Path(path_type=Path)
+FORMS = (
+    "DATA is .npy, .npz, .csv, .parquet, an idx file of MNIST's, or a folder of pictures. "
+    "Pictures of bytes are read as light from 0 to 1."
+)
+
+
+@contextlib.contextmanager
+def loading() -> Iterator[None]:
+    """Let Ctrl-C end the process at once: a half-imported torch or NumPy only makes a traceback."""
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def readable(_ctx: click.Context, _param: click.Parameter, path: Path | None) -> Path | None:
+    """Refuse a missing or foreign file before anything slow is imported."""
+    with loading():
+        from isthmus.data.files import check_readable
+    if path is not None:
+        check_readable(path)
+    return path
+
+
+data_argument = click.argument("data", type=PATH, callback=readable)
+out_argument = click.argument("out", type=PATH)
+force_option = click.option("--force", is_flag=True, help="Replace what is there.")
+
+
+def data_option(name: str, sentence: str) -> Callable[[Command], Command]:
+    """Return an option that names further rows."""
+    return click.option(name, type=PATH, metavar="DATA", callback=readable, help=sentence)
+
+
+def model_option(sentence: str) -> Callable[[Command], Command]:
+    """Return the option that names a saved model's folder."""
+    return click.option("--model", type=PATH, required=True, metavar="DIR", help=sentence)
+
+
+@click.command()
+@click.option("--out", type=PATH, default="demo", show_default=True, help="Folder to write to.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of chance.")
+def demo(out: Path, seed: int) -> None:
+    """Show what Isthmus does, on digits that come with it."""
+    with loading():
+        from rich.console import Console
+
+        from isthmus.cli.demo import demo
+    demo(out, seed, Console())
+
+
+@click.command(epilog=FORMS)
+@data_argument
+@model_option("Folder to save the model to.")
+@click.option(
+    "--estimator",
+    type=click.Choice(["autoencoder", "denoising"]),
+    help="Kind of autoencoder.  [default: denoising with --noise, else autoencoder]",
+)
+@click.option(
+    "--corruption",
+    "--noise",
+    metavar="PART",
+    help="Noise on the training rows, in their units (pictures: 0 to 1): 'gaussian(std=0.1)'.",
+)
+@click.option("--code", metavar="PART", help="What the encoder's head becomes: 'plain', 'sigmoid'.")
+@click.option(
+    "--penalty",
+    "penalties",
+    metavar="PART",
+    multiple=True,
+    help="Further term of the loss: 'weight_l2(weight=1e-4)'; can be given again.",
+)
+@data_option("--target", "Clean rows, where DATA is noisy.")
+@data_option("--validation", "Rows to stop by, instead of a part of DATA.")
+@force_option
+@parameters
+def fit(data: Path, **options: Any) -> None:
+    """Fit an autoencoder to DATA and save it.
+
+    \b
+    isthmus fit iris.csv --model iris
+    isthmus fit photos/ --model clean --noise 'gaussian(std=0.1)' -k 64
+
+    A PART is a name, or a name with fields in brackets; `isthmus parts` lists them.
+    """  # noqa: D301
+    with loading():
+        from isthmus.cli.fitting import fit
+    fit(data, **options)
+
+
+@click.command(epilog=FORMS)
+@data_argument
+@out_argument
+@model_option("Folder of the saved model.")
+@force_option
+def transform(data: Path, out: Path, model: Path, force: bool) -> None:
+    """Write the codes of DATA to OUT (.npy, .npz, .csv, .parquet)."""
+    with loading():
+        from isthmus.cli.applying import transform
+    transform(data, out, model, force=force)
+
+
+@click.command(epilog=FORMS)
+@data_argument
+@out_argument
+@model_option("Folder of the saved model.")
+@force_option
+def denoise(data: Path, out: Path, model: Path, force: bool) -> None:
+    """Write DATA as the model rebuilds it to OUT.
+
+    OUT is .npy, .npz, .csv or .parquet, or a folder where DATA is one of pictures.
+    """
+    with loading():
+        from isthmus.cli.applying import denoise
+    denoise(data, out, model, force=force)
+
+
+@click.command(epilog=FORMS)
+@data_argument
+@model_option("Folder of the saved model.")
+@click.option("--out", type=PATH, help="File for every row's squared error and log-likelihood.")
+@force_option
+def score(data: Path, model: Path, out: Path | None, force: bool) -> None:
+    """Say how well the model rebuilds DATA, and which rows worst."""
+    with loading():
+        from isthmus.cli.scoring import score
+    score(data, model, out, force=force)
+
+
+@click.command()
+@click.argument("model", type=PATH)
+def info(model: Path) -> None:
+    """Say what the saved MODEL is and how its fit went."""
+    with loading():
+        from isthmus.cli.describing import info
+    info(model)
+
+
+@click.command()
+def parts() -> None:
+    """List the parts of every slot, with their fields and defaults."""
+    with loading():
+        from isthmus.cli.describing import parts
+    parts()
+
+
+COMMANDS = (demo, fit, transform, denoise, score, info, parts)

@@ -1,0 +1,95 @@
+"""``isthmus info`` and ``isthmus parts``: what a saved model is, and what one can be made of."""
+
+import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+import isthmus
+from isthmus.cli.fitting import against_pca, epochs
+from isthmus.cli.outputs import facts, plain_console, titled
+from isthmus.data import artefact
+from isthmus.estimators.parameters import declared
+from isthmus.estimators.saving import load
+from isthmus.fitting.optimizers import Optimizer
+from isthmus.fitting.schedules import Schedule
+from isthmus.parts import Code, Corruption, Likelihood, Network, Part, Penalty
+
+if TYPE_CHECKING:
+    from isthmus.estimators.base import BaseAutoencoder
+
+SLOTS: tuple[type[Part], ...] = (
+    Network,
+    Corruption,
+    Code,
+    Likelihood,
+    Penalty,
+    Optimizer,
+    Schedule,
+)
+FEW = 6  # column names that are listed
+
+
+def info(model: Path) -> None:
+    """Print what a saved model is and how its fit went.
+
+    Raises
+    ------
+    ArtefactError
+        If there is no saved model there, or it is damaged.
+    """
+    estimator = load(model)
+    config, _ = artefact.read(model)
+    pairs = {
+        "estimator": type(estimator).__name__,
+        "parameters": "\n".join(_changed(estimator)) or "all at their defaults",
+        "features": _features(estimator),
+        "code width": estimator.n_components,
+        "against PCA": against_pca(estimator.versus_pca_),
+        "epochs": epochs(estimator),
+        "saved by": f"Isthmus {config['isthmus']} (this is {isthmus.__version__})",
+    }
+    plain_console().print(facts(str(model), pairs))
+
+
+def _changed(estimator: "BaseAutoencoder") -> list[str]:
+    """Return the parameters that are not at their defaults, but for the progress bar's."""
+    defaults = {name: field.default for name, (field, _) in declared(type(estimator)).items()}
+    values = {name: getattr(estimator, name) for name in defaults if name != "verbose"}
+    return [f"{name}={value!r}" for name, value in values.items() if value != defaults[name]]
+
+
+def _features(estimator: "BaseAutoencoder") -> str:
+    names = [str(name) for name in getattr(estimator, "feature_names_in_", ())]
+    listed = ", ".join(names[:FEW]) + (", ..." if len(names) > FEW else "")
+    return f"{estimator.n_features_in_}" + (f" ({listed})" if names else "")
+
+
+def parts() -> None:
+    """Print every slot's parts with their sentences, fields and defaults."""
+    console = plain_console()
+    for slot in SLOTS:
+        console.print(_table(slot))
+    console.print("Write a part by its name, or with fields: --noise 'gaussian(std=0.5)'.")
+
+
+def _table(slot: type[Part]) -> Table:
+    table = titled(f"--{slot.slot}: {_sentence(slot).split('. ')[0]}", lines=True)
+    table.add_column("part", style="bold", no_wrap=True)
+    table.add_column("what it is", ratio=1)
+    table.add_column("fields and their defaults", ratio=1)
+    for name, kind in slot.kinds.items():
+        table.add_row(name, _sentence(kind), "\n".join(_fields(kind)))
+    return table
+
+
+def _sentence(cls: type[Any]) -> str:
+    """Return the first line of a class's docstring, without its code marks."""
+    return inspect.getdoc(cls).splitlines()[0].replace("``", "")  # type: ignore[union-attr]
+
+
+def _fields(kind: type[Any]) -> list[str]:
+    """Return each field of a part with its default and its sentence."""
+    fields = kind.__pydantic_fields__
+    return [f"{name}={field.default!r}: {field.description}" for name, field in fields.items()]

@@ -1,0 +1,161 @@
+"""``isthmus fit``: from a file to a saved model, and what came of it."""
+
+import shlex
+import time
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import isthmus
+from isthmus.cli.outputs import check_model, facts, plain_console, say
+from isthmus.cli.rows import Rows, check_same_features, read_rows
+from isthmus.errors import DataError, ParameterError
+from isthmus.estimators.inputs import check_domain
+from isthmus.estimators.parameters import check, declared
+from isthmus.fitting.optimizers import Optimizer
+from isthmus.fitting.schedules import Schedule
+
+if TYPE_CHECKING:
+    from isthmus.estimators.base import BaseAutoencoder
+    from isthmus.fitting.fit import VersusPCA
+
+ESTIMATORS = {"autoencoder": "Autoencoder", "denoising": "DenoisingAutoencoder"}
+ENDED = {
+    "patience": "held-out rows got no better",
+    "limit": "it ran to max_epochs",
+    "interrupted": "it was interrupted",
+    "diverged": "the loss was not finite",
+}
+
+
+def fit(
+    data: Path,
+    model: Path,
+    *,
+    target: Path | None = None,
+    validation: Path | None = None,
+    force: bool = False,
+    **options: Any,
+) -> None:
+    """Fit an estimator to the rows of a file, save it and tell what came of it.
+
+    Parameters
+    ----------
+    data : what to fit to.
+    model : folder to save to.
+    target : clean rows, where `data` is noisy.
+    validation : rows to stop by.
+    force : whether a saved model at `model` may be replaced.
+    options : the estimator's kind and its parameters, as `assemble` takes them.
+
+    Raises
+    ------
+    IsthmusError
+        If a file, an option or the rows cannot be used.
+    """
+    check_model(model, force=force)
+    estimator = assemble(**options)
+    rows = read_rows(data)
+    if target is None:
+        check_domain(rows.values, estimator.parts().likelihood, str(data))
+    further = {
+        name: _beside(rows, path, paired=name == "target")
+        for name, path in {"target": target, "validation": validation}.items()
+        if path is not None
+    }
+    began = time.perf_counter()
+    estimator.fit(rows.named(), **further)
+    seconds = time.perf_counter() - began
+    estimator.save(model)
+    _tell(estimator, rows, model, seconds)
+    denoises = target is not None or estimator.model_.parts.corruption.hides
+    say(f"Next: {next_command(data, model, denoises=denoises)}")
+
+
+def assemble(
+    estimator: str | None,
+    corruption: str | None,
+    code: str | None,
+    penalties: tuple[str, ...],
+    **parameters: Any,
+) -> "BaseAutoencoder":
+    """Return the estimator that the options describe, its parameters checked.
+
+    Noise alone asks for a denoising autoencoder; with a code or penalties, for the general one.
+
+    Raises
+    ------
+    ParameterError
+        If an option is unknown, out of range, or another estimator's.
+    """
+    own = {"corruption": corruption, "code": code, "penalties": penalties or None}
+    given = {name: value for name, value in own.items() if value is not None}
+    kind = estimator or ("denoising" if list(given) == ["corruption"] else "autoencoder")
+    cls = getattr(isthmus, ESTIMATORS[kind])
+    for name in given.keys() - declared(cls):
+        option = "--penalty" if name == "penalties" else f"--{name}"
+        raise ParameterError(
+            f"{option} is no option of --estimator {kind}: leave one of the two out."
+        )
+    built: BaseAutoencoder = cls(**given, **parameters)
+    # `fit` refuses all this too, but only once a large file is read.
+    check(built)
+    built.parts()
+    Optimizer.of(parameters["optimizer"])
+    Schedule.of(parameters["schedule"])
+    return built
+
+
+def _beside(rows: Rows, path: Path, *, paired: bool) -> Any:
+    """Read the rows that `fit` takes besides its first."""
+    further = read_rows(path)
+    check_same_features(further, rows.values.shape[1], rows.columns, str(rows.path))
+    if paired and None not in (rows.names, further.names) and rows.names != further.names:
+        raise DataError(
+            f"{path} and {rows.path} hold pictures of different names: "
+            "give one clean picture of the same name for each noisy one."
+        )
+    return further._replace(columns=rows.columns).named()
+
+
+def _tell(estimator: "BaseAutoencoder", rows: Rows, model: Path, seconds: float) -> None:
+    n_rows, n_features = rows.values.shape
+    pairs = {
+        "rows": n_rows,
+        "features": n_features,
+        "code width": estimator.n_components,
+        "against PCA": against_pca(estimator.versus_pca_),
+        "epochs": epochs(estimator),
+        "seconds": f"{seconds:.1f}",
+    }
+    plain_console().print(facts(f"{type(estimator).__name__}, saved to {model}", pairs))
+    with warnings.catch_warnings():
+        # diagnose drops the frame's names before it transforms, of which scikit-learn warns.
+        warnings.filterwarnings("ignore", "X does not have valid feature names")
+        findings = estimator.diagnose(rows.named())
+    for finding in findings:
+        say(f"! {finding}")
+
+
+def against_pca(versus: "VersusPCA | None") -> str:
+    """Return the model's error beside that of PCA."""
+    if versus is None:
+        return "unknown: partial_fit holds no rows out"
+    return f"{versus.ratio:.2f} times the error of PCA ({versus.rows}, {versus.n_rows} rows)"
+
+
+def epochs(estimator: "BaseAutoencoder") -> str:
+    """Return how many epochs made the model, and why there were no more."""
+    parts, why = estimator.model_.parts, ENDED.get(estimator.stopped_by_, estimator.stopped_by_)
+    if estimator.n_iter_ == 0 and parts.network.wants_pca(parts.code, parts.likelihood):
+        why = "PCA, as which it began, was not beaten"
+    return f"{estimator.n_iter_} ({why})"
+
+
+def next_command(data: Path, model: Path, *, denoises: bool) -> str:
+    """Return what to type next."""
+    ending = data.suffix if data.suffix in (".csv", ".parquet", ".npz") else ".npy"
+    name = "clean" if denoises else "codes"
+    out = name if denoises and data.is_dir() else f"{name}{ending}"
+    verb = "denoise" if denoises else "transform"
+    return shlex.join(["isthmus", verb, str(data), out, "--model", str(model)])

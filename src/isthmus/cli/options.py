@@ -1,0 +1,83 @@
+"""Options from the estimators' declarations: name, default, range and sentence are stated there."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, TypeVar
+
+import click
+from pydantic import Field, TypeAdapter, ValidationError
+
+from isthmus.estimators.parameters import Parameters, declared, sentence_of
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+Seed = Annotated[int, Field(ge=0)] | None
+
+_WORDS = {"integer": "INTEGER", "number": "FLOAT", "string": "TEXT", "null": "none"}
+_SIGNS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+
+
+def parameters(command: Command) -> Command:
+    """Give a command every parameter that the estimators share as an option."""
+    for name, (field, annotation) in reversed(list(declared(Parameters).items())):
+        # The bar shows on terminals only, where it is wanted.
+        default = 1 if name == "verbose" else field.default
+        command = _option(name, default, annotation)(command)
+    return command
+
+
+def _option(name: str, default: Any, annotation: Any) -> Callable[[Command], Command]:
+    # What the annotation leaves open, so as to take generators, is an int in a shell.
+    allowed: TypeAdapter[Any] = TypeAdapter(Seed if name == "random_state" else annotation)
+    schema = allowed.json_schema()
+    text = None if default is None else str(default)
+    notes = [f"default: {text}"] * (text is not None) + [limits(schema)] * bool(limits(schema))
+    return click.option(
+        f"--{name.replace('_', '-')}",
+        *(["-k"] if name == "n_components" else []),
+        name,
+        type=reader(allowed),
+        default=text,
+        metavar=spelled(schema),
+        help=sentence_of(annotation) + (f"  [{'; '.join(notes)}]" if notes else ""),
+    )
+
+
+def reader(allowed: TypeAdapter[Any]) -> Callable[[str], Any]:
+    """Return what turns the text of an option into a value that is allowed."""
+    alternatives = allowed.json_schema().get("anyOf", [])
+    may_be_none = {"type": "null"} in alternatives
+    is_list = any("items" in each for each in alternatives)
+
+    def value(text: str) -> Any:
+        if may_be_none and text.lower() == "none":
+            return None
+        items = tuple(item.strip() for item in text.strip("()[] ").split(",") if item.strip())
+        try:
+            return allowed.validate_python(items if is_list else text)
+        except ValidationError as error:
+            raise click.BadParameter(f"{text!r} {_wish(error)}") from None
+
+    return value
+
+
+def _wish(error: ValidationError) -> str:
+    """Join what each alternative asks for: "should be a valid number or should be 'auto'"."""
+    wishes = [re.sub("^Input |, unable to parse.*", "", each["msg"]) for each in error.errors()]
+    return " or ".join(dict.fromkeys(wishes))
+
+
+def spelled(schema: Mapping[str, Any]) -> str:
+    """Return how the help calls the values of a JSON schema: ``INTEGER|auto``."""
+    if "anyOf" in schema:
+        return "|".join(spelled(each) for each in schema["anyOf"] if each["type"] != "boolean")
+    if "enum" in schema:
+        return "|".join(schema["enum"])
+    if "items" in schema:
+        return spelled(schema["items"]) + ",..."
+    return str(schema.get("const") or _WORDS.get(schema.get("type", ""), "PART"))
+
+
+def limits(schema: Mapping[str, Any]) -> str:
+    """Return the range that a JSON schema states: ``x>=0, x<1``."""
+    own = [f"x{sign}{schema[key]}" for key, sign in _SIGNS.items() if key in schema]
+    return ", ".join(own) or "".join(limits(each) for each in schema.get("anyOf", ()))

@@ -1,0 +1,110 @@
+"""Where results go: refused before any work is done, and said in one line once written."""
+
+import os
+from pathlib import Path
+
+from rich.box import ROUNDED
+from rich.console import Console
+from rich.table import Table
+
+from isthmus.data.artefact import CONFIG
+from isthmus.data.writing import check_ending, check_replaceable
+from isthmus.errors import FileError
+
+
+def check_file(out: Path, data: Path, *, force: bool) -> None:
+    """Refuse a file that cannot be written or would replace what nobody offered.
+
+    Raises
+    ------
+    FileError
+        If its ending is unknown, it is the input, or it exists and `force` is not given.
+    """
+    check_ending(out)
+    _check_place(out)
+    _check_not_input(out, data)
+    if out.exists() and not force:
+        raise _exists(out)
+
+
+def check_folder(out: Path, data: Path, *, force: bool) -> None:
+    """Refuse a folder for pictures that is the input, a file, or holds something.
+
+    Raises
+    ------
+    FileError
+        If it is one of these; with `force` it may hold something.
+    """
+    _check_place(out)
+    _check_not_input(out, data)
+    check_replaceable(out)
+    if out.exists() and any(out.iterdir()) and not force:
+        raise _exists(out)
+
+
+def check_model(model: Path, *, force: bool) -> None:
+    """Refuse a folder that holds a saved model already, or something else.
+
+    Raises
+    ------
+    FileError
+        If it does; with `force` it may hold a saved model.
+    """
+    _check_place(model)
+    check_replaceable(model, CONFIG)
+    if (model / CONFIG).exists() and not force:
+        raise FileError(
+            f"{model} holds a saved model already: "
+            "add --force to replace it, or give another folder."
+        )
+
+
+def _check_place(path: Path) -> None:
+    """Refuse a place that cannot be written to, before the work that would be lost there."""
+    parent = next(folder for folder in path.absolute().parents if folder.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise FileError(
+            f"{path} cannot be written, because {parent} is no folder that you may write to: "
+            "change the path or the permissions."
+        )
+
+
+def _check_not_input(out: Path, data: Path) -> None:
+    if os.path.realpath(out) == os.path.realpath(data):
+        raise FileError(f"{out} is the input itself: give another path to write to.")
+
+
+def _exists(out: Path) -> FileError:
+    return FileError(f"{out} exists already: add --force to replace it, or give another path.")
+
+
+def plain_console() -> Console:
+    """Return a console that shows text as it is: brackets in a path are no markup."""
+    return Console(markup=False, highlight=False, emoji=False)
+
+
+def titled(title: str, *, header: bool = True, lines: bool = False) -> Table:
+    """Return an empty table in the look that all have."""
+    return Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=ROUNDED,
+        show_header=header,
+        show_lines=lines,
+    )
+
+
+def facts(title: str, pairs: dict[str, object]) -> Table:
+    """Lay out facts and their names as a table."""
+    table = titled(title, header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, fact in pairs.items():
+        table.add_row(name, str(fact))
+    return table
+
+
+def say(text: str) -> None:
+    """Print a line that may be copied: it is never wrapped."""
+    plain_console().print(text, soft_wrap=True)

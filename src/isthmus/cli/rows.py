@@ -1,0 +1,98 @@
+"""Rows of a file or folder as the estimators take them, and whether they are those of a model.
+
+n rows, d features.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from isthmus.data.files import read
+from isthmus.errors import DataError
+from isthmus.estimators.inputs import check_finite
+
+
+class Rows(NamedTuple):
+    """What a file or folder holds, flattened."""
+
+    path: Path
+    values: npt.NDArray[Any]  # (n, d)
+    shape: tuple[int, ...]  # of one row as it was: (d,), or (h, w[, c]) of pictures
+    columns: tuple[str, ...] | None  # d names, of csv and parquet
+    names: tuple[str, ...] | None  # n file names, of a folder of pictures
+
+    def named(self) -> Any:
+        """Return a frame where the columns have names, for the estimator to remember them."""
+        if self.columns is None:
+            return self.values
+        import polars as pl
+
+        return pl.DataFrame(self.values, schema=list(self.columns), orient="row")
+
+    def shaped(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return rows (n, d) in the shape that the file had."""
+        return values.reshape(len(values), *self.shape)
+
+
+def read_rows(path: Path) -> Rows:
+    """Read the rows of a file or folder; pictures of bytes become light from 0 to 1.
+
+    Raises
+    ------
+    FileError
+        If it cannot be read.
+    DataError
+        If it holds something else than rows of finite numbers.
+    """
+    table = read(path)
+    values, n = table.values, len(table.values)
+    if values.ndim == 1:
+        raise DataError(
+            f"{path} holds a list of {n} numbers, and rows are needed: "
+            "reshape it to (rows, features)."
+        )
+    if values.ndim > 2 and values.dtype == np.uint8:
+        values = np.divide(values, 255, dtype=np.float32)
+    flat = values.reshape(n, -1)
+    check_finite(flat, table, str(path))
+    return Rows(path, flat, values.shape[1:], table.columns, table.rows)
+
+
+def check_same_features(
+    rows: Rows, n_features: int, columns: Sequence[str] | None, owner: str
+) -> None:
+    """Refuse rows whose features are not those of `owner`, a model or another file.
+
+    Raises
+    ------
+    DataError
+        If their number, their names or the order of these differ.
+    """
+    if rows.columns is not None and columns is not None:
+        _check_same_columns(rows.path, rows.columns, columns, owner)
+    n_given = rows.values.shape[1]
+    if n_given != n_features:
+        raise DataError(
+            f"{rows.path} has {n_given} values in a row and {owner} {n_features}: "
+            f"give rows of {n_features} values."
+        )
+
+
+def _check_same_columns(
+    path: Path, given: Sequence[str], wanted: Sequence[str], owner: str
+) -> None:
+    for name in wanted:
+        if name not in given:
+            raise DataError(f"{path} has no column {name!r}, which {owner} has: add it.")
+    for name in given:
+        if name not in wanted:
+            raise DataError(f"{path} has a column {name!r}, which {owner} has not: drop it.")
+    for mine, theirs in zip(given, wanted, strict=True):
+        if mine != theirs:
+            raise DataError(
+                f"{path} has the column {mine!r} where {owner} has {theirs!r}: "
+                "put them in the same order."
+            )

@@ -1,0 +1,55 @@
+"""``isthmus score``: how well a saved model rebuilds rows, and which of them it rebuilds worst."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rich.table import Table
+
+from isthmus.cli.applying import model_and_rows
+from isthmus.cli.outputs import check_file, facts, plain_console, say, titled
+from isthmus.cli.rows import Rows
+from isthmus.data.writing import write
+
+WORST = 5  # rows that are listed
+
+
+def score(data: Path, model: Path, out: Path | None, *, force: bool) -> None:
+    """Print the errors of a file's rows, and write them to a file if one is named.
+
+    Raises
+    ------
+    IsthmusError
+        If a file or the model cannot be used.
+    """
+    if out is not None:
+        check_file(out, data, force=force)
+    estimator, rows = model_and_rows(model, data)
+    errors = estimator.reconstruction_error(rows.values)
+    likelihoods = estimator.score_samples(rows.values)
+    pairs = {
+        "rows": len(errors),
+        "mean squared error": f"{errors.mean():.6g} (summed over {rows.values.shape[1]} features)",
+        "explained variance": f"{estimator.score(rows.values):.4f} (1 is perfect)",
+        "mean log-likelihood": f"{likelihoods.mean():.6g} nats per row",
+    }
+    console = plain_console()
+    console.print(facts(f"{data}, by {model}", pairs))
+    console.print(worst(rows, errors))
+    if out is not None:
+        write(out, np.column_stack([errors, likelihoods]), ["squared_error", "log_likelihood"])
+        say(f"{out}: {len(errors)} rows, 2 columns.")
+
+
+def worst(rows: Rows, errors: npt.NDArray[Any]) -> Table:
+    """Lay out the rows with the largest error, the worst first; rows are counted from 0."""
+    table = titled("Rows with the largest error")
+    table.add_column("row (from 0)", justify="right")
+    if rows.names is not None:
+        table.add_column("picture", overflow="fold")
+    table.add_column("squared error", justify="right")
+    for row in np.argsort(-errors, kind="stable")[:WORST]:
+        name = [] if rows.names is None else [rows.names[row]]
+        table.add_row(str(row), *name, f"{errors[row]:.6g}")
+    return table

@@ -1,0 +1,19 @@
+"""What all tests share."""
+
+import os
+from pathlib import Path
+
+# scikit-learn's array-API check skips itself without this, and SciPy reads it on import.
+os.environ.setdefault("SCIPY_ARRAY_API", "1")
+
+import pytest
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Return the folder of real data beside the checkout; a user's clone has none."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"there is no folder {SHARED_DATA} with real data")
+    return SHARED_DATA

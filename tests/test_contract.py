@@ -1,0 +1,23 @@
+"""scikit-learn's own checks, for every estimator, none skipped or expected to fail."""
+
+from unittest import SkipTest
+
+import pytest
+from sklearn.base import BaseEstimator
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from isthmus import Autoencoder, DenoisingAutoencoder
+
+# Few epochs: the checks ask for behaviour, not for quality.
+ESTIMATORS = [
+    Autoencoder(max_epochs=3),
+    DenoisingAutoencoder(max_epochs=3),
+]
+
+
+@parametrize_with_checks(ESTIMATORS)
+def test_estimator_keeps_the_contract(estimator: BaseEstimator, check) -> None:
+    try:
+        check(estimator)
+    except SkipTest as skipped:  # a skipped check proves nothing
+        pytest.fail(f"skipped: {skipped}")
