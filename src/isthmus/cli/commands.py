@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from isthmus.cli.options import Command, parameters
+from isthmus.cli.options import ESTIMATORS, Command, parameters
 
 PATH = click.Path(path_type=Path)
 FORMS = (
@@ -71,7 +71,7 @@ def demo(out: Path, seed: int) -> None:
 @model_option("Folder to save the model to.")
 @click.option(
     "--estimator",
-    type=click.Choice(["autoencoder", "denoising"]),
+    type=click.Choice(list(ESTIMATORS)),
     help="Kind of autoencoder.  [default: denoising with --noise, else autoencoder]",
 )
 @click.option(

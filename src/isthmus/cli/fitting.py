@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import isthmus
+from isthmus.cli.options import ESTIMATORS
 from isthmus.cli.outputs import check_model, facts, plain_console, say
 from isthmus.cli.rows import Rows, check_same_features, read_rows
 from isthmus.errors import DataError, ParameterError
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from isthmus.estimators.base import BaseAutoencoder
     from isthmus.fitting.fit import VersusPCA
 
-ESTIMATORS = {"autoencoder": "Autoencoder", "denoising": "DenoisingAutoencoder"}
 ENDED = {
     "patience": "held-out rows got no better",
     "limit": "it ran to max_epochs",
@@ -92,11 +92,12 @@ def assemble(
     given = {name: value for name, value in own.items() if value is not None}
     kind = estimator or ("denoising" if list(given) == ["corruption"] else "autoencoder")
     cls = getattr(isthmus, ESTIMATORS[kind])
-    for name in given.keys() - declared(cls):
-        option = "--penalty" if name == "penalties" else f"--{name}"
-        raise ParameterError(
-            f"{option} is no option of --estimator {kind}: leave one of the two out."
-        )
+    for name in given:
+        if name not in declared(cls):
+            option = "--penalty" if name == "penalties" else f"--{name}"
+            raise ParameterError(
+                f"{option} is no option of --estimator {kind}: leave one of the two out."
+            )
     built: BaseAutoencoder = cls(**given, **parameters)
     # `fit` refuses all this too, but only once a large file is read.
     check(built)

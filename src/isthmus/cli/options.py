@@ -10,6 +10,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 from isthmus.estimators.parameters import Parameters, declared, sentence_of
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+# What --estimator calls each of the public names.
+ESTIMATORS = {"autoencoder": "Autoencoder", "denoising": "DenoisingAutoencoder"}
 Seed = Annotated[int, Field(ge=0)] | None
 
 _WORDS = {"integer": "INTEGER", "number": "FLOAT", "string": "TEXT", "null": "none"}

@@ -1,0 +1,438 @@
+import math
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import stats
+from sklearn.decomposition import PCA
+
+from isthmus import Autoencoder, DenoisingAutoencoder
+from isthmus.data.rows import fit_scaling, select
+from isthmus.errors import TrainingWarning
+from isthmus.fitting import fit as fitting
+from isthmus.fitting.fit import BEYOND_CHANCE, FOLDED_BELOW, N_FOLDS, Task, beyond_chance, pool
+from isthmus.fitting.loop import train
+from isthmus.fitting.model import Parts
+from isthmus.fitting.observers import Held
+from isthmus.fitting.optimizers import Optimizer
+from isthmus.fitting.plan import Plan
+from isthmus.fitting.schedules import Schedule
+from isthmus.fitting.streams import Streams
+from isthmus.parts import Clean, Dense, Likelihood, Normal, Plain
+
+D, K = 7, 2
+SHORT = {"hidden": (16,), "max_epochs": 4, "random_state": 0}
+GAINS = {"hidden": (16,), "max_epochs": 6, "learning_rate": 0.02, "random_state": 0}
+
+
+def bent(n, seed=0):
+    """Return rows on a curved surface of two dimensions: more than PCA can follow."""
+    draw = np.random.default_rng(seed)
+    u, v = draw.uniform(-2, 2, (2, n))
+    waves = [wave(2 * w) for w in (u, v) for wave in (np.sin, np.cos)]
+    rows = np.column_stack([u, v, u * v, *waves])
+    return (rows + 0.05 * draw.standard_normal(rows.shape)) * 3 + 10
+
+
+def round_(n, seed=0):
+    """Return Gaussian rows, of which nothing does better than PCA."""
+    draw = np.random.default_rng(seed)
+    return draw.standard_normal((n, D)) @ draw.standard_normal((D, D)) + 5
+
+
+def pca_errors(training, judge, n_components=K):
+    """Return scikit-learn's squared error of each row of `judge`."""
+    pca = PCA(n_components, svd_solver="full").fit(training)
+    return np.square(judge - pca.inverse_transform(pca.transform(judge))).sum(axis=1)
+
+
+class Recording:
+    """Stands in for `train`: notes what each training is given and tells."""
+
+    def __init__(self):
+        self.runs = []
+
+    def __call__(self, model, training, held_out, plan, streams, observers):
+        epochs = []
+
+        class Note:
+            def epoch(self, epoch):
+                epochs.append(epoch)
+
+        self.runs.append((training.index.tolist(), held_out.index.tolist(), plan, epochs))
+        return train(model, training, held_out, plan, streams, [*observers, Note()])
+
+
+@pytest.fixture
+def recording(monkeypatch):
+    spy = Recording()
+    monkeypatch.setattr(fitting, "train", spy)
+    return spy
+
+
+# Folds -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [4, 7, 50, FOLDED_BELOW - 1])
+def test_folds_hold_each_row_out_once(recording, n):
+    Autoencoder(K, **{**SHORT, "max_epochs": 1}).fit(bent(n))
+    *folds, last = recording.runs
+    assert len(folds) == N_FOLDS
+    assert sorted(row for _, held, *_ in folds for row in held) == list(range(n))
+    for training, held, *_ in folds:
+        assert sorted(training + held) == list(range(n))
+        assert n // N_FOLDS <= len(held) <= -(-n // N_FOLDS)
+    assert sorted(last[0]) == list(range(n))
+    assert last[1] == []
+
+
+def test_folds_are_drawn_by_the_random_state(recording):
+    for state in (0, 0, 1):
+        Autoencoder(K, **{**SHORT, "random_state": state, "max_epochs": 1}).fit(bent(40))
+    first, again, other = (recording.runs[5 * i][1] for i in range(3))
+    assert first == again != other
+    assert first != sorted(first)  # not the rows as they lie in the file
+
+
+WILD = {"likelihood": "laplace", "learning_rate": 0.3, "schedule": "constant", "max_epochs": 10}
+
+
+@pytest.mark.parametrize("options", [{}, WILD], ids=["gains", "gains and losses"])
+def test_folds_choose_the_epochs_that_are_best_over_all_rows(recording, options):
+    model = Autoencoder(K, **{**GAINS, **options}).fit(bent(200))
+    *folds, last = recording.runs
+    curves = np.hstack(
+        [np.array([epoch.held_out.rows.numpy() for epoch in epochs]) for *_, epochs in folds]
+    )
+    n_epochs = model.max_epochs
+    assert curves.shape == (n_epochs + 1, 200)
+    best = int(curves.mean(axis=1).argmin())
+    assert 0 < best < n_epochs + (options == {})  # there was something to choose
+    assert model.n_iter_ == best == last[2].stop_after
+    assert last[2].patience is None
+    assert [record["epoch"] for record in model.history_ if record["stage"] == "all rows"] == [
+        *range(best + 1)
+    ]
+
+
+@pytest.mark.parametrize("scaling", ["isotropic", "none", "standard"])
+def test_versus_pca_over_folds_is_that_of_scikit_learn_and_of_the_folds_models(recording, scaling):
+    X = bent(200)
+    model = Autoencoder(K, **GAINS, scaling=scaling).fit(X)
+    *folds, _ = recording.runs
+    # In the user's units, or in standard deviations where features are scaled one by one.
+    seen = (X - X.mean(0)) / X.std(0) if scaling == "standard" else X
+    unit = X.var(axis=0).mean() if scaling == "isotropic" else 1.0
+    theirs = [pca_errors(seen[training], seen[held]) for training, held, *_ in folds]
+    ours = [epochs[model.n_iter_].held_out.errors.numpy() * unit for *_, epochs in folds]
+    versus = model.versus_pca_
+    assert model.n_iter_ > 0
+    assert versus.pca_error == pytest.approx(np.concatenate(theirs).mean(), rel=1e-5)
+    assert versus.error == pytest.approx(np.concatenate(ours).mean(), rel=1e-5)
+    assert versus.ratio == pytest.approx(versus.error / versus.pca_error)
+    assert (versus.rows, versus.n_rows) == ("held out", 200)
+    assert versus.ratio < 0.9
+
+
+def test_model_of_folds_is_trained_on_all_rows_as_if_by_hand():
+    X = bent(200)
+    model = Autoencoder(K, **GAINS, batch_size=40, patience=None).fit(X)
+    assert model.n_iter_ > 0
+    parts = Parts(Dense(hidden=(16,)), Clean(), Plain(), Normal(), ())
+    scaling, streams = fit_scaling("isotropic", X), Streams(0)
+    plan = Plan(
+        optimizer=Optimizer.of("adam"),
+        rate=0.02,
+        schedule=Schedule.of("one_cycle"),
+        batch_size=40,
+        max_epochs=6,
+        stop_after=model.n_iter_,
+        patience=None,
+        precision="float32",
+        device="cpu",
+    )
+    rows = select(X, X, scaling, "cpu")
+    by_hand, _ = Task(parts, K, scaling, plan, streams, ()).begin(rows)
+    train(by_hand, rows, rows.at(torch.arange(0)), plan, streams)
+    for name, value in by_hand.state_dict().items():
+        if not name.startswith("scaling"):
+            assert torch.equal(value, model.model_.state_dict()[name].float()), name
+
+
+def test_pool_puts_curves_side_by_side_and_lets_the_short_ones_stay():
+    curve = [
+        [Held(torch.tensor([10.0 * i + e, e]), torch.tensor([1.0, e]), {}, 0.0) for e in range(n)]
+        for i, n in ((1, 3), (2, 1))
+    ]
+    expected = [[10, 0, 20, 0], [11, 1, 20, 0], [12, 2, 20, 0]]
+    assert pool(curve, "rows").tolist() == expected
+    assert pool(curve, "errors").tolist() == [[1, 0, 1, 0], [1, 1, 1, 0], [1, 2, 1, 0]]
+
+
+# The PCA that it falls back to -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [30, 200, FOLDED_BELOW + 100], ids=lambda n: f"{n} rows")
+@pytest.mark.parametrize("scaling", ["isotropic", "none"])
+def test_fallback_is_the_pca_of_all_rows(n, scaling):
+    X = round_(n)
+    model = Autoencoder(K, **SHORT, learning_rate=0.5, scaling=scaling).fit(X)
+    assert model.n_iter_ == 0
+    pca = PCA(K, svd_solver="full").fit(X)
+    scores = pca.transform(X)
+    rebuilt = pca.inverse_transform(scores)
+    np.testing.assert_allclose(model.reconstruct(X), rebuilt, atol=1e-5 * np.abs(rebuilt).max())
+    codes = model.transform(X)
+    codes = codes * np.sign((codes * scores).sum(axis=0)) * model.model_.scaling.scale.item()
+    np.testing.assert_allclose(codes, scores, atol=1e-5 * np.abs(scores).max())
+    assert model.versus_pca_.ratio == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("n", [200, FOLDED_BELOW + 100])
+def test_fallback_scores_and_errs_as_scikit_learns_pca(n):
+    X, new = round_(n), round_(50, seed=1)
+    model = Autoencoder(K, **SHORT, learning_rate=0.5).fit(X)
+    errors = pca_errors(X, new)
+    np.testing.assert_allclose(model.reconstruction_error(new), errors, rtol=1e-4)
+    spread = np.square(new - X.mean(axis=0)).sum()
+    assert model.score(new) == pytest.approx(1 - errors.sum() / spread, rel=1e-5)
+
+
+def test_model_that_beats_pca_beyond_chance_is_kept():
+    X = bent(FOLDED_BELOW + 200)
+    model = Autoencoder(K, **GAINS).fit(X)
+    assert model.n_iter_ > 0
+    new = bent(500, seed=9)
+    assert model.reconstruction_error(new).mean() < pca_errors(X, new).mean()
+
+
+def test_model_that_does_not_begin_as_pca_is_not_replaced_by_it():
+    X = round_(200)
+    model = Autoencoder(K, **SHORT, network=Dense(linear_path="none")).fit(X)
+    assert model.n_iter_ > 0
+    assert model.versus_pca_.ratio > 1
+
+
+def test_default_fit_is_never_worse_than_pca_on_small_gaussian_tables():
+    ratios = []
+    for seed in range(9):
+        X, new = round_(60, seed), round_(60, seed + 100)
+        model = Autoencoder(K, **{**SHORT, "random_state": seed}).fit(X)
+        ratios.append(model.reconstruction_error(new).sum() / pca_errors(X, new).sum())
+    assert max(ratios) < 1.05
+    assert np.median(ratios) == pytest.approx(1, abs=1e-4)
+
+
+# Held-out rows ---------------------------------------------------------------------------
+
+
+def test_held_out_fraction_is_held_out_and_the_rest_trained_on(recording):
+    X = bent(1200)
+    model = Autoencoder(K, **GAINS, validation_fraction=0.25).fit(X)
+    training, held, *_ = recording.runs[0]
+    assert len(recording.runs) == 1
+    assert len(held) == 300
+    assert sorted(training + held) == list(range(1200))
+    assert held != list(range(held[0], held[0] + 300))  # drawn, not cut off
+    errors = pca_errors(X[training], X[held])
+    assert model.versus_pca_.pca_error == pytest.approx(errors.mean(), rel=1e-5)
+    assert model.versus_pca_.n_rows == 300
+    mine = model.reconstruction_error(X[held]).mean()
+    assert model.n_iter_ > 0
+    assert model.versus_pca_.error == pytest.approx(mine, rel=1e-4)
+
+
+@pytest.mark.parametrize("fraction", [0.0004, 0.5, 0.9996])
+def test_every_fraction_leaves_rows_to_train_on_and_to_judge_by(recording, fraction):
+    Autoencoder(K, **SHORT, validation_fraction=fraction).fit(bent(1200))
+    training, held, *_ = recording.runs[0]
+    assert min(len(training), len(held)) >= 1
+    assert len(training) + len(held) == 1200
+
+
+def test_given_validation_rows_judge_and_all_rows_train(recording):
+    X, judge = bent(150), bent(60, seed=5)
+    model = Autoencoder(K, **GAINS).fit(X, validation=judge)
+    training, held, *_, epochs = recording.runs[0]
+    assert len(recording.runs) == 1
+    assert (training, held) == (list(range(150)), list(range(60)))
+    assert model.versus_pca_.pca_error == pytest.approx(pca_errors(X, judge).mean(), rel=1e-5)
+    assert model.n_iter_ == np.argmin([epoch.held_out.loss for epoch in epochs]) > 0
+    assert model.versus_pca_.error == pytest.approx(
+        model.reconstruction_error(judge).mean(), rel=1e-4
+    )
+    assert (model.versus_pca_.rows, model.versus_pca_.n_rows) == ("held out", 60)
+
+
+def test_given_validation_rows_may_find_pca_better():
+    X, judge = round_(150), round_(60, seed=5)
+    model = Autoencoder(K, **SHORT, learning_rate=0.5).fit(X, validation=judge)
+    assert model.n_iter_ == 0
+    errors = pca_errors(X, judge)
+    np.testing.assert_allclose(model.reconstruction_error(judge), errors, rtol=1e-4)
+
+
+def test_given_validation_rows_count_even_where_no_fraction_is_held_out(recording):
+    Autoencoder(K, **SHORT, validation_fraction=0).fit(bent(150), validation=bent(60, seed=5))
+    assert [len(held) for _, held, *_ in recording.runs] == [60]
+
+
+@pytest.mark.parametrize("n", [150, 1200])
+def test_no_held_out_rows_train_to_the_limit_on_all(recording, n):
+    X = bent(n)
+    model = Autoencoder(K, **SHORT, validation_fraction=0, patience=1).fit(X)
+    assert [(sorted(rows), held) for rows, held, *_ in recording.runs] == [(list(range(n)), [])]
+    assert (model.n_iter_, model.stopped_by_) == (4, "limit")
+    versus = model.versus_pca_
+    assert (versus.rows, versus.n_rows) == ("training", n)
+    assert versus.pca_error == pytest.approx(pca_errors(X, X).mean(), rel=1e-5)
+    assert versus.error == pytest.approx(model.reconstruction_error(X).mean(), rel=1e-4)
+    assert all("held_out_loss" not in record for record in model.history_)
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_rows_too_few_for_folds_are_all_trained_on(recording, n):
+    model = Autoencoder(1, **SHORT).fit(bent(n))
+    assert [held for _, held, *_ in recording.runs] == [[]]
+    assert model.versus_pca_.rows == "training"
+
+
+def test_schedule_runs_over_all_epochs_however_few_the_folds_found_best(recording):
+    Autoencoder(K, **SHORT).fit(bent(200))
+    assert {plan.max_epochs for *_, plan, _ in recording.runs} == {4}
+
+
+def test_errors_under_noise_are_those_of_clean_rows():
+    X = bent(300)
+    model = DenoisingAutoencoder(K, **SHORT, corruption="gaussian(std=0)").fit(X)
+    plain = Autoencoder(K, **SHORT).fit(X)
+    assert model.versus_pca_ == plain.versus_pca_
+    noisy = DenoisingAutoencoder(K, **SHORT, corruption="gaussian(std=3)").fit(X)
+    assert noisy.versus_pca_.pca_error > plain.versus_pca_.pca_error
+
+
+# What is reported of an odd ending -------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{}, {"validation_fraction": 0}], ids=["judged", "unjudged"])
+@pytest.mark.parametrize("n", [200, 1200])
+def test_diverged_fit_warns_and_can_be_used(n, options):
+    X = bent(n)
+    wild = Autoencoder(K, **SHORT, optimizer="sgd", learning_rate=1e20, **options)
+    with pytest.warns(TrainingWarning, match=r"^The loss was not finite any more: the weights of "):
+        wild.fit(X)
+    assert wild.stopped_by_ == "diverged"
+    assert np.isfinite(wild.reconstruct(X)).all()
+    np.testing.assert_allclose(wild.reconstruction_error(X).mean(), pca_errors(X, X).mean(), 1e-3)
+
+
+def test_perfect_pca_is_not_beaten_by_rounding():
+    """With as many components as features both errors are rounding; neither is better."""
+    X = bent(200)
+    versus = Autoencoder(D, **SHORT).fit(X).versus_pca_
+    assert versus.pca_error < 1e-9 * X.var(axis=0).sum()
+    assert versus.ratio == pytest.approx(1, abs=1e-6)
+
+
+def test_constant_rows_are_rebuilt_and_even_with_pca():
+    X = np.full((50, 4), 0.1)
+    model = Autoencoder(1, **SHORT).fit(X)
+    np.testing.assert_allclose(model.reconstruct(X), X, rtol=1e-6)
+    assert model.versus_pca_.ratio == 1
+
+
+# Chance ----------------------------------------------------------------------------------
+
+
+def by_the_book(gains):
+    """SciPy's t, and each quarter's mean."""
+    t = stats.ttest_1samp(gains, 0).statistic
+    return bool(t > BEYOND_CHANCE and all(q.mean() > 0 for q in np.array_split(gains, 4)))
+
+
+@pytest.mark.parametrize("shift", np.linspace(-0.1, 0.6, 15))
+@pytest.mark.parametrize("n", [4, 9, 100])
+def test_gain_beyond_chance_is_scipys_t_and_every_quarters_mean(shift, n):
+    for seed in range(10):
+        gains = np.random.default_rng(seed).standard_normal(n) + shift
+        assert beyond_chance(torch.from_numpy(gains)) is by_the_book(gains)
+
+
+@settings(deadline=None, database=None)
+@given(
+    arrays(np.float64, st.integers(4, 30), elements=st.floats(-5, 10).map(lambda x: round(x, 3)))
+)
+def test_gain_beyond_chance_is_so_for_any_gains(gains):
+    t = gains.mean() / max(gains.std(ddof=1) / math.sqrt(len(gains)), 1e-300)
+    if abs(t - BEYOND_CHANCE) < 1e-6 or min(abs(q.mean()) for q in np.array_split(gains, 4)) < 1e-9:
+        return  # on the edge, where rounding decides
+    quarters = all(q.mean() > 0 for q in np.array_split(gains, 4))
+    assert beyond_chance(torch.from_numpy(gains)) is bool(quarters and t > BEYOND_CHANCE)
+
+
+@pytest.mark.parametrize("gains", [[], [1.0], [1.0, 1, 1], [0.0] * 8], ids=str)
+def test_gain_of_few_rows_or_of_nothing_is_chance(gains):
+    assert beyond_chance(torch.tensor(gains)) is False
+
+
+def test_gain_that_one_row_makes_is_chance():
+    gains = torch.zeros(100)
+    gains[3] = 1e6
+    assert beyond_chance(gains) is False
+
+
+def test_gain_is_seldom_believed_where_there_is_none():
+    draws = np.random.default_rng(0).standard_normal((4000, 100))
+    believed = sum(beyond_chance(torch.from_numpy(gains)) for gains in draws)
+    assert believed <= stats.binom.isf(1e-6, 4000, stats.t.sf(BEYOND_CHANCE, 99))
+
+
+# The linear autoencoder ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [100, FOLDED_BELOW + 100])
+@pytest.mark.parametrize("options", [{}, {"validation_fraction": 0}], ids=["judged", "unjudged"])
+def test_linear_autoencoder_is_pca(n, options):
+    X = round_(n)
+    model = Autoencoder(K, hidden=(), max_epochs=10, random_state=0, **options).fit(X)
+    errors = pca_errors(X, X)
+    # Trained to the limit it wanders about the optimum by what a batch's gradient is worth.
+    loose = 1e-5 if not options else 5e-3
+    assert model.reconstruction_error(X).mean() == pytest.approx(errors.mean(), rel=loose)
+    axes = PCA(K).fit(X).components_
+    learned = model.model_.decoder.linear.weight.numpy()
+    assert np.degrees(scipy.linalg.subspace_angles(learned, axes.T).max()) < 1
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"optimizer": "adam", "learning_rate": 0.05, "max_epochs": 100},
+        {"optimizer": "lbfgs", "max_epochs": 20},
+    ],
+    ids=["adam", "lbfgs"],
+)
+def test_linear_autoencoder_finds_the_pca_subspace_from_a_random_start(tied, how):
+    """Baldi & Hornik (1989): at the optimum the decoder spans the first principal axes."""
+    draw = np.random.default_rng(0)
+    spread = np.array([5.0, 4, 3, 0.5, 0.4, 0.3, 0.2, 0.1])
+    turn = np.linalg.qr(draw.standard_normal((8, 8)))[0]
+    X = draw.standard_normal((600, 8)) * spread @ turn + 2
+    network = Dense(hidden=(), linear_path="none", tied=tied)
+    model = Autoencoder(3, network=network, validation_fraction=0, random_state=0, **how).fit(X)
+    axes = PCA(3).fit(X).components_
+    halves = model.model_
+    learned = halves.encoder[0].weight.T if tied else halves.decoder[0].weight
+    assert np.degrees(scipy.linalg.subspace_angles(learned.numpy(), axes.T).max()) < 1
+
+
+def test_laplace_begins_elsewhere_and_is_compared_with_pca_all_the_same():
+    X = bent(200)
+    model = Autoencoder(K, **SHORT, likelihood=Likelihood.of("laplace")).fit(X)
+    assert model.versus_pca_.rows == "held out"
+    assert model.versus_pca_.pca_error > 0
