@@ -8,6 +8,7 @@ All train the same net, 784-500-250-30 and back, from the same weights with Adam
 
 import argparse
 import copy
+import itertools
 import json
 import platform
 import statistics
@@ -145,7 +146,7 @@ def products(n_rows: int) -> Epoch:
     precision = torch.bfloat16 if multiplies_bfloat16("cpu") else torch.float32
     widths = [784, *HIDDEN, CODE, *reversed(HIDDEN), 784]
     layers = []
-    for n_in, n_out in zip(widths, widths[1:], strict=False):
+    for n_in, n_out in itertools.pairwise(widths):
         x = torch.randn(BATCH, n_in).to(precision)
         gradient = torch.randn(BATCH, n_out).to(precision)
         layers.append((x, torch.randn(n_out, n_in).to(precision), gradient))

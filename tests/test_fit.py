@@ -166,11 +166,11 @@ def test_model_of_folds_is_trained_on_all_rows_as_if_by_hand():
 def test_pool_puts_curves_side_by_side_and_lets_the_short_ones_stay():
     curve = [
         [Held(torch.tensor([10.0 * i + e, e]), torch.tensor([1.0, e]), {}, 0.0) for e in range(n)]
-        for i, n in ((1, 3), (2, 1))
+        for i, n in ((1, 3), (2, 2))
     ]
-    expected = [[10, 0, 20, 0], [11, 1, 20, 0], [12, 2, 20, 0]]
+    expected = [[10, 0, 20, 0], [11, 1, 21, 1], [12, 2, 21, 1]]
     assert pool(curve, "rows").tolist() == expected
-    assert pool(curve, "errors").tolist() == [[1, 0, 1, 0], [1, 1, 1, 0], [1, 2, 1, 0]]
+    assert pool(curve, "errors").tolist() == [[1, 0, 1, 0], [1, 1, 1, 1], [1, 2, 1, 1]]
 
 
 # The PCA that it falls back to -----------------------------------------------------------
@@ -208,6 +208,15 @@ def test_model_that_beats_pca_beyond_chance_is_kept():
     assert model.n_iter_ > 0
     new = bent(500, seed=9)
     assert model.reconstruction_error(new).mean() < pca_errors(X, new).mean()
+
+
+@pytest.mark.parametrize("n", [200, FOLDED_BELOW + 200])
+@pytest.mark.parametrize("linear_path", ["pca", "none"])
+def test_gain_that_may_be_chance_is_given_up_only_by_what_began_as_pca(n, linear_path, monkeypatch):
+    monkeypatch.setattr(fitting, "beyond_chance", lambda _: False)
+    network = Dense(linear_path=linear_path)
+    model = Autoencoder(K, **GAINS, network=network).fit(bent(n))
+    assert (model.n_iter_ > 0) is (linear_path == "none")
 
 
 def test_model_that_does_not_begin_as_pca_is_not_replaced_by_it():
@@ -301,9 +310,26 @@ def test_rows_too_few_for_folds_are_all_trained_on(recording, n):
     assert model.versus_pca_.rows == "training"
 
 
-def test_schedule_runs_over_all_epochs_however_few_the_folds_found_best(recording):
-    Autoencoder(K, **SHORT).fit(bent(200))
+def best_at(monkeypatch, epoch):
+    """Let the folds find every other epoch than this one bad."""
+
+    def tilted(curves, field):
+        pooled = pool(curves, field).clone()
+        pooled[torch.arange(len(pooled)) != epoch] += 1000
+        return pooled
+
+    monkeypatch.setattr(fitting, "pool", tilted)
+
+
+def test_schedule_runs_over_all_epochs_however_few_the_folds_found_best(recording, monkeypatch):
+    best_at(monkeypatch, 2)
+    model = Autoencoder(K, **SHORT).fit(bent(200))
+    *_, plan, epochs = recording.runs[-1]
+    assert (model.n_iter_, plan.stop_after, len(epochs) - 1) == (2, 2, 2)
     assert {plan.max_epochs for *_, plan, _ in recording.runs} == {4}
+    first_fold = recording.runs[0][-1]
+    rates = [[epoch.learning_rate for epoch in run[1:3]] for run in (epochs, first_fold)]
+    assert rates[0] == rates[1]
 
 
 def test_errors_under_noise_are_those_of_clean_rows():

@@ -13,7 +13,7 @@ from isthmus import Autoencoder
 from isthmus.data.rows import fit_scaling, select
 from isthmus.errors import TrainingWarning
 from isthmus.estimators.parameters import declared
-from isthmus.fitting.loop import Draws, Outcome, evaluate, run_epoch, take_step, train
+from isthmus.fitting.loop import Draws, Outcome, evaluate, lent, run_epoch, take_step, train
 from isthmus.fitting.model import Model, Objective, Parts, Randomness, assemble
 from isthmus.fitting.observers import History
 from isthmus.fitting.optimizers import Optimizer
@@ -22,6 +22,7 @@ from isthmus.fitting.plan import Plan
 from isthmus.fitting.schedules import Schedule
 from isthmus.fitting.streams import Streams
 from isthmus.parts import Code, Corruption, Likelihood, Network, Penalty
+from isthmus.parts.networks.dropout import Dropout
 
 N, D = 70, 6
 PLAN = Plan(
@@ -239,9 +240,9 @@ def test_step_is_not_taken_where_the_loss_is_not_finite(name, value):
     before = state_of(model)
     draws = Draws.begin(Streams(0), "cpu")
     x = next(selection_of(X).batches(16))[0]
-    assert take_step(model, x, x, optimizer, draws.randomness, reduced=False) is None
+    assert take_step(model, x, x, optimizer, draws, reduced=False) is None
     assert equal(state_of(model), before)
-    assert take_step(model, x, x, optimizer, draws.randomness, reduced=False) is not None
+    assert take_step(model, x, x, optimizer, draws, reduced=False) is not None
     assert not equal(state_of(model), before)
 
 
@@ -269,13 +270,14 @@ def test_loss_that_is_not_finite_in_the_first_epoch_leaves_the_start():
 @pytest.mark.parametrize("rate", [1.0, 1e3, 1e12, 1e30])
 def test_rate_far_too_high_leaves_weights_that_can_be_used(held, batch_size, rate):
     """A step can break the weights after the last loss that was looked at."""
-    ran = run(held=held, batch_size=batch_size, rate=rate, optimizer=Optimizer.of("sgd"))
+    sgd = Optimizer.of("sgd")
+    ran = run(held=held, batch_size=batch_size, rate=rate, optimizer=sgd, max_epochs=30)
     assert ran.outcome.reason == "diverged"
     x = selection_of(X).rows.take(torch.arange(N))
     with torch.no_grad():
         error, start = (model(x, x, randomness()).loss for model in (ran.model, model_of()))
     assert torch.isfinite(error)
-    assert error <= start * (1 + 1e-6)
+    assert error < start + 1  # nats; the best of the rows that judged need not be the best of all
 
 
 def test_last_step_that_breaks_the_weights_is_noticed_where_nothing_is_held_out():
@@ -786,7 +788,7 @@ def test_step_returns_the_terms_before_it_was_taken():
     with torch.no_grad():
         expected: Objective = model(x, x, randomness())
     optimizer = Optimizer.of("lbfgs").build(model.parameters(), 1.0)
-    terms = take_step(model, x, x, optimizer, randomness(), reduced=False)
+    terms = take_step(model, x, x, optimizer, Draws.begin(Streams(0), "cpu"), reduced=False)
     assert {name: float(term) for name, term in terms.items()} == {
         name: float(term) for name, term in expected.terms.items()
     }
@@ -796,9 +798,8 @@ def test_step_follows_the_gradient_of_the_loss():
     model = model_of(**MANY_TERMS).train()
     other = copy.deepcopy(model)
     x = selection_of(X).rows.take(torch.arange(16))
-    take_step(
-        model, x, x, Optimizer.of("sgd").build(model.parameters(), 0.1), randomness(), reduced=False
-    )
+    optimizer = Optimizer.of("sgd").build(model.parameters(), 0.1)
+    take_step(model, x, x, optimizer, Draws.begin(Streams(0), "cpu"), reduced=False)
     other(x, x, randomness()).loss.backward()
     for ours, theirs in zip(model.parameters(), other.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs - 0.1 * theirs.grad)
@@ -806,11 +807,23 @@ def test_step_follows_the_gradient_of_the_loss():
 
 def test_line_search_sees_the_same_noise_at_every_look():
     """L-BFGS compares losses within a step; with new noise at each it would compare noise."""
-    model = model_of(corruption="masking(fraction=0.5)", likelihood="laplace").train()
+    network = "dense(hidden=(8,), dropout=0.5)"
+    model = model_of(corruption="masking(fraction=0.5)", likelihood="laplace", network=network)
+    looks = []  # what the decoder's dropout left, of each look
+    layer = next(layer for layer in model.decoder.modules() if isinstance(layer, Dropout))
+    layer.register_forward_hook(lambda *call: looks.append(call[-1] == 0))
     seen = []
     model.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].clone()))
-    x = selection_of(X).rows.take(torch.arange(N))
+    x, draws = selection_of(X).rows.take(torch.arange(N)), Draws.begin(Streams(0), "cpu")
     optimizer = Optimizer.of("lbfgs").build(model.parameters(), 1.0)
-    take_step(model, x, x, optimizer, randomness(), reduced=False)
-    assert len(seen) > 2
-    assert all(torch.equal(each, seen[0]) for each in seen)
+    firsts = []
+    with lent(model.train(), draws.dropout):
+        for _ in range(2):
+            seen.clear()
+            looks.clear()
+            take_step(model, x, x, optimizer, draws, reduced=False)
+            assert len(seen) > 2
+            assert all(torch.equal(each, seen[0]) for each in seen)
+            assert all(torch.equal(each, looks[0]) for each in looks)
+            firsts.append((seen[0], looks[0]))
+    assert not any(map(torch.equal, *firsts))  # each step has noise of its own

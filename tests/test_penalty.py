@@ -7,7 +7,7 @@ from torch import nn
 
 from isthmus.parts import Dense, Penalty, WeightL1, WeightL2
 from isthmus.parts.code import Drawn
-from isthmus.parts.slots import Pass, Sizes
+from isthmus.parts.slots import Halves, Pass, Sizes
 
 SIZES = Sizes(n_features=5, n_head=2, n_components=2, n_outputs=5)
 OF_ONE_WEIGHT = {"weight_l1": lambda w: abs(w), "weight_l2": lambda w: w * w}
@@ -77,6 +77,14 @@ def test_weight_penalty_counts_tied_weights_once(penalty):
     of_one = np.vectorize(OF_ONE_WEIGHT[penalty.name])
     expected = sum(of_one(weight.detach().numpy()).sum() for weight in weights)
     assert len(weights) == 3
+    np.testing.assert_allclose(penalty.value(halves, nothing_seen()).item(), expected, rtol=1e-12)
+
+
+@each_penalty
+def test_weight_penalty_counts_a_layer_of_both_halves_once(penalty):
+    shared = nn.Linear(3, 3).double()
+    halves = Halves(nn.Sequential(shared), nn.Sequential(nn.Tanh(), shared))
+    expected = np.vectorize(OF_ONE_WEIGHT[penalty.name])(shared.weight.detach().numpy()).sum()
     np.testing.assert_allclose(penalty.value(halves, nothing_seen()).item(), expected, rtol=1e-12)
 
 

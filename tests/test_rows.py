@@ -122,8 +122,9 @@ def test_rows_of_float32_are_scaled_as_if_they_were_float64(name, offset):
     torch.testing.assert_close(taken, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_rows_of_whole_numbers_too_large_for_float32_keep_their_digits():
-    values = 1_700_000_000 + np.arange(500)[:, None] * np.array([1, 3])
+@pytest.mark.parametrize("dtype", [np.int32, np.uint32, np.int64, np.uint64])
+def test_rows_of_whole_numbers_too_large_for_float32_keep_their_digits(dtype):
+    values = (1_700_000_000 + np.arange(500)[:, None] * np.array([1, 3])).astype(dtype)
     taken = everything(Rows(values, fit_scaling("standard", values)))
     expected = (values - values.mean(axis=0)) / values.std(axis=0)
     np.testing.assert_allclose(taken.numpy(), expected, rtol=1e-5, atol=1e-6)

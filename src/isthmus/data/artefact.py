@@ -63,13 +63,16 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 def _read_config(path: Path) -> dict[str, Any]:
     if not path.is_dir():
-        raise ArtefactError(f"There is no saved model at {path}: give the folder that save() made.")
+        raise ArtefactError(
+            f"There is no saved model at {path}: give the folder that save() or isthmus fit made."
+        )
     file = path / CONFIG
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
     except OSError:
         raise ArtefactError(
-            f"{path} is not a saved model (it has no {CONFIG}): give the folder that save() made."
+            f"{path} is not a saved model (it has no {CONFIG}): give the folder that save() or "
+            f"isthmus fit made."
         ) from None
     except ValueError:
         config = None

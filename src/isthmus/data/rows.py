@@ -3,9 +3,9 @@
 Shapes: N rows, D features, B rows of a batch.
 """
 
+import dataclasses
 import warnings
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -80,7 +80,8 @@ class Rows:
         return batch if self._ready else torch.addcmul(self._shift, batch.float(), self._factor)
 
 
-class Selection(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Selection:
     """Rows that go in, the clean rows that should come out, and which of them are meant."""
 
     rows: Rows
@@ -94,7 +95,7 @@ class Selection(NamedTuple):
 
     def at(self, index: Tensor) -> "Selection":
         """Return the same rows in another order, or fewer of them."""
-        return self._replace(index=index)
+        return dataclasses.replace(self, index=index)
 
     def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (seen, target), scaled, (B, D) each: every row once, in equal batches.

@@ -1,6 +1,5 @@
 """The general autoencoder: any filling of every slot."""
 
-from collections.abc import Iterable
 from typing import Annotated
 
 from isthmus.estimators.base import BaseAutoencoder
@@ -51,8 +50,8 @@ class Autoencoder(BaseAutoencoder):
 
     def parts(self) -> Parts:
         """Return what fills the slots."""
-        single = isinstance(self.penalties, str | Penalty)
-        penalties: Iterable[PartLike] = (self.penalties,) if single else self.penalties
+        given = self.penalties
+        penalties = given if isinstance(given, tuple | list) else (given,)
         return Parts(
             network=self._network(),
             corruption=Corruption.of(self.corruption),

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
@@ -24,6 +24,7 @@ from isthmus.data.scaling import Scaling
 from isthmus.errors import TrainingWarning
 from isthmus.estimators import inputs, saving
 from isthmus.estimators.diagnosis import Finding, diagnose
+from isthmus.estimators.inputs import Floats
 from isthmus.estimators.parameters import Parameters, check
 from isthmus.fitting.fit import Fitted, Task, VersusPCA, fit
 from isthmus.fitting.model import Model, Parts, check_width, settle
@@ -35,7 +36,6 @@ from isthmus.fitting.session import Session
 from isthmus.fitting.streams import Streams
 from isthmus.parts.slots import Network
 
-Floats = NDArray[np.floating[Any]]
 WIDEST = 1024  # features that a chunk is planned for at least, since hidden layers take room too
 
 
@@ -67,6 +67,7 @@ class BaseAutoencoder(
     n_iter_: int
     mean_: Floats
     stopped_by_: str
+    _session: Session | None
 
     @abstractmethod
     def parts(self) -> Parts:
@@ -144,12 +145,13 @@ class BaseAutoencoder(
         check_width(parts, self.n_components, array.shape[1])
         scaling = copy.deepcopy(self.model_.scaling) if begun else fit_scaling(self.scaling, array)
         rows = select(array, array, scaling, pick_device(self.device))
-        if getattr(self, "_session", None) is None:
+        session = getattr(self, "_session", None)
+        if session is None:
             task = self._task(parts, scaling, len(array), [])
-            self._session = Session(task, self.model_ if begun else task.begin(rows)[0])
+            session = self._session = Session(task, self.model_ if begun else task.begin(rows)[0])
         if not begun:
             self.mean_ = moments(array)[0].numpy()
-        self._adopt(self._session.run(rows), scaling)
+        self._adopt(session.run(rows), scaling)
         return self
 
     # Using -------------------------------------------------------------------------------
@@ -197,7 +199,8 @@ class BaseAutoencoder(
     def diagnose(self, X: ArrayLike) -> list[Finding]:
         """Say in plain words what is wrong with the fit, judged on `X`, and what to change."""
         check_is_fitted(self, "model_")
-        return diagnose(self, inputs.check_rows(self, X, reset=False))
+        rows = inputs.check_rows(self, X, reset=False)
+        return diagnose(self, rows, apply(self.model_, Model.encode, rows, self.n_components))
 
     def save(self, path: str | Path) -> None:
         """Save to a folder (`model.safetensors`, `config.json`) that `isthmus.load` reads."""

@@ -4,7 +4,8 @@ from typing import Annotated
 
 from numpy.typing import ArrayLike
 
-from isthmus.estimators.base import BaseAutoencoder, Floats
+from isthmus.estimators.base import BaseAutoencoder
+from isthmus.estimators.inputs import Floats
 from isthmus.estimators.parameters import PartLike, estimator, meaning
 from isthmus.fitting.model import Parts
 from isthmus.parts.code import Plain

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from isthmus.data.rows import moments
-from isthmus.estimators.inputs import Array
+from isthmus.estimators.inputs import Array, Floats
 
 if TYPE_CHECKING:
     from isthmus.estimators.base import BaseAutoencoder
@@ -32,12 +32,15 @@ class Finding(NamedTuple):
         return f"{self.what} {self.change}"
 
 
-def diagnose(model: "BaseAutoencoder", X: Array) -> list[Finding]:
-    """Return what is wrong, the gravest first; an empty list is good news."""
-    return [finding for check in CHECKS for finding in check(model, X)]
+def diagnose(model: "BaseAutoencoder", X: Array, codes: Floats) -> list[Finding]:
+    """Return what is wrong, the gravest first; an empty list is good news.
+
+    `X` (N, D) are rows and `codes` (N, K) what the model makes of them.
+    """
+    return [finding for check in CHECKS for finding in check(model, X, codes)]
 
 
-def diverged(model: "BaseAutoencoder", X: Array) -> Iterator[Finding]:
+def diverged(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Finding]:
     """Whether the training broke off."""
     if model.stopped_by_ == "diverged":
         yield Finding(
@@ -47,7 +50,7 @@ def diverged(model: "BaseAutoencoder", X: Array) -> Iterator[Finding]:
         )
 
 
-def worse_than_pca(model: "BaseAutoencoder", X: Array) -> Iterator[Finding]:
+def worse_than_pca(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Finding]:
     """Whether PCA would have served better."""
     versus = model.versus_pca_
     if versus is not None and versus.ratio > WORSE:
@@ -60,7 +63,7 @@ def worse_than_pca(model: "BaseAutoencoder", X: Array) -> Iterator[Finding]:
         )
 
 
-def not_scaled(model: "BaseAutoencoder", X: Array) -> Iterator[Finding]:
+def not_scaled(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Finding]:
     """Whether a few features drown the others."""
     if model.scaling == "standard":
         return
@@ -79,9 +82,9 @@ def not_scaled(model: "BaseAutoencoder", X: Array) -> Iterator[Finding]:
     )
 
 
-def idle_units(model: "BaseAutoencoder", X: Array) -> Iterator[Finding]:
+def idle_units(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Finding]:
     """Whether units of the code never move, or stick at the ends of their range."""
-    codes, code = model.transform(X), model.model_.parts.code
+    code = model.model_.parts.code
     spread = codes.std(axis=0)
     dead = np.flatnonzero(spread <= DEAD * max(float(spread.max()), np.finfo(float).tiny))
     if len(dead):
@@ -105,7 +108,7 @@ def idle_units(model: "BaseAutoencoder", X: Array) -> Iterator[Finding]:
         )
 
 
-def free_to_copy(model: "BaseAutoencoder", X: Array) -> Iterator[Finding]:
+def free_to_copy(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Finding]:
     """Whether the code is as wide as the input and nothing asks more than copying."""
     if model.n_components >= model.n_features_in_ and not model.model_.parts.hides:
         yield Finding(
@@ -116,7 +119,7 @@ def free_to_copy(model: "BaseAutoencoder", X: Array) -> Iterator[Finding]:
         )
 
 
-def stopped_at_limit(model: "BaseAutoencoder", X: Array) -> Iterator[Finding]:
+def stopped_at_limit(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Finding]:
     """Whether the training was cut off while it still got better."""
     if model.stopped_by_ == "limit" and model.n_iter_ >= MOSTLY * model.history_[-1]["epoch"] > 0:
         yield Finding(
@@ -130,10 +133,10 @@ def stopped_at_limit(model: "BaseAutoencoder", X: Array) -> Iterator[Finding]:
 def listed(units: Array) -> str:
     """Return the first few numbers."""
     head = ", ".join(str(unit) for unit in units[:5])
-    return f"{head}, ..." if len(units) > 5 else head  # noqa: PLR2004
+    return f"{head}, ..." if len(units) > 5 else head
 
 
-CHECKS: tuple[Callable[["BaseAutoencoder", Array], Iterator[Finding]], ...] = (
+CHECKS: tuple[Callable[["BaseAutoencoder", Array, Floats], Iterator[Finding]], ...] = (
     diverged,
     worse_than_pca,
     not_scaled,

@@ -13,6 +13,7 @@ from isthmus.errors import DataError
 from isthmus.parts.slots import Likelihood
 
 Array = NDArray[np.generic]
+Floats = NDArray[np.floating[Any]]
 
 
 def check_rows(
@@ -44,7 +45,7 @@ def check_rows(
     except ValueError as error:
         raise _text_error(X, name) or error from None
     check_finite(array, X, name)
-    return array.astype(np.float64) if array.dtype.kind == "O" or array.itemsize > 8 else array  # noqa: PLR2004
+    return array.astype(np.float64) if array.dtype.kind == "O" or array.itemsize > 8 else array
 
 
 def check_codes(Z: ArrayLike, n_components: int) -> Array:
@@ -108,12 +109,12 @@ def check_domain(array: Array, likelihood: Likelihood, name: str) -> None:
 
 def float_type(array: Array) -> type[np.floating[Any]]:
     """Return the type of the answer: float32 for float32 and smaller floats, else float64."""
-    return np.float32 if array.dtype.kind == "f" and array.itemsize <= 4 else np.float64  # noqa: PLR2004
+    return np.float32 if array.dtype.kind == "f" and array.itemsize <= 4 else np.float64
 
 
 def _n_rows(X: Any) -> int | None:
     shape = getattr(X, "shape", None)
-    return int(shape[0]) if shape is not None and len(shape) == 2 else None  # noqa: PLR2004
+    return int(shape[0]) if shape is not None and len(shape) == 2 else None
 
 
 def _column(given: Any, column: int) -> str:
@@ -125,7 +126,7 @@ def _text_error(X: Any, name: str) -> DataError | None:
     """Say which column holds text, if one does."""
     columns = getattr(X, "columns", None)
     table = np.asarray(X, dtype=object)
-    if table.ndim != 2:  # noqa: PLR2004
+    if table.ndim != 2:
         return None
     for row, column in np.argwhere([[isinstance(v, str) for v in r] for r in table]):
         value = table[row, column]

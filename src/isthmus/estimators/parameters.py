@@ -7,7 +7,15 @@ command line all follow from here. Importing it is cheap: neither torch nor scik
 import dataclasses
 from collections.abc import Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, dataclass_transform, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Literal,
+    TypeVar,
+    dataclass_transform,
+    get_type_hints,
+)
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -79,7 +87,8 @@ class Parameters:
         meaning("Most passes over the rows; 'auto' is 100, and fewer on large data."),
     ] = "auto"
     validation_fraction: Annotated[
-        float, meaning("Share of the rows held out to stop by; 0: none, train to the end.", ge=0, lt=1)
+        float,
+        meaning("Share of the rows held out to stop by; 0: none, train to the end.", ge=0, lt=1),
     ] = 0.1
     patience: Annotated[
         Annotated[int, Field(ge=1)] | None,
@@ -89,7 +98,9 @@ class Parameters:
         Literal["auto", "float32", "bfloat16"],
         meaning("Of the products while training; 'auto' is bfloat16 where it is native."),
     ] = "auto"
-    device: Annotated[str, meaning("'auto' (an accelerator if present), 'cpu', 'cuda', ...")] = "auto"
+    device: Annotated[str, meaning("'auto' (an accelerator if present), 'cpu', 'cuda', ...")] = (
+        "auto"
+    )
     random_state: Annotated[
         RandomState, meaning("Seed of every random stream; an int gives the same fit each time.")
     ] = None
@@ -110,7 +121,7 @@ def estimator(cls: type[E]) -> type[E]:
 
 
 @cache
-def declared(cls: type[Any]) -> Mapping[str, tuple[dataclasses.Field[Any], Any]]:
+def declared(cls: Any) -> Mapping[str, tuple[dataclasses.Field[Any], Any]]:
     """Return each parameter's field and its annotation."""
     hints = get_type_hints(cls, include_extras=True)
     return {field.name: (field, hints[field.name]) for field in dataclasses.fields(cls)}
@@ -121,7 +132,7 @@ def sentence_of(annotation: Any) -> str:
     return next((extra.description for extra in annotation.__metadata__ if extra.description), "")
 
 
-def _numpydoc(cls: type[Any]) -> str:
+def _numpydoc(cls: Any) -> str:
     lines = []
     for name, (field, annotation) in declared(cls).items():
         lines += [f"{name} : default={field.default!r}", f"    {sentence_of(annotation)}"]
@@ -136,19 +147,20 @@ def check(instance: Any) -> None:
     ParameterError
         One sentence: which parameter, what it must be, what it got.
     """
-    for name, adapter in _adapters(type(instance)).items():
+    kind: Any = type(instance)
+    for name, adapter in _adapters(kind).items():
         value = getattr(instance, name)
         try:
             adapter.validate_python(value)
         except ValidationError as error:
             problem = _either(error)
             raise ParameterError(
-                f"{name}={value!r} of {type(instance).__name__}: {name} {problem}."
+                f"{name}={value!r} of {kind.__name__}: {name} {problem}."
             ) from None
 
 
 @cache
-def _adapters(cls: type[Any]) -> dict[str, TypeAdapter[Any]]:
+def _adapters(cls: Any) -> dict[str, TypeAdapter[Any]]:
     return {name: TypeAdapter(annotation) for name, (_, annotation) in declared(cls).items()}
 
 

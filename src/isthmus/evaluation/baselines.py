@@ -54,7 +54,7 @@ def tune(name: str, clean_train: npt.ArrayLike, noisy_train: npt.ArrayLike, std:
     ParameterError
         If the name is unknown or `std` is not positive.
     DataError
-        If the two are not pictures of the same shape, of at least 2 x 2 pixels.
+        If they are not of the same shape, at least 2 pictures of 2 x 2 pixels.
     MissingDependencyError
         If scikit-image ("nlm", "wavelet") or PyWavelets ("wavelet") is not installed.
     """
@@ -76,10 +76,10 @@ def _check(name: str, clean: Floats, noisy: Floats, std: float) -> None:
         )
     if not std > 0:
         raise ParameterError(f"std={std!r} must be more than 0: give that of the noise.")
-    if clean.shape != noisy.shape or clean.ndim != 3 or not len(clean) or min(clean.shape[1:]) < 2:
+    if clean.shape != noisy.shape or clean.ndim != 3 or min(clean.shape) < 2:
         raise DataError(
             f"clean_train has shape {clean.shape} and noisy_train {noisy.shape}: give both as the "
-            f"same (n, h, w), of at least 2 x 2 pixels."
+            f"same (n, h, w), at least 2 pictures of 2 x 2 pixels."
         )
 
 
@@ -118,7 +118,7 @@ def _non_local_means(clean: Floats, std: float) -> Iterator[Baseline]:
             cleaned = [denoise_nl_means(p, sigma=std, fast_mode=False, **options) for p in noisy]
             return np.stack(cleaned)
 
-        setting = f"patches of {size} x {size}, {distance} pixels around, h = {share:g} std"
+        setting = f"{size} x {size} patches within {distance}, h = {share:g} std"
         yield Baseline("nlm", setting, denoise)
 
 

@@ -98,7 +98,7 @@ def fit(task: Task, rows: Selection, judge: Selection | None, fraction: float) -
     order = torch.randperm(rows.n_rows, generator=task.streams.generator("split"))
     if rows.n_rows < FOLDED_BELOW:
         return _folded(task, rows, list(order.tensor_split(N_FOLDS)))
-    n_held = max(1, round(fraction * rows.n_rows))
+    n_held = min(max(1, round(fraction * rows.n_rows)), rows.n_rows - 1)
     # In order of place, so that memory is read in one direction.
     held_out, training = order[:n_held].sort().values, order[n_held:].sort().values
     return _judged(task, rows.at(training), rows.at(held_out), rows)
@@ -136,7 +136,7 @@ def _folded(task: Task, rows: Selection, folds: list[Tensor]) -> Fitted:
         training, judge = rows.at(rest), rows.at(fold)
         model, pca = task.begin(training)
         curve, history = Curve(), History(f"fold {i + 1} of {len(folds)}")
-        observers = [curve, history, *task.observers]
+        observers: list[Observer] = [curve, history, *task.observers]
         outcome = train(model, training, judge, task.plan, task.streams, observers)
         curves.append(curve.held_out)
         pca_errors.append(evaluate(pca, judge, task.streams).errors)
@@ -152,6 +152,8 @@ def _folded(task: Task, rows: Selection, folds: list[Tensor]) -> Fitted:
     history, plan = History("all rows"), task.plan._replace(stop_after=n_epochs, patience=None)
     nothing = rows.at(rows.index[:0])
     outcome = train(model, rows, nothing, plan, task.streams, [history, *task.observers])
+    if outcome.reason != "limit":
+        reasons.append(outcome.reason)
     reason = max(reasons, key=["patience", "limit", "diverged", "interrupted"].index)
     versus = versus_pca(task.scaling, torch.cat(pca_errors), errors[n_epochs], rows="held out")
     return Fitted(model, outcome.best_epoch, reason, records + history.records, versus)

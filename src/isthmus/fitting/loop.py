@@ -21,7 +21,11 @@ from isthmus.fitting.streams import Streams
 from isthmus.parts.networks.dropout import Dropout
 
 EVALUATION_BATCH = 4096
+WILD = 1000.0  # times the loss at the start, from where no fit comes back
 NOISY_ROWS = 1000  # held-out rows are corrupted anew until there are about as many
+
+
+NOTHING_HELD = Held(torch.empty(0), torch.empty(0), {}, math.inf)
 
 
 class Outcome(NamedTuple):
@@ -30,7 +34,7 @@ class Outcome(NamedTuple):
     best_epoch: int
     n_epochs: int
     reason: str  # "limit", "patience", "diverged" or "interrupted"
-    start: Held  # before the first step
+    start: Held  # before the first step; empty where nothing was held out
     best: Held
 
 
@@ -49,6 +53,15 @@ class Draws(NamedTuple):
         )
         return cls(streams.generator("order"), streams.generator("dropout", device), randomness)
 
+    def place(self) -> list[Tensor]:
+        """Return where the streams of a step stand."""
+        return [stream.get_state() for stream in (self.dropout, *self.randomness)]
+
+    def rewind(self, place: list[Tensor]) -> None:
+        """Go back to a place."""
+        for stream, state in zip((self.dropout, *self.randomness), place, strict=True):
+            stream.set_state(state)
+
 
 def train(
     model: Model,
@@ -60,49 +73,59 @@ def train(
 ) -> Outcome:
     """Fit `model` to the training rows; leave it with the weights that were best held out.
 
-    Epoch 0, the model as it came, counts among them; without held-out rows the last epoch is
-    the best. A loss that is not finite ends the fit before its step is taken.
+    Epoch 0, the model as it came, counts among them. Without held-out rows a fit that runs to
+    its limit keeps its last weights. A loss that is not finite ends the fit.
     """
     optimizer = plan.optimizer.build(model.parameters(), plan.rate)
     draws = Draws.begin(streams, plan.device)
+    # A few training rows stand in where none are held out: for soundness, not for choosing.
+    judged = held_out.n_rows > 0
+    judge = held_out if judged else training.at(training.index[: plan.batch_size])
     began = time.perf_counter()
 
     def tell(number: int, terms: Terms, held: Held, *, better: bool) -> None:
         rate, seconds = optimizer.param_groups[0]["lr"], time.perf_counter() - began
+        shown = held if judged else NOTHING_HELD
         for observer in observers:
-            observer.epoch(Epoch(number, plan.max_epochs, rate, terms, held, better, seconds))
+            observer.epoch(Epoch(number, plan.max_epochs, rate, terms, shown, better, seconds))
 
     # The model as it came
-    best = start = evaluate(model, held_out, streams)
+    best = start = evaluate(model, judge, streams)
     best_epoch, weights, epoch, reason = 0, snapshot(model), 0, "interrupted"
-    tell(0, {}, start, better=True)
 
     with lent(model, draws.dropout), contextlib.suppress(KeyboardInterrupt):
+        tell(0, {}, start, better=True)
         while True:
             # Whether to go on
             if epoch >= plan.stop_after:
                 reason = "limit"
                 break
-            if plan.patience is not None and epoch - best_epoch >= plan.patience:
+            if plan.patience is not None and judged and epoch - best_epoch >= plan.patience:
                 reason = "patience"
                 break
 
             # One pass over the training rows, in a new order
             epoch += 1
             terms = run_epoch(model, training, plan, optimizer, draws, epoch)
-            held = evaluate(model, held_out, streams)
-            if terms is None or math.isnan(held.loss):
+            held = evaluate(model, judge, streams)
+            wild = not judged and held.loss > start.loss + WILD * max(abs(start.loss), 1.0)
+            if terms is None or wild or not math.isfinite(held.loss):
                 reason = "diverged"
                 break
 
             # Whether it was good
-            better = held.loss < best.loss or not held_out.n_rows
+            better = held.loss < best.loss
             if better:
                 best, best_epoch, weights = held, epoch, snapshot(model)
             tell(epoch, terms, held, better=better)
 
-    model.load_state_dict(weights)
-    return Outcome(best_epoch, epoch, reason, start, best)
+    if not judged and reason == "limit":
+        best_epoch = epoch
+    else:
+        model.load_state_dict(weights)
+    return Outcome(
+        best_epoch, epoch, reason, *((start, best) if judged else (NOTHING_HELD, NOTHING_HELD))
+    )
 
 
 def run_epoch(
@@ -119,7 +142,7 @@ def run_epoch(
         at = (epoch - 1 + done / training.n_rows) / plan.max_epochs
         for group in optimizer.param_groups:
             group["lr"] = plan.rate * plan.schedule.factor(at)
-        terms = take_step(model, x, target, optimizer, draws.randomness, reduced=reduced)
+        terms = take_step(model, x, target, optimizer, draws, reduced=reduced)
         if terms is None:
             return None
         for name, value in terms.items():
@@ -134,17 +157,20 @@ def take_step(
     x: Tensor,
     target: Tensor,
     optimizer: Optimizer,
-    randomness: Randomness,
+    draws: Draws,
     *,
     reduced: bool,
 ) -> dict[str, Tensor] | None:
     """Step down the gradient of one batch; None, and no step, if its loss is not finite."""
     first: dict[str, Tensor] = {}
+    before = draws.place()
 
     def closure() -> Tensor:
+        if first:  # a line search looks again: at the same noise
+            draws.rewind(before)
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=reduced):
-            objective = model(x, target, randomness)
+            objective = model(x, target, draws.randomness)
         if not first:
             first.update({name: term.detach() for name, term in objective.terms.items()})
             if not torch.isfinite(objective.loss):
@@ -153,7 +179,7 @@ def take_step(
         return objective.loss
 
     try:
-        optimizer.step(closure)
+        optimizer.step(closure)  # type: ignore[arg-type]  # torch says float and takes tensors
     except FloatingPointError:
         return None
     return first
@@ -163,8 +189,6 @@ def take_step(
 def evaluate(model: Model, held_out: Selection, streams: Streams) -> Held:
     """Judge the held-out rows, with the same noise at every call."""
     n_rows, device = held_out.n_rows, held_out.rows.device
-    if not n_rows:
-        return Held(torch.empty(0), torch.empty(0), {}, math.inf)
     model.eval()
     noise = streams.generator("held_out", device)
     randomness = Randomness(noise, noise)

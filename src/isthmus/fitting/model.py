@@ -39,6 +39,7 @@ class Parts(NamedTuple):
     @property
     def hides(self) -> bool:
         """Whether something keeps a wide code from copying its input."""
+        fillings: tuple[Network | Corruption | Code | Penalty, ...]
         fillings = (self.network, self.corruption, self.code, *self.penalties)
         return any(filling.hides for filling in fillings)
 
@@ -108,7 +109,7 @@ class Model(nn.Module):
         halves = Halves(self.encoder, self.decoder)
         for penalty in self.parts.penalties:
             value = penalty.value(halves, Pass(target, seen, head, code, output))
-            terms[penalty.name] = penalty.weight * value
+            terms[penalty.name] = terms.get(penalty.name, 0.0) + penalty.weight * value
         return Objective(rows, terms, torch.stack(list(terms.values())).sum(), output)
 
     def squared_errors(self, output: Tensor, target: Tensor) -> Tensor:
@@ -126,9 +127,7 @@ class Model(nn.Module):
         return self.scaling.inverse(scaled).clamp(likelihood.low, likelihood.high)
 
 
-def build(
-    parts: Parts, n_components: int, scaling: Scaling, generator: torch.Generator
-) -> Model:
+def build(parts: Parts, n_components: int, scaling: Scaling, generator: torch.Generator) -> Model:
     """Build the model of the parts with fresh weights, in float32."""
     n_features = len(scaling.offset)
     sizes = Sizes(

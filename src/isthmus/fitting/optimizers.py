@@ -32,7 +32,7 @@ class Optimizer(Part):
 
     def build(self, parameters: Iterable[nn.Parameter], rate: float) -> torch.optim.Optimizer:
         """Return the torch optimiser over `parameters`."""
-        return self.kind(list(parameters), lr=rate, **self.fixed, **dataclasses.asdict(self))  # type: ignore[call-overload, call-arg, arg-type]
+        return self.kind(list(parameters), lr=rate, **self.fixed, **dataclasses.asdict(self))  # type: ignore[call-overload, call-arg]
 
 
 @part("sgd")
@@ -166,8 +166,8 @@ class Muon(Optimizer):
     def build(self, parameters: Iterable[nn.Parameter], rate: float) -> torch.optim.Optimizer:
         """Return both optimisers as one."""
         everything = list(parameters)
-        matrices = [p for p in everything if p.ndim == 2]  # noqa: PLR2004
-        rest = [p for p in everything if p.ndim != 2]  # noqa: PLR2004
+        matrices = [p for p in everything if p.ndim == 2]
+        rest = [p for p in everything if p.ndim != 2]
         options = {**self.fixed, **dataclasses.asdict(self)}
         built: list[torch.optim.Optimizer] = []
         if matrices:

@@ -16,6 +16,7 @@ from isthmus.data.rows import CHUNK_BYTES, Selection
 EXACT_UP_TO = 2048  # features; above, the covariance is never formed
 OVERSAMPLING = 10
 POWER_ITERATIONS = 6
+NOTHING = 1e-14  # of the widest variance
 
 
 class PCA(NamedTuple):
@@ -42,6 +43,8 @@ def principal_axes(selection: Selection, n_components: int, generator: torch.Gen
     else:
         variances, vectors = _randomised(selection, center, k, generator)
     axes, variances = vectors.T.flip(0)[:k], variances.flip(0)[:k]
+    # What rounding leaves of a variance that is zero has no axis.
+    axes[variances <= NOTHING * variances.max()] = 0
     missing = n_components - k
     axes = torch.cat([axes, axes.new_zeros(missing, n_features)])
     variances = torch.cat([variances.clamp(min=0), variances.new_zeros(missing)])
@@ -58,11 +61,16 @@ def _randomised(
     basis = basis.to(center.device)
     for _ in range(POWER_ITERATIONS):
         basis = torch.linalg.qr(basis).Q
-        basis = _sum(selection, lambda x, b=basis: (x - center).T @ ((x - center) @ b))
+        basis = _sum(selection, functools.partial(_onto, center, basis))
     basis = torch.linalg.qr(basis).Q
     small = _sum(selection, lambda x: ((x - center) @ basis).T @ ((x - center) @ basis))
     variances, vectors = torch.linalg.eigh(small / selection.n_rows)
     return variances, basis @ vectors
+
+
+def _onto(center: Tensor, basis: Tensor, x: Tensor) -> Tensor:
+    """Multiply the unscaled covariance of the rows `x` with the basis."""
+    return (x - center).T @ ((x - center) @ basis)
 
 
 def _sum(selection: Selection, term: Callable[[Tensor], Tensor]) -> Tensor:

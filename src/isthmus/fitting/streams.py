@@ -10,6 +10,8 @@ from typing import Literal
 import numpy as np
 import torch
 
+from isthmus.errors import ParameterError
+
 Role = Literal["init", "split", "order", "corruption", "code", "held_out", "pca", "dropout"]
 RandomState = int | np.random.RandomState | np.random.Generator | None
 
@@ -44,4 +46,8 @@ def _entropy(random_state: RandomState) -> int:
         return int(random_state.integers(2**63))
     if isinstance(random_state, np.random.RandomState):
         return int(random_state.randint(2**31))
+    if int(random_state) < 0:
+        raise ParameterError(
+            f"random_state={random_state!r} is negative: write 0 or more, or None."
+        )
     return int(random_state)

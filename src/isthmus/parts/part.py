@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
 
 import pydantic
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from isthmus.errors import ParameterError, did_you_mean
 
@@ -32,7 +32,7 @@ class Part(ABC):
             cls.kinds = {}
 
     @classmethod
-    def of(cls, value: Self | str) -> Self:
+    def of(cls, value: "str | Part") -> Self:
         """Return `value` if it is a part of this slot, or the part that the string names.
 
         Raises
@@ -61,7 +61,10 @@ class Part(ABC):
                 f"{cls.slot}={value!r} has more values than {name} has fields "
                 f"({', '.join(names) or 'none'})."
             )
-        return kind(**dict(zip(names, args, strict=False)), **fields)
+        twice = set(names[: len(args)]) & set(fields)
+        if twice:
+            raise ParameterError(f"{cls.slot}={value!r} gives {min(twice)} twice.")
+        return kind(*args, **fields)
 
     def __str__(self) -> str:
         """Return the string that `of` turns back into this part: only what is not default."""
@@ -74,6 +77,7 @@ class Part(ABC):
 
 
 P = TypeVar("P", bound=Part)
+CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(Field,))
@@ -81,8 +85,8 @@ def part(name: str) -> Callable[[type[P]], type[P]]:
     """Declare a final part: a frozen, validated dataclass that its slot knows as `name`."""
 
     def declare(cls: type[P]) -> type[P]:
-        value = pydantic.dataclasses.dataclass(frozen=True, config={"extra": "forbid"})(cls)
-        value.name = name
+        value = pydantic.dataclasses.dataclass(frozen=True, config=CONFIG)(cls)
+        value.name = name  # type: ignore[attr-defined]
         value.__init__ = _one_sentence(value.__init__)  # type: ignore[method-assign]
         cls.kinds[name] = value
         return value  # type: ignore[return-value]
@@ -105,14 +109,15 @@ def _one_sentence(init: Callable[..., None]) -> Callable[..., None]:
 
 def _sentence(cls: type[Part], error: ValidationError) -> str:
     first = error.errors()[0]
-    field = str(first["loc"][0]) if first["loc"] else ""
-    names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
-    if first["type"] in {"unexpected_keyword_argument", "unexpected_positional_argument"}:
-        allowed = ", ".join(names) or "none"
-        return (
-            f"{cls.slot} {cls.name!r} has no field {field!r}{did_you_mean(field, names)} "
-            f"(its fields: {allowed})."
-        )
+    names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    allowed = ", ".join(names) or "none"
+    place = first["loc"][0] if first["loc"] else ""
+    if first["type"] == "unexpected_positional_argument":
+        return f"{cls.slot} {cls.name!r} has more values than fields (its fields: {allowed})."
+    if first["type"] == "unexpected_keyword_argument":
+        guess = did_you_mean(str(place), names)
+        return f"{cls.slot} {cls.name!r} has no field {place!r}{guess} (its fields: {allowed})."
+    field = names[place] if isinstance(place, int) else place
     problem = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
     return f"{field} of {cls.slot} {cls.name!r}: {problem}; got {first['input']!r}."
 
@@ -126,17 +131,29 @@ def parse(text: str, slot: str) -> tuple[str, list[Any], dict[str, Any]]:
     """
     try:
         tree = ast.parse(text.strip(), mode="eval").body
-        if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name):
-            fields = {keyword.arg: _literal(keyword.value) for keyword in tree.keywords}
-            return tree.func.id, [_literal(arg) for arg in tree.args], fields  # type: ignore[return-value]
         if isinstance(tree, ast.Name):
             return tree.id, [], {}
-    except (SyntaxError, ValueError, ZeroDivisionError):
+        if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name):
+            return tree.func.id, [_literal(arg) for arg in tree.args], _fields(tree, text, slot)
+    except ParameterError:
+        raise
+    except (SyntaxError, ValueError, ArithmeticError, RecursionError, MemoryError):
         pass
     raise ParameterError(
         f"{slot}={text!r} cannot be read: write a name, or a name with fields in brackets, "
         f"such as 'name(field=0.5)'."
     )
+
+
+def _fields(call: ast.Call, text: str, slot: str) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for keyword in call.keywords:
+        if keyword.arg is None:  # **mapping
+            raise ValueError
+        if keyword.arg in fields:
+            raise ParameterError(f"{slot}={text!r} gives {keyword.arg} twice.")
+        fields[keyword.arg] = _literal(keyword.value)
+    return fields
 
 
 _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {

@@ -99,7 +99,9 @@ class Likelihood(Part):
 
     slot = "likelihood"
     location: ClassVar[bool]  # predicts scaled values
-    squared_error: ClassVar[bool]  # nll is squared error up to constants, so PCA is its linear optimum
+    squared_error: ClassVar[
+        bool
+    ]  # nll is squared error up to constants, so PCA is its linear optimum
     outputs_per_feature: ClassVar[int] = 1  # O / D
     low: ClassVar[float] = float("-inf")  # the domain of the user's values
     high: ClassVar[float] = float("inf")

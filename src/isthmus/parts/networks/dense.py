@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -60,6 +60,7 @@ class Dense(Network):
     ] = None
     linear_path: Annotated[
         Literal["auto", "pca", "none"],
+        BeforeValidator(lambda value: "none" if value is None else value),  # linear_path=none
         Field(description="auto: the PCA where code and likelihood are those of PCA"),
     ] = "auto"
 
