@@ -24,6 +24,7 @@ from isthmus.cli.describing import SLOTS
 from isthmus.cli.fitting import assemble
 from isthmus.cli.main import isthmus as command_line
 from isthmus.cli.main import run
+from isthmus.cli.options import chosen
 from isthmus.cli.rows import read_rows
 from isthmus.data.files import read
 from isthmus.data.writing import write, write_pictures
@@ -130,7 +131,8 @@ BAD = {
     ),
     "a folder that is no model": (
         "transform iris.csv codes.csv --model photos",
-        "photos is not a saved model (it has no config.json): give the folder that save() made.",
+        "photos is not a saved model (it has no config.json): give the folder that save() or "
+        "isthmus fit made.",
     ),
     "an unknown optimizer": (
         "fit iris.csv --model new --optimizer adm",
@@ -305,9 +307,11 @@ def test_an_option_is_read_as_its_declaration_says(home, option, text, value):
 
 
 def assembled(home, *typed):
-    options = options_of(home, *typed)
+    args = [str(home / "iris.csv"), "--model", "m", *map(str, typed)]
+    with fit.make_context("fit", args) as context:
+        options = chosen(context.params)
     for name in ("data", "model", "target", "validation", "force"):
-        del options[name]
+        options.pop(name, None)
     return assemble(**options)
 
 

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from rich.console import Console
 
@@ -123,8 +122,7 @@ def test_demo_ends_with_commands_that_work(shown, tmp_path, monkeypatch):
     for folder in ("pictures", "noisy"):
         few = cli_demo.pictures(cli_demo.split(SEED).train[:12])
         write_pictures(folder, few, [f"{i}.png" for i in range(12)])
-    with cli_demo.one_thread():
-        assert [run(shlex.split(command)[1:]) for command in commands] == [0, 0, 0]
+    assert [run(shlex.split(command)[1:]) for command in commands] == [0, 0, 0]
     assert len(list(Path("clean").iterdir())) == 12
 
 
@@ -153,19 +151,6 @@ def test_split_follows_its_seed():
     for a, b, c in zip(first, again, other, strict=True):
         np.testing.assert_array_equal(a, b)
         assert not np.array_equal(a, c)
-
-
-def test_one_thread_gives_the_threads_back_after_an_error_too():
-    before = torch.get_num_threads()
-
-    def break_off():
-        with cli_demo.one_thread():
-            assert torch.get_num_threads() == 1
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        break_off()
-    assert torch.get_num_threads() == before
 
 
 @pytest.fixture

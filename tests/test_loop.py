@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from isthmus import Autoencoder
-from isthmus.data.rows import fit_scaling, select
+from isthmus.data.rows import Selection, fit_scaling, select
 from isthmus.errors import TrainingWarning
 from isthmus.estimators.parameters import declared
 from isthmus.fitting.loop import Draws, Outcome, evaluate, lent, run_epoch, take_step, train
@@ -229,6 +229,13 @@ def test_no_patience_runs_to_the_limit():
     assert (ran.outcome.reason, ran.outcome.n_epochs) == ("limit", 9)
 
 
+def test_patience_does_not_count_where_nothing_is_held_out():
+    sgd = Optimizer.of("sgd")
+    ran = run(held=None, rate=0.0, optimizer=sgd, patience=1)
+    assert (ran.outcome.reason, ran.outcome.n_epochs, ran.outcome.best_epoch) == ("limit", 5, 5)
+    assert all("held_out_loss" not in record for record in ran.history)
+
+
 # A loss that is not finite ---------------------------------------------------------------
 
 
@@ -287,6 +294,14 @@ def test_last_step_that_breaks_the_weights_is_noticed_where_nothing_is_held_out(
     assert equal(state_of(ran.model), ran.start)
 
 
+def test_loss_that_grew_out_of_all_bounds_is_noticed_where_nothing_is_held_out():
+    sgd = Optimizer.of("sgd")
+    ran = run(held=None, batch_size=N, rate=10.0, optimizer=sgd, max_epochs=2)
+    assert np.isfinite([record["loss"] for record in ran.history[1:]]).all()
+    assert (ran.outcome.reason, ran.outcome.best_epoch) == ("diverged", 0)
+    assert equal(state_of(ran.model), ran.start)
+
+
 def randomness(seed=0):
     return Randomness(*(torch.Generator().manual_seed(seed + i) for i in range(2)))
 
@@ -310,7 +325,7 @@ def orders(seed=0, n_epochs=3, corruption="clean"):
     """Return the order in which each epoch takes the training rows."""
     selection = selection_of(X)
     spy = Spy(selection.rows)
-    spied = selection._replace(rows=spy, target=spy)
+    spied = Selection(spy, spy, selection.index)
     model = model_of(corruption=corruption)
     plan = plan_of(max_epochs=n_epochs)
     train(model, spied, selection_of(X_HELD), plan, Streams(seed))
@@ -337,8 +352,7 @@ def test_epoch_of_some_rows_takes_only_those():
     spy = Spy(selection.rows)
     model, draws = model_of(), Draws.begin(Streams(0), "cpu")
     optimizer = PLAN.optimizer.build(model.parameters(), PLAN.rate)
-    part = selection._replace(rows=spy, target=spy, index=chosen)
-    run_epoch(model, part, PLAN, optimizer, draws, 1)
+    run_epoch(model, Selection(spy, spy, chosen), PLAN, optimizer, draws, 1)
     assert sorted(spy.taken) == sorted(chosen.tolist())
 
 
@@ -827,3 +841,23 @@ def test_line_search_sees_the_same_noise_at_every_look():
             assert all(torch.equal(each, looks[0]) for each in looks)
             firsts.append((seen[0], looks[0]))
     assert not any(map(torch.equal, *firsts))  # each step has noise of its own
+
+
+# Threads ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reason", ["limit", "interrupted"])
+def test_threads_of_a_small_fit_are_given_back(reason):
+    class Watch:
+        def epoch(self, epoch):
+            assert torch.get_num_threads() == 1
+            if reason == "interrupted":
+                raise KeyboardInterrupt
+
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        assert run(observers=[Watch()]).outcome.reason == reason
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from isthmus.cli.options import ESTIMATORS, Command, parameters
+from isthmus.cli.options import ESTIMATORS, Command, chosen, parameters
 
 PATH = click.Path(path_type=Path)
 FORMS = (
@@ -103,7 +103,7 @@ def fit(data: Path, **options: Any) -> None:
     """  # noqa: D301
     with loading():
         from isthmus.cli.fitting import fit
-    fit(data, **options)
+    fit(data, **chosen(options))
 
 
 @click.command(epilog=FORMS)

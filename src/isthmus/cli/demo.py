@@ -3,17 +3,14 @@
 n held-out digits, N training digits, d = 64 pixels of 8 x 8.
 """
 
-import contextlib
 import json
 import time
-from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -152,26 +149,10 @@ def denoiser(seed: int) -> DenoisingAutoencoder:
 def ours(model: DenoisingAutoencoder, digits: Digits) -> Result:
     """Train on the clean digits, whose noise is drawn while training, and judge."""
     began = time.perf_counter()
-    with one_thread():
-        model.fit(digits.train)
+    model.fit(digits.train)
     seconds = time.perf_counter() - began
     cleaned = model.denoise(digits.noisy_test)
     return result("Isthmus", "denoising autoencoder", digits, cleaned, seconds)
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Lend torch one thread only: for steps this small, waiting for a second costs more.
-
-    On two cores that others use too, two threads took 13 to 38 s for the same 40 epochs, bit
-    for bit, that one thread did in 2 s.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def baseline(name: str, digits: Digits) -> Result:

@@ -102,8 +102,8 @@ def assemble(
     # `fit` refuses all this too, but only once a large file is read.
     check(built)
     built.parts()
-    Optimizer.of(parameters["optimizer"])
-    Schedule.of(parameters["schedule"])
+    Optimizer.of(built.optimizer)
+    Schedule.of(built.schedule)
     return built
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 from pydantic import Field, TypeAdapter, ValidationError
 
 from isthmus.estimators.parameters import Parameters, declared, sentence_of
@@ -25,6 +26,18 @@ def parameters(command: Command) -> Command:
         default = 1 if name == "verbose" else field.default
         command = _option(name, default, annotation)(command)
     return command
+
+
+def chosen(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the parameters that were not typed: the estimator's own defaults serve."""
+    source = click.get_current_context().get_parameter_source
+    return {
+        name: value
+        for name, value in options.items()
+        if source(name) is not ParameterSource.DEFAULT
+        or name not in declared(Parameters)
+        or name == "verbose"
+    }
 
 
 def _option(name: str, default: Any, annotation: Any) -> Callable[[Command], Command]:

@@ -29,12 +29,14 @@ def chunks(n_rows: int, n_features: int) -> Iterator[slice]:
 def moments(values: NDArray[np.generic]) -> tuple[Tensor, Tensor]:
     """Return each feature's mean and variance (D,), in float64 and bounded memory.
 
-    The variance is summed about the mean in a second pass: exact where the mean is large.
+    Summed about the first row, then about the mean: exact where the mean is large, and exactly
+    zero where a feature is constant.
     """
     n_rows, n_features = values.shape
-    mean = np.zeros(n_features)
+    first = values[0].astype(np.float64)
+    mean = first.copy()
     for part in chunks(n_rows, n_features):
-        mean += values[part].sum(axis=0, dtype=np.float64) / n_rows
+        mean += (values[part].astype(np.float64) - first).sum(axis=0) / n_rows
     variance = np.zeros(n_features)
     for part in chunks(n_rows, n_features):
         variance += np.square(values[part].astype(np.float64) - mean).sum(axis=0) / n_rows
@@ -58,8 +60,12 @@ class Rows:
         self.device = torch.device(device)
         if values.dtype.type in _KEPT and values.dtype.isnative:
             self._storage = _shared(values).to(self.device)
+            # The offset in two parts: float32 alone would round a large one.
+            offset = scaling.offset.float()
+            rest = (offset.double() - scaling.offset) / scaling.scale
+            self._offset = offset.to(self.device)
+            self._rest = rest.float().to(self.device)
             self._factor = (1 / scaling.scale).float().to(self.device)
-            self._shift = (-scaling.offset / scaling.scale).float().to(self.device)
             self._ready = False
         else:
             self._storage = _scaled(values, scaling).to(self.device)
@@ -76,8 +82,9 @@ class Rows:
     def take(self, index: Tensor) -> Tensor:
         """Return the rows at `index` (B,), scaled, float32 (B, D)."""
         batch = self._storage.index_select(0, index)
-        # One pass over the batch instead of two for (x - offset) / scale.
-        return batch if self._ready else torch.addcmul(self._shift, batch.float(), self._factor)
+        if self._ready:
+            return batch
+        return torch.addcmul(self._rest, batch.float().sub_(self._offset), self._factor)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from numpy.typing import ArrayLike
+from pydantic import Field
 
 from isthmus.estimators.base import BaseAutoencoder
 from isthmus.estimators.inputs import Floats
@@ -43,6 +44,11 @@ class DenoisingAutoencoder(BaseAutoencoder):
         PartLike,
         meaning("The noise, in X's units: 'gaussian(std=0.1)', 'masking', 'salt_and_pepper'."),
     ] = "gaussian"
+
+    patience: Annotated[
+        Annotated[int, Field(ge=1)] | None,
+        meaning("As elsewhere; None here, since fresh noise each epoch keeps it from overfitting."),
+    ] = None
 
     def parts(self) -> Parts:
         """Return what fills the slots."""

@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from isthmus.data.rows import Selection
 from isthmus.fitting.model import Model, Randomness
 from isthmus.fitting.observers import Epoch, Held, Observer, Terms
-from isthmus.fitting.plan import Plan, uses_bfloat16
+from isthmus.fitting.plan import Plan, threads_for, uses_bfloat16
 from isthmus.fitting.streams import Streams
 from isthmus.parts.networks.dropout import Dropout
 
@@ -93,7 +93,12 @@ def train(
     best = start = evaluate(model, judge, streams)
     best_epoch, weights, epoch, reason = 0, snapshot(model), 0, "interrupted"
 
-    with lent(model, draws.dropout), contextlib.suppress(KeyboardInterrupt):
+    n_weights = sum(weight.numel() for weight in model.parameters())
+    with (
+        threads_for(plan, n_weights),
+        lent(model, draws.dropout),
+        contextlib.suppress(KeyboardInterrupt),
+    ):
         tell(0, {}, start, better=True)
         while True:
             # Whether to go on

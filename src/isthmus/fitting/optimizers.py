@@ -201,3 +201,4 @@ class Together(torch.optim.Optimizer):
         """Set the members' states."""
         for member, state in zip(self.members, state_dict["members"], strict=True):
             member.load_state_dict(state)
+        self.param_groups = [group for member in self.members for group in member.param_groups]

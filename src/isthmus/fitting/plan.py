@@ -1,6 +1,8 @@
 """The plan of a fit: what is decided once about size, time, precision and place."""
 
+import contextlib
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -12,6 +14,11 @@ from isthmus.fitting.schedules import Schedule
 # Below this many weights a step is bound by calls, not by multiplication: half-size numbers
 # would cost accuracy and win nothing.
 WORTH_BFLOAT16 = 200_000
+
+
+# Below this many multiplications a step is over before a second thread has begun, and on a busy
+# machine it would wait for it.
+WORTH_THREADS = 3e8
 
 
 class Plan(NamedTuple):
@@ -52,6 +59,18 @@ def uses_bfloat16(plan: Plan, n_weights: int) -> bool:
     if plan.precision == "auto":
         return n_weights >= WORTH_BFLOAT16 and multiplies_bfloat16(plan.device)
     return plan.precision == "bfloat16"
+
+
+@contextlib.contextmanager
+def threads_for(plan: Plan, n_weights: int) -> Iterator[None]:
+    """Run small steps on one thread; put the number of threads back at the end."""
+    before = torch.get_num_threads()
+    if 3 * n_weights * plan.batch_size < WORTH_THREADS:  # forward, to the weights, to the input
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def multiplies_bfloat16(device: str) -> bool:
