@@ -237,12 +237,12 @@ def test_commands_are_listed_in_the_order_in_which_they_are_met():
         ),
         (
             "fit --learning-rate fast",
-            "Invalid value for '--learning-rate': 'fast' should be a valid number or should be "
+            "Invalid value for '--learning-rate': 'fast' should be a number or should be "
             "'auto'; see 'isthmus fit --help'.",
         ),
         (
             "fit --hidden 3,x",
-            "Invalid value for '--hidden': '3,x' should be a valid integer; "
+            "Invalid value for '--hidden': '3,x' should be an integer; "
             "see 'isthmus fit --help'.",
         ),
         (
@@ -252,7 +252,7 @@ def test_commands_are_listed_in_the_order_in_which_they_are_met():
         ),
         (
             "fit --n-components none",
-            "Invalid value for '--n-components' / '-k': 'none' should be a valid integer; "
+            "Invalid value for '--n-components' / '-k': 'none' should be an integer; "
             "see 'isthmus fit --help'.",
         ),
         (

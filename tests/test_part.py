@@ -226,12 +226,12 @@ def test_choice_may_be_written_without_quotes(kind, field):
         ),
         (
             "pepper(fraction=much)",
-            "fraction of spice 'pepper': should be a valid number, unable to parse string as a "
+            "fraction of spice 'pepper': should be a number, unable to parse string as a "
             "number; got 'much'.",
         ),
         (
             "pepper(fraction=none)",
-            "fraction of spice 'pepper': should be a valid number; got None.",
+            "fraction of spice 'pepper': should be a number; got None.",
         ),
         ("pepper(kind=red)", "kind of spice 'pepper': should be 'black' or 'white'; got 'red'."),
         (
@@ -240,7 +240,7 @@ def test_choice_may_be_written_without_quotes(kind, field):
         ),
         (
             "pepper(grains=(1.5,))",
-            "grains of spice 'pepper': should be a valid integer, got a number with a fractional "
+            "grains of spice 'pepper': should be an integer, got a number with a fractional "
             "part; got 1.5.",
         ),
         (

@@ -1,11 +1,22 @@
 import numpy as np
 import pytest
 import sklearn.decomposition
+import threadpoolctl
 import torch
 
 import isthmus.fitting.pca
 from isthmus.data.rows import fit_scaling, select
 from isthmus.fitting.pca import EXACT_UP_TO, principal_axes
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    """Keep torch's threads and NumPy's from waiting for each other on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with threadpoolctl.threadpool_limits(1):
+        yield
+    torch.set_num_threads(before)
 
 
 def generator(seed=0):

@@ -1,6 +1,7 @@
 """The typed errors of Isthmus: each message is one sentence: what, where and what to do."""
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -51,3 +52,11 @@ def missing(package: str, purpose: str, extra: str) -> MissingDependencyError:
     return MissingDependencyError(
         f"{purpose} needs {package}, which is not installed: pip install 'isthmus[{extra}]'."
     )
+
+
+def plain_words(message: str) -> str:
+    """Return pydantic's message without its idiom."""
+    message = message.removeprefix("Value error, ").removeprefix("Input ")
+    message = re.sub(r", unable to parse string as an? \w+", "", message)
+    message = message.replace("a valid number", "a number").replace("a valid integer", "an integer")
+    return message.replace("a valid tuple", "a tuple, such as (64,)")

@@ -1,6 +1,5 @@
 """Options from the estimators' declarations: name, default, range and sentence are stated there."""
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, TypeVar
 
@@ -8,6 +7,7 @@ import click
 from click.core import ParameterSource
 from pydantic import Field, TypeAdapter, ValidationError
 
+from isthmus.errors import plain_words
 from isthmus.estimators.parameters import Parameters, declared, sentence_of
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -77,7 +77,7 @@ def reader(allowed: TypeAdapter[Any]) -> Callable[[str], Any]:
 
 def _wish(error: ValidationError) -> str:
     """Join what each alternative asks for: "should be a valid number or should be 'auto'"."""
-    wishes = [re.sub("^Input |, unable to parse.*", "", each["msg"]) for each in error.errors()]
+    wishes = [plain_words(each["msg"]) for each in error.errors()]
     return " or ".join(dict.fromkeys(wishes))
 
 

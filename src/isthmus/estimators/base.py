@@ -168,6 +168,7 @@ class BaseAutoencoder(
 
     def reconstruct(self, X: ArrayLike) -> Floats:
         """Encode and decode rows (N, D)."""
+        check_is_fitted(self, "model_")
         return self._map(X, lambda model, x: model.decode(model.encode(x)), self.n_features_in_)
 
     def reconstruction_error(self, X: ArrayLike, *, per_feature: bool = False) -> Floats:
@@ -175,6 +176,7 @@ class BaseAutoencoder(
 
         With ``per_feature=True`` the squared errors themselves, (N, D).
         """
+        check_is_fitted(self, "model_")
 
         def squared(model: Model, x: Tensor) -> Tensor:
             errors = (x - model.decode(model.encode(x))).square()
@@ -191,6 +193,7 @@ class BaseAutoencoder(
 
         ``1 - sum |x - reconstruct(x)|^2 / sum |x - mean_|^2``; 1 is perfect, 0 is the mean's.
         """
+        check_is_fitted(self, "model_")
         mean = torch.from_numpy(self.mean_)
         spread = self._map(X, lambda _, x: (x - mean.to(x)).square().sum(1))
         total, lost = float(spread.sum()), float(self.reconstruction_error(X).sum())

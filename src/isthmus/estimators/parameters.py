@@ -19,7 +19,7 @@ from typing import (
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from isthmus.errors import ParameterError
+from isthmus.errors import ParameterError, plain_words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,7 +80,7 @@ class Parameters:
     ] = "one_cycle"
     batch_size: Annotated[
         Annotated[int, Field(ge=1)] | Literal["auto"],
-        meaning("Rows per step; 'auto' grows with the data, 16 to 256."),
+        meaning("Rows per step; 'auto' grows with the data, 32 to 256."),
     ] = "auto"
     max_epochs: Annotated[
         Annotated[int, Field(ge=1)] | Literal["auto"],
@@ -166,5 +166,5 @@ def _adapters(cls: Any) -> dict[str, TypeAdapter[Any]]:
 
 def _either(error: ValidationError) -> str:
     """Join what each alternative of a union asks for: "should be ... or should be 'auto'"."""
-    wishes = [problem["msg"].removeprefix("Input ") for problem in error.errors()]
+    wishes = [plain_words(problem["msg"]) for problem in error.errors()]
     return " or ".join(dict.fromkeys(wishes))

@@ -27,7 +27,9 @@ from isthmus.parts import Dense, Normal, Plain
 
 FOLDED_BELOW = 1000  # rows; where one held-out set is too small to judge by
 N_FOLDS = 4
-BEYOND_CHANCE = 2.5  # standard errors that a gain over the PCA has to exceed
+BEYOND_CHANCE = (
+    3.0  # standard errors that a gain over the PCA has to exceed: the best of many epochs
+)
 
 
 class VersusPCA(NamedTuple):
@@ -155,7 +157,9 @@ def _folded(task: Task, rows: Selection, folds: list[Tensor]) -> Fitted:
     if outcome.reason != "limit":
         reasons.append(outcome.reason)
     reason = max(reasons, key=["patience", "limit", "diverged", "interrupted"].index)
-    versus = versus_pca(task.scaling, torch.cat(pca_errors), errors[n_epochs], rows="held out")
+    versus = versus_pca(
+        task.scaling, torch.cat(pca_errors), errors[outcome.best_epoch], rows="held out"
+    )
     return Fitted(model, outcome.best_epoch, reason, records + history.records, versus)
 
 
@@ -167,7 +171,10 @@ class Curve:
 
     def epoch(self, epoch: Epoch) -> None:
         """Keep the epoch's."""
-        self.held_out.append(epoch.held_out)
+        held = epoch.held_out
+        # Penalties count too, as they do where one set of rows judges; the same for every row.
+        penalties = held.loss - float(held.rows.mean())
+        self.held_out.append(held._replace(rows=held.rows + penalties))
 
 
 def pool(curves: Sequence[Sequence[Held]], field: str) -> Tensor:

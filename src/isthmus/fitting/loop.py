@@ -144,7 +144,8 @@ def run_epoch(
     model.train()
     reduced = uses_bfloat16(plan, sum(weight.numel() for weight in model.parameters()))
     for x, target in shuffled.batches(plan.batch_size):
-        at = (epoch - 1 + done / training.n_rows) / plan.max_epochs
+        middle = done + len(x) / 2  # so that a warm-up does not waste its first step
+        at = (epoch - 1 + middle / training.n_rows) / plan.max_epochs
         for group in optimizer.param_groups:
             group["lr"] = plan.rate * plan.schedule.factor(at)
         terms = take_step(model, x, target, optimizer, draws, reduced=reduced)

@@ -82,12 +82,12 @@ def multiplies_bfloat16(device: str) -> bool:
 
 
 def pick_batch_size(size: int | str, n_rows: int, *, whole: bool) -> int:
-    """Return the rows per batch: "auto" gives small data many steps and large data large ones."""
+    """Return the rows per batch: "auto" gives small data many steps, large data large ones."""
     if size != "auto":
         return min(int(size), n_rows)
     if whole:
         return min(n_rows, 10_000)
-    return min(n_rows, max(16, min(256, 2 ** round(math.log2(n_rows / 6)))))
+    return min(n_rows, max(32, min(256, 2 ** round(math.log2(n_rows / 6)))))
 
 
 def pick_max_epochs(epochs: int | str, n_rows: int, batch_size: int) -> int:

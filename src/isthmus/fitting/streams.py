@@ -5,7 +5,8 @@ initial weights and splits bitwise as they are. The global generators are never 
 """
 
 import zlib
-from typing import Literal
+from numbers import Integral
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -46,8 +47,9 @@ def _entropy(random_state: RandomState) -> int:
         return int(random_state.integers(2**63))
     if isinstance(random_state, np.random.RandomState):
         return int(random_state.randint(2**31))
-    if int(random_state) < 0:
+    seed: Any = random_state
+    if not isinstance(seed, Integral) or int(seed) < 0:
         raise ParameterError(
-            f"random_state={random_state!r} is negative: write 0 or more, or None."
+            f"random_state={random_state!r} is no seed: write a whole number from 0, or None."
         )
-    return int(random_state)
+    return int(seed)

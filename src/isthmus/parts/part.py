@@ -9,6 +9,7 @@ import ast
 import dataclasses
 import functools
 import operator
+import re
 from abc import ABC
 from collections.abc import Callable
 from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
@@ -16,7 +17,7 @@ from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
 import pydantic
 from pydantic import ConfigDict, Field, ValidationError
 
-from isthmus.errors import ParameterError, did_you_mean
+from isthmus.errors import ParameterError, did_you_mean, guess, plain_words
 
 
 class Part(ABC):
@@ -115,11 +116,13 @@ def _sentence(cls: type[Part], error: ValidationError) -> str:
     if first["type"] == "unexpected_positional_argument":
         return f"{cls.slot} {cls.name!r} has more values than fields (its fields: {allowed})."
     if first["type"] == "unexpected_keyword_argument":
-        guess = did_you_mean(str(place), names)
-        return f"{cls.slot} {cls.name!r} has no field {place!r}{guess} (its fields: {allowed})."
+        near = did_you_mean(str(place), names)
+        return f"{cls.slot} {cls.name!r} has no field {place!r}{near} (its fields: {allowed})."
     field = names[place] if isinstance(place, int) else place
-    problem = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"{field} of {cls.slot} {cls.name!r}: {problem}; got {first['input']!r}."
+    problem = plain_words(first["msg"])
+    choices = re.findall(r"'(\w+)'", problem) if first["type"] == "literal_error" else []
+    got = f"{first['input']!r}{guess(str(first['input']), choices)}"
+    return f"{field} of {cls.slot} {cls.name!r}: {problem}; got {got}."
 
 
 def parse(text: str, slot: str) -> tuple[str, list[Any], dict[str, Any]]:

@@ -1,0 +1,60 @@
+"""Importing Isthmus: cheap, complete, and from floor to floor only downwards."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import isthmus
+
+ROOT = Path(__file__).resolve().parents[1]
+AT_MOST = 0.3  # seconds
+
+
+def python(code):
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("module", ["isthmus", "isthmus.errors", "isthmus.estimators.parameters"])
+def test_import_loads_neither_torch_nor_sklearn(module):
+    code = f"import {module}, sys; print(sorted({{'torch', 'sklearn'}} & set(sys.modules)))"
+    assert python(code) == "[]"
+
+
+def test_import_is_quick():
+    code = (
+        "import time; began = time.perf_counter(); import isthmus; "
+        "print(time.perf_counter() - began)"
+    )
+    assert min(float(python(code)) for _ in range(3)) < AT_MOST
+
+
+def test_public_names_resolve_in_a_fresh_process():
+    code = "import isthmus; print(*[type(getattr(isthmus, n)).__name__ for n in isthmus.__all__])"
+    kinds = dict(zip(isthmus.__all__, python(code).split(), strict=True))
+    assert kinds["Autoencoder"] == kinds["DenoisingAutoencoder"] == "ABCMeta"
+    assert kinds["load"] == "function"
+    assert set(kinds.values()) <= {"ABCMeta", "function", "module"}
+
+
+def test_public_names_are_listed():
+    assert set(isthmus.__all__) <= set(dir(isthmus))
+    assert isthmus.__version__.count(".") >= 1
+
+
+def test_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match=r"^module 'isthmus' has no attribute 'Autoencodr'$"):
+        isthmus.Autoencodr  # noqa: B018
+
+
+def test_floors_hold():
+    beside = Path(sys.executable).parent
+    command = shutil.which("lint-imports", path=os.pathsep.join([str(beside), os.environ["PATH"]]))
+    assert command is not None, "import-linter is one of the extra 'dev'"
+    done = subprocess.run([command, "--no-cache"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert "1 kept, 0 broken" in done.stdout

@@ -1,0 +1,422 @@
+"""What goes into an estimator: bad rows and parameters in one sentence, good rows of any type."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+from sklearn.exceptions import NotFittedError
+
+from isthmus import Autoencoder
+from isthmus.errors import DataError, ParameterError
+
+X = np.random.default_rng(0).normal(size=(40, 4))
+COLUMNS = ["age", "height", "colour", "weight"]
+FILL = "fill such values in (sklearn.impute.SimpleImputer) or drop these rows."
+ENCODE = "drop that column, or encode it as numbers (sklearn.preprocessing.OneHotEncoder)."
+
+
+def model(**parameters):
+    return Autoencoder(**{"hidden": (4,), "max_epochs": 2, "random_state": 0, **parameters})
+
+
+def exactly(sentence):
+    return f"^{re.escape(sentence)}$"
+
+
+def with_value(value, row=3, column=1):
+    rows = X.copy()
+    rows[row, column] = value
+    return rows
+
+
+def with_text(text="red"):
+    return pd.DataFrame(X, columns=COLUMNS).assign(colour=text)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return model().fit(X)
+
+
+# Bad rows ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "called"),
+    [(np.nan, "NaN"), (np.inf, "infinity (inf)"), (-np.inf, "infinity (inf)")],
+)
+@pytest.mark.parametrize(
+    ("wrap", "column"),
+    [
+        (np.asarray, "1"),
+        (np.float32, "1"),
+        (np.asfortranarray, "1"),
+        (torch.from_numpy, "1"),
+        (lambda rows: pd.DataFrame(rows, columns=COLUMNS), "'height'"),
+        (lambda rows: pl.DataFrame(rows, schema=COLUMNS), "'height'"),
+    ],
+    ids=["float64", "float32", "fortran", "torch", "pandas", "polars"],
+)
+def test_value_that_is_not_finite_is_refused_with_its_place(value, called, wrap, column):
+    sentence = exactly(f"X has {called} at row 3, column {column}: {FILL}")
+    with pytest.raises(DataError, match=sentence):
+        model().fit(wrap(with_value(value)))
+
+
+def test_missing_value_of_polars_is_refused_with_its_column():
+    table = pl.DataFrame({"a": [1.0, 2.0, 3.0], "b": [1.0, None, 2.0]})
+    with pytest.raises(DataError, match=exactly(f"X has NaN at row 1, column 'b': {FILL}")):
+        model().fit(table)
+
+
+def test_value_that_is_not_finite_is_refused_at_transform_too(fitted):
+    with pytest.raises(DataError, match=exactly(f"X has NaN at row 39, column 3: {FILL}")):
+        fitted.transform(with_value(np.nan, 39, 3))
+
+
+@pytest.mark.parametrize(
+    ("rows", "column"),
+    [
+        (with_text(), "'colour'"),
+        pytest.param(
+            pl.DataFrame({"age": [1.0] * 3, "colour": ["red"] * 3}),
+            "'colour'",
+            marks=pytest.mark.xfail(
+                strict=True, raises=ValueError, reason="np.asarray(frame, dtype=object) of polars"
+            ),
+        ),
+        (with_text().to_numpy(dtype=object), "2"),
+    ],
+    ids=["pandas", "polars", "object"],
+)
+def test_text_is_refused_with_its_column(rows, column):
+    sentence = exactly(f"X has text at row 0, column {column} ('red'): {ENCODE}")
+    with pytest.raises(DataError, match=sentence):
+        model().fit(rows)
+
+
+@pytest.mark.xfail(
+    strict=True, raises=BaseException, reason="_text_error looks only at frames that hold str"
+)
+@pytest.mark.parametrize(
+    "column", [pd.Categorical(["red"] * 40), pd.Timestamp("2020-01-01")], ids=["category", "time"]
+)
+def test_column_that_is_not_numbers_is_refused_in_our_words(column):
+    with pytest.raises(DataError, match="column 'colour'"):
+        model().fit(with_text(column))
+
+
+@pytest.mark.parametrize(("width", "call"), [(3, "transform"), (5, "reconstruct"), (3, "score")])
+def test_wrong_width_is_refused_in_the_words_of_sklearn(fitted, width, call):
+    sentence = f"X has {width} features, but Autoencoder is expecting 4 features as input."
+    with pytest.raises(ValueError, match=exactly(sentence)):
+        getattr(fitted, call)(np.zeros((3, width)))
+
+
+@pytest.mark.parametrize("n_rows", [0, 1])
+@pytest.mark.parametrize("fit", ["fit", "partial_fit"])
+def test_too_few_rows_are_refused_by_fit(n_rows, fit):
+    sentence = f"X has {n_rows} sample(s), and Autoencoder needs at least 2: give it more rows."
+    with pytest.raises(DataError, match=exactly(sentence)):
+        getattr(model(), fit)(X[:n_rows])
+
+
+def test_no_rows_are_refused_by_transform(fitted):
+    sentence = "X has 0 sample(s), and Autoencoder needs at least 1: give it more rows."
+    with pytest.raises(DataError, match=exactly(sentence)):
+        fitted.transform(X[:0])
+
+
+@pytest.mark.xfail(strict=True, reason="_n_rows asks for .shape, which a list has not")
+def test_one_row_is_refused_in_a_list_too():
+    with pytest.raises(DataError, match="needs at least 2"):
+        model().fit(X[:1].tolist())
+
+
+def test_row_for_partial_fit_may_be_alone_once_begun(fitted):
+    begun = model().partial_fit(X)
+    assert np.isfinite(begun.partial_fit(X[:1]).transform(X)).all()
+
+
+def test_values_outside_zero_to_one_are_refused_by_bernoulli():
+    rows = np.clip(np.abs(X), 0.25, 1)
+    rows[0, 0], rows[1, 1] = -0.5, 254
+    sentence = (
+        "X runs from -0.5 to 254, and likelihood 'bernoulli' needs values from 0 to 1: rescale X "
+        "(pixels: divide by 255), or use likelihood='normal'."
+    )
+    with pytest.raises(DataError, match=exactly(sentence)):
+        model(likelihood="bernoulli").fit(rows)
+
+
+def test_codes_of_another_width_are_refused(fitted):
+    sentence = "Z has 5 columns, and the code has n_components=2: give it what transform returned."
+    with pytest.raises(DataError, match=exactly(sentence)):
+        fitted.inverse_transform(np.zeros((3, 5)))
+
+
+def test_codes_that_are_not_finite_are_refused_with_their_place(fitted):
+    with pytest.raises(DataError, match=r"^Z has NaN at row 1, column 0: "):
+        fitted.inverse_transform([[0, 0], [np.nan, 0]])
+
+
+def test_target_of_other_length_is_refused():
+    sentence = (
+        "target has 3 rows and X has 40: give one clean row for each noisy one, in the same order."
+    )
+    with pytest.raises(DataError, match=exactly(sentence)):
+        model().fit(X, target=X[:3])
+
+
+def test_bad_value_in_target_is_named_so():
+    with pytest.raises(DataError, match=exactly(f"target has NaN at row 3, column 1: {FILL}")):
+        model().fit(X, target=with_value(np.nan))
+
+
+@pytest.mark.xfail(strict=True, reason="scikit-learn's sentence calls every argument X")
+@pytest.mark.parametrize("name", ["target", "validation"])
+def test_wrong_width_names_the_argument(name):
+    with pytest.raises(ValueError, match=f"^{name} has 3"):
+        model().fit(X, **{name: X[:, :3]})
+
+
+EARLY = pytest.mark.xfail(
+    strict=True, raises=AttributeError, reason="asks for mean_ or n_features_in_ before the check"
+)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "transform",
+        "inverse_transform",
+        pytest.param("reconstruct", marks=EARLY),
+        "reconstruction_error",
+        "score_samples",
+        pytest.param("score", marks=EARLY),
+        "diagnose",
+        "save",
+    ],
+)
+def test_unfitted_model_says_so(call):
+    sentence = (
+        "This Autoencoder instance is not fitted yet. Call 'fit' with appropriate arguments "
+        "before using this estimator."
+    )
+    with pytest.raises(NotFittedError, match=exactly(sentence)):
+        getattr(model(), call)(X)
+
+
+# Bad parameters ---------------------------------------------------------------------------
+
+OPTIMIZERS = (
+    "sgd, momentum, nesterov, adagrad, rmsprop, adadelta, adam, adamw, adamax, nadam, radam, "
+    "lbfgs, muon"
+)
+REFUSED = [
+    (
+        {"n_components": 0},
+        "n_components=0 of Autoencoder: n_components should be greater than or equal to 1.",
+    ),
+    (
+        {"n_components": 5},
+        "n_components=5 is more than the 4 feature(s) of X, and nothing keeps a code that wide "
+        "from copying its input: lower it to at most 4, or add a corruption such as "
+        "'gaussian(std=0.1)'.",
+    ),
+    (
+        {"optimizer": "adan"},
+        f"optimizer='adan' is unknown; did you mean 'adam'? (known: {OPTIMIZERS}).",
+    ),
+    (
+        {"corruption": "gausian"},
+        "corruption='gausian' is unknown; did you mean 'gaussian'? "
+        "(known: clean, gaussian, masking, salt_and_pepper).",
+    ),
+    (
+        {"likelihood": "bernouli"},
+        "likelihood='bernouli' is unknown; did you mean 'bernoulli'? "
+        "(known: normal, laplace, bernoulli).",
+    ),
+    (
+        {"activation": "rellu"},
+        "activation of network 'dense': should be 'relu', 'leaky_relu', 'elu', 'gelu', 'silu', "
+        "'softplus', 'tanh', 'sigmoid' or 'identity'; got 'rellu'.",
+    ),
+    (
+        {"learning_rate": -1},
+        "learning_rate=-1 of Autoencoder: learning_rate should be greater than 0 or should be "
+        "'auto'.",
+    ),
+    (
+        {"learning_rate": "fast"},
+        "learning_rate='fast' of Autoencoder: learning_rate should be a number, unable to "
+        "parse string as a number or should be 'auto'.",
+    ),
+    (
+        {"scaling": "standart"},
+        "scaling='standart' of Autoencoder: scaling should be 'isotropic', 'standard' or 'none'.",
+    ),
+    (
+        {"device": "cuuda"},
+        "device='cuuda' is not there: write 'cpu', or 'auto' for the best one present.",
+    ),
+    (
+        {"random_state": -1},
+        "random_state=-1 is no seed: write a whole number from 0, or None.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("given", "sentence"), REFUSED, ids=[str(g) for g, _ in REFUSED])
+def test_parameter_is_refused_in_one_sentence(given, sentence):
+    known_to_others = {"corruption", "optimizer", "likelihood", "activation"}
+    if given.keys() & known_to_others:  # new parts lengthen the list of the known ones
+        sentence = sentence.partition(" (known:")[0]
+        pattern = f"^{re.escape(sentence)}( \\(known: [a-z0-9_, ]+\\)\\.)?$"
+    else:
+        pattern = exactly(sentence)
+    estimator = model(**given)
+    with pytest.raises(ParameterError, match=pattern):
+        estimator.fit(X)
+    assert not hasattr(estimator, "model_")
+
+
+@pytest.mark.xfail(strict=True, reason="no guess for closed choices")
+@pytest.mark.parametrize(
+    ("given", "meant"), [({"activation": "rellu"}, "relu"), ({"scaling": "standart"}, "standard")]
+)
+def test_closed_choice_guesses_the_typo(given, meant):
+    with pytest.raises(ParameterError, match=f"did you mean '{meant}'"):
+        model(**given).fit(X)
+
+
+@pytest.mark.xfail(strict=True, raises=(TypeError, ValueError), reason="raw TypeError, ValueError")
+@pytest.mark.parametrize(
+    "given", [{"n_components": "2"}, {"n_components": True}, {"random_state": "x"}], ids=str
+)
+def test_parameter_of_a_wrong_type_is_a_parameter_error(given):
+    try:
+        model(**given).fit(X)
+    except ParameterError:
+        return
+    pytest.fail("accepted")
+
+
+def test_code_may_be_wider_where_something_prevents_copying():
+    wide = model(n_components=5, corruption="gaussian(std=0.1)").fit(X)
+    assert wide.transform(X).shape == (40, 5)
+    with pytest.raises(ParameterError, match=r"^n_components=5 is more than"):
+        model(n_components=5, corruption="gaussian(std=0)").fit(X)
+
+
+# Good rows --------------------------------------------------------------------------------
+
+WHOLE = np.random.default_rng(1).integers(0, 120, size=(60, 4))  # every type below holds them
+
+
+@pytest.fixture(scope="module")
+def of_whole():
+    return model().fit(WHOLE.astype(np.float64))
+
+
+def memmap(rows, tmp_path):
+    np.save(tmp_path / "rows.npy", rows.astype(np.float64))
+    return np.load(tmp_path / "rows.npy", mmap_mode="r")
+
+
+def read_only(rows):
+    rows = rows.astype(np.float64)
+    rows.flags.writeable = False
+    return rows
+
+
+KINDS = {
+    "float16": np.float16,
+    "float32": np.float32,
+    "longdouble": np.longdouble,
+    "int8": np.int8,
+    "uint8": np.uint8,
+    "int64": np.int64,
+    "big endian": lambda rows: rows.astype(">f8"),
+    "object": lambda rows: rows.astype(object),
+    "list": lambda rows: rows.tolist(),
+    "read-only": read_only,
+    "fortran": lambda rows: np.asfortranarray(rows.astype(np.float64)),
+    "strided": lambda rows: np.repeat(rows.astype(np.float64), 2, axis=0)[::2],
+    "pandas": lambda rows: pd.DataFrame(rows, columns=COLUMNS),
+    "polars": lambda rows: pl.DataFrame(rows, schema=COLUMNS),
+    "torch float64": lambda rows: torch.from_numpy(rows.astype(np.float64)),
+    "torch float32": lambda rows: torch.from_numpy(rows.astype(np.float32)),
+    "torch with gradient": lambda rows: torch.tensor(rows, dtype=torch.double, requires_grad=True),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_of_any_type_give_the_same_codes(kind, of_whole):
+    rows = KINDS[kind](WHOLE)
+    codes = model().fit(rows).transform(rows)
+    # The scaling of kept types happens in float32, batch by batch, while training.
+    tight = {"rtol": 1e-4, "atol": 1e-3}
+    np.testing.assert_allclose(codes, of_whole.transform(WHOLE.astype(np.float64)), **tight)
+
+
+@pytest.mark.filterwarnings("ignore:X (has feature names|does not have valid feature names)")
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_model_gives_rows_of_any_type_the_same_codes(kind, of_whole):
+    rows = KINDS[kind](WHOLE)
+    codes = of_whole.transform(rows)
+    rtol = 1e-6 if codes.dtype == np.float32 else 1e-12
+    np.testing.assert_allclose(codes, of_whole.transform(WHOLE.astype(np.float64)), rtol=rtol)
+
+
+def test_memmap_gives_the_same_codes(tmp_path, of_whole):
+    rows = memmap(WHOLE, tmp_path)
+    expected = of_whole.transform(WHOLE.astype(np.float64))
+    np.testing.assert_array_equal(model().fit(rows).transform(rows), expected)
+
+
+def test_truth_values_are_zero_and_one():
+    truth = X > 0
+    as_floats = model().fit(truth.astype(np.float64)).transform(truth.astype(np.float64))
+    codes = model().fit(truth).transform(truth)
+    np.testing.assert_allclose(codes, as_floats, rtol=1e-4, atol=1e-5)
+    assert codes.dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    ("given", "returned"),
+    [(np.float16, np.float32), (np.float32, np.float32), (np.float64, np.float64)]
+    + [(np.int64, np.float64), (np.longdouble, np.float64)],
+)
+@pytest.mark.parametrize("call", ["transform", "reconstruct", "score_samples"])
+def test_answer_has_the_precision_of_the_question(given, returned, call, of_whole):
+    assert getattr(of_whole, call)(WHOLE.astype(given)).dtype == returned
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
+@pytest.mark.parametrize("corruption", ["clean", "masking(fraction=0.5)"])
+def test_rows_are_unchanged_by_a_fit(dtype, corruption):
+    rows = WHOLE.astype(dtype)
+    before = rows.copy()
+    estimator = model(corruption=corruption, scaling="standard").fit(rows)
+    estimator.partial_fit(rows).reconstruct(rows)
+    np.testing.assert_array_equal(rows, before)
+
+
+@pytest.mark.parametrize("scaling", ["isotropic", "standard", "none"])
+@pytest.mark.parametrize("n_constant", [1, 4])
+def test_constant_columns_give_finite_results(scaling, n_constant):
+    rows = X.copy()
+    rows[:, :n_constant] = 7.0
+    fitted = model(scaling=scaling).fit(rows)
+    assert np.isfinite(fitted.transform(rows)).all()
+    assert np.isfinite(fitted.score_samples(rows)).all()
+    back = fitted.reconstruct(rows)[:, :n_constant]
+    if scaling != "none":
+        np.testing.assert_allclose(back, 7.0, atol=0.05)
+    assert np.isfinite(back).all()
+    assert np.isfinite(fitted.score(rows))

@@ -1,0 +1,312 @@
+"""Saving and loading: the same to the bit, or one sentence about what is wrong."""
+
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from isthmus import Autoencoder, DenoisingAutoencoder, load
+from isthmus.errors import ArtefactError, FileError
+from isthmus.parts import Dense, Masking, Normal, Sigmoid, WeightL2
+
+X = np.random.default_rng(0).uniform(size=(60, 4))
+SHORT = {"hidden": (4,), "max_epochs": 2, "random_state": 0, "validation_fraction": 0}
+BASE = {"n_components": 2, **SHORT}
+MODELS = {
+    "default": Autoencoder(**BASE),
+    "held out": Autoencoder(**{**BASE, "validation_fraction": 0.1, "patience": 1}),
+    "parts": Autoencoder(
+        **{**BASE, "hidden": None},
+        network=Dense(hidden=(5, 3), activation="tanh", norm="batch"),
+        corruption=Masking(fraction=0.3),
+        code=Sigmoid(),
+        likelihood=Normal(std=0.5),
+        penalties=(WeightL2(weight=0.01), "weight_l1"),
+    ),
+    "tied": Autoencoder(**{**BASE, "hidden": None}, network="dense(hidden=(4,), tied=True)"),
+    "bernoulli": Autoencoder(**BASE, likelihood="bernoulli"),
+    "standard": Autoencoder(**BASE, scaling="standard"),
+    "linear": Autoencoder(**{**BASE, "hidden": ()}, scaling="none"),
+    "denoising": DenoisingAutoencoder(**{**BASE, "n_components": 5}, corruption="gaussian(0.2)"),
+    "numpy": Autoencoder(**{**BASE, "n_components": np.int64(3), "learning_rate": np.float32(0.01)}),
+    "generator": Autoencoder(**{**BASE, "random_state": np.random.RandomState(0)}),
+}
+FILES = ["config.json", "model.safetensors"]
+
+
+def exactly(sentence):
+    return f"^{re.escape(sentence)}$"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    Autoencoder(**BASE).fit(X).save(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def answers(model, rows):
+    codes = model.transform(rows)
+    return {
+        "transform": codes,
+        "inverse_transform": model.inverse_transform(codes),
+        "reconstruct": model.reconstruct(rows),
+        "reconstruction_error": model.reconstruction_error(rows),
+        "per_feature": model.reconstruction_error(rows, per_feature=True),
+        "score_samples": model.score_samples(rows),
+        "score": model.score(rows),
+        "mean_": model.mean_,
+    }
+
+
+# There and back ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_loaded_model_answers_the_same_to_the_bit(name, dtype, tmp_path):
+    rows = X.astype(dtype)
+    fitted = MODELS[name].fit(rows)
+    fitted.save(tmp_path / "model")
+    loaded = load(tmp_path / "model")
+    assert type(loaded) is type(fitted)
+    before, after = answers(fitted, rows), answers(loaded, rows)
+    for method, expected in before.items():
+        np.testing.assert_array_equal(after[method], expected, err_msg=method)
+        assert np.asarray(after[method]).dtype == np.asarray(expected).dtype
+    assert [str(finding) for finding in loaded.diagnose(rows)] == [
+        str(finding) for finding in fitted.diagnose(rows)
+    ]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_loaded_model_knows_how_it_was_made(name, tmp_path):
+    fitted = MODELS[name].fit(X)
+    fitted.save(tmp_path / "model")
+    loaded = load(tmp_path / "model")
+    for fact in ("n_iter_", "stopped_by_", "versus_pca_", "history_", "n_features_in_"):
+        assert getattr(loaded, fact) == getattr(fitted, fact), fact
+    assert loaded.parts() == fitted.parts()
+    for parameter, value in loaded.get_params().items():
+        given = getattr(fitted, parameter)
+        if parameter == "random_state" and not isinstance(given, int):
+            assert value is None
+        elif isinstance(value, str) and not isinstance(given, str):
+            assert value == str(given)
+        elif parameter != "penalties":
+            assert value == given, parameter
+
+
+def test_loaded_model_can_be_fitted_again_the_same(tmp_path):
+    fitted = MODELS["parts"].fit(X)
+    fitted.save(tmp_path / "model")
+    again = load(tmp_path / "model").fit(X)
+    np.testing.assert_array_equal(again.transform(X), fitted.transform(X))
+
+
+def test_loaded_model_goes_on_by_partial_fit(folder):
+    model = load(folder)
+    before = model.transform(X)
+    model.partial_fit(X)
+    assert np.isfinite(model.transform(X)).all()
+    assert not np.array_equal(model.transform(X), before)
+
+
+def test_feature_names_are_kept_and_asked_for(tmp_path):
+    table = pd.DataFrame(X, columns=["a", "b", "c", "ü"])
+    Autoencoder(**BASE).fit(table).save(tmp_path / "model")
+    loaded = load(tmp_path / "model")
+    assert list(loaded.feature_names_in_) == ["a", "b", "c", "ü"]
+    with pytest.raises(ValueError, match="feature names should match"):
+        loaded.transform(table.rename(columns={"c": "k"}))
+
+
+def test_fresh_process_gives_the_same_codes(folder):
+    np.save(folder.parent / "X.npy", X)
+    code = (
+        "import sys, numpy as np, isthmus; "
+        "np.save('Z.npy', isthmus.load('model').transform(np.load('X.npy')))"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=folder.parent, check=True)
+    np.testing.assert_array_equal(np.load(folder.parent / "Z.npy"), load(folder).transform(X))
+
+
+def test_folder_holds_two_files_and_no_pickle(folder):
+    assert sorted(file.name for file in folder.iterdir()) == FILES
+    assert json.loads((folder / "config.json").read_text(encoding="utf-8"))["format"] == 1
+    header = (folder / "model.safetensors").read_bytes()
+    length = int.from_bytes(header[:8], "little")
+    assert "mean" in json.loads(header[8 : 8 + length])
+
+
+def test_two_saves_of_one_model_are_the_same_bytes(folder):
+    load(folder).save(folder.parent / "again")
+    for name in FILES:
+        assert (folder / name).read_bytes() == (folder.parent / "again" / name).read_bytes()
+
+
+# Over something ---------------------------------------------------------------------------
+
+
+def test_saving_over_a_model_replaces_it(folder):
+    other = Autoencoder(**{**BASE, "n_components": 3}).fit(X)
+    other.save(folder)
+    np.testing.assert_array_equal(load(folder).transform(X), other.transform(X))
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]
+
+
+def test_saving_over_something_else_is_refused_and_leaves_it(tmp_path):
+    (tmp_path / "papers").mkdir()
+    (tmp_path / "papers" / "thesis.tex").write_text("years")
+    model = Autoencoder(**BASE).fit(X)
+    sentence = (
+        f"{tmp_path / 'papers'} is a folder that holds something and no config.json, so it is "
+        f"not replaced: give the path of a new or an empty folder."
+    )
+    with pytest.raises(FileError, match=exactly(sentence)):
+        model.save(tmp_path / "papers")
+    assert (tmp_path / "papers" / "thesis.tex").read_text() == "years"
+    with pytest.raises(FileError, match=r"is a file: give the path of a folder"):
+        model.save(tmp_path / "papers" / "thesis.tex")
+    assert [path.name for path in (tmp_path / "papers").iterdir()] == ["thesis.tex"]
+
+
+# Damage -----------------------------------------------------------------------------------
+
+
+def refused(folder, sentence):
+    with pytest.raises(ArtefactError, match=exactly(sentence)):
+        load(folder)
+
+
+def rewrite(folder, **changes):
+    file = folder / "config.json"
+    facts = json.loads(file.read_text(encoding="utf-8")) | changes
+    file.write_text(json.dumps(facts), encoding="utf-8")
+
+
+def test_missing_folder_is_named(tmp_path):
+    refused(
+        tmp_path / "nowhere",
+        f"There is no saved model at {tmp_path / 'nowhere'}: give the folder that save() or "
+        f"isthmus fit made.",
+    )
+
+
+def test_folder_without_config_is_not_a_model(folder):
+    (folder / "config.json").unlink()
+    refused(
+        folder,
+        f"{folder} is not a saved model (it has no config.json): give the folder that save() or "
+        f"isthmus fit made.",
+    )
+
+
+@pytest.mark.parametrize("share", [0, 0.5, 0.99])
+def test_truncated_config_is_refused(folder, share):
+    text = (folder / "config.json").read_bytes()
+    (folder / "config.json").write_bytes(text[: int(share * len(text))])
+    refused(
+        folder,
+        f"{folder / 'config.json'} cannot be read: it was cut short or altered; copy it again.",
+    )
+
+
+@pytest.mark.parametrize("change", [{"n_iter": 99}, {"n_features_in": 5}, {"checksum": None}])
+def test_edited_config_is_refused(folder, change):
+    rewrite(folder, **change)
+    refused(
+        folder,
+        f"{folder / 'config.json'} was altered after it was saved (its checksum differs): "
+        f"restore it, or fit and save the model again.",
+    )
+
+
+def test_config_that_is_only_formatted_anew_is_believed(folder):
+    rewrite(folder)
+    assert load(folder).n_components == 2
+
+
+def test_newer_format_asks_for_a_newer_isthmus(folder):
+    rewrite(folder, format=2)
+    refused(
+        folder,
+        f"{folder} was saved by a newer Isthmus (format 2, this one reads up to 1): upgrade with "
+        f"pip install -U isthmus.",
+    )
+
+
+def test_missing_weights_are_named(folder):
+    (folder / "model.safetensors").unlink()
+    refused(folder, f"{folder} has no model.safetensors: copy the whole folder again.")
+
+
+@pytest.mark.parametrize("share", [0, 0.5, 0.99])
+def test_truncated_weights_are_refused(folder, share):
+    weights = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(weights[: int(share * len(weights))])
+    refused(
+        folder,
+        f"{folder / 'model.safetensors'} is not what was saved (its checksum differs): it was "
+        f"cut short or altered; copy it again, or fit and save the model again.",
+    )
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_flipped_byte_is_refused_or_changes_nothing(folder, name):
+    whole = (folder / name).read_bytes()
+    expected = load(folder).transform(X)
+    draw = np.random.default_rng(0)
+    places = draw.choice(len(whole), 50, replace=False)
+    n_refused = 0
+    for place, flip in zip(places, draw.integers(1, 256, 50), strict=True):
+        bytes_ = bytearray(whole)
+        bytes_[place] ^= flip
+        (folder / name).write_bytes(bytes_)
+        try:
+            loaded = load(folder)
+        except ArtefactError as error:
+            assert str(error).endswith("."), error
+            assert "\n" not in str(error)
+            n_refused += 1
+        else:  # such as a space of the JSON that became a tab
+            assert name == "config.json"
+            np.testing.assert_array_equal(loaded.transform(X), expected)
+    assert n_refused >= (50 if name == "model.safetensors" else 40)
+
+
+def test_weights_of_another_model_are_refused(folder):
+    Autoencoder(**{**BASE, "n_components": 3}).fit(X).save(folder.parent / "other")
+    other = (folder.parent / "other" / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(other)
+    with pytest.raises(ArtefactError, match=r"its checksum differs"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"estimator": "Autoencodr"},
+        {"parameters": {"hidden": [4], "n_components": 7}},
+        {"parameters": {"corruption": "from_the_future"}},
+        {"parameters": {"n_components": 2, "surprise": 1}},
+    ],
+    ids=str,
+)
+def test_facts_that_do_not_fit_the_weights_are_one_sentence(folder, change, monkeypatch):
+    monkeypatch.setattr("isthmus.data.artefact._checksum", lambda facts: None)
+    rewrite(folder, **change, checksum=None)
+    pattern = rf"^{re.escape(str(folder))} does not fit together \(.+\): fit and save the model"
+    with pytest.raises(ArtefactError, match=pattern) as caught:
+        load(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_loading_draws_no_random_numbers(folder):
+    before = torch.get_rng_state()
+    load(folder)
+    assert torch.equal(torch.get_rng_state(), before)
