@@ -10,7 +10,7 @@ demo: $(READY)
 	$(BIN)/isthmus demo --out demo
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 check: $(READY)
 	$(BIN)/ruff format --check src tests benchmarks examples

@@ -5,6 +5,8 @@ from pathlib import Path
 
 # scikit-learn's array-API check skips itself without this, and SciPy reads it on import.
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
+# The tests run side by side, one on each core: a second thread would only wait.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 

@@ -242,8 +242,7 @@ def test_commands_are_listed_in_the_order_in_which_they_are_met():
         ),
         (
             "fit --hidden 3,x",
-            "Invalid value for '--hidden': '3,x' should be an integer; "
-            "see 'isthmus fit --help'.",
+            "Invalid value for '--hidden': '3,x' should be an integer; see 'isthmus fit --help'.",
         ),
         (
             "fit --scaling std",

@@ -226,8 +226,7 @@ def test_choice_may_be_written_without_quotes(kind, field):
         ),
         (
             "pepper(fraction=much)",
-            "fraction of spice 'pepper': should be a number, unable to parse string as a "
-            "number; got 'much'.",
+            "fraction of spice 'pepper': should be a number; got 'much'.",
         ),
         (
             "pepper(fraction=none)",

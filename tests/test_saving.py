@@ -33,7 +33,9 @@ MODELS = {
     "standard": Autoencoder(**BASE, scaling="standard"),
     "linear": Autoencoder(**{**BASE, "hidden": ()}, scaling="none"),
     "denoising": DenoisingAutoencoder(**{**BASE, "n_components": 5}, corruption="gaussian(0.2)"),
-    "numpy": Autoencoder(**{**BASE, "n_components": np.int64(3), "learning_rate": np.float32(0.01)}),
+    "numpy": Autoencoder(
+        **{**BASE, "n_components": np.int64(3), "learning_rate": np.float32(0.01)}
+    ),
     "generator": Autoencoder(**{**BASE, "random_state": np.random.RandomState(0)}),
 }
 FILES = ["config.json", "model.safetensors"]
@@ -270,8 +272,8 @@ def test_flipped_byte_is_refused_or_changes_nothing(folder, name):
         try:
             loaded = load(folder)
         except ArtefactError as error:
-            assert str(error).endswith("."), error
-            assert "\n" not in str(error)
+            assert str(error).endswith(".")  # noqa: PT017
+            assert "\n" not in str(error)  # noqa: PT017
             n_refused += 1
         else:  # such as a space of the JSON that became a tab
             assert name == "config.json"

@@ -31,21 +31,47 @@ def check_rows(
     DataError
         If there are too few rows, text, or values that are not finite.
     """
-    X = X.detach().cpu().numpy() if isinstance(X, torch.Tensor) else X
-    n_rows = _n_rows(X)
+    X = from_torch(X)
+    _check_enough(_n_rows(X), at_least, estimator, name)  # before scikit-learn says it its way
+    try:
+        array = _validated(estimator, X, reset=reset, further=name != "X")
+    except (ValueError, TypeError) as error:
+        raise _text_error(X, name) or error from None
+    _check_enough(len(array), at_least, estimator, name)
+    if array.shape[1] != estimator.n_features_in_:
+        raise DataError(
+            f"{name} has {array.shape[1]} columns, and X has {estimator.n_features_in_}: give rows "
+            f"with the same columns."
+        )
+    check_finite(array, X, name)
+    return array
+
+
+def _validated(estimator: BaseEstimator, X: Any, *, reset: bool, further: bool) -> Array:
+    """Return a numeric array; our own finiteness check follows, which says where."""
+    options = {"dtype": "numeric", "ensure_all_finite": False, "ensure_min_samples": 0}
+    array: Array = (
+        check_array(X, **options)
+        if further
+        else validate_data(estimator, X, reset=reset, **options)
+    )
+    return array.astype(np.float64) if array.dtype.kind == "O" or array.itemsize > 8 else array
+
+
+def _check_enough(n_rows: int | None, at_least: int, estimator: BaseEstimator, name: str) -> None:
     if n_rows is not None and n_rows < at_least:
         raise DataError(
             f"{name} has {n_rows} sample(s), and {type(estimator).__name__} needs at least "
             f"{at_least}: give it more rows."
         )
-    try:
-        # Our own finiteness check follows: it says where.
-        options = {"dtype": "numeric", "ensure_all_finite": False, "ensure_min_samples": 0}
-        array = validate_data(estimator, X, reset=reset, **options)
-    except ValueError as error:
-        raise _text_error(X, name) or error from None
-    check_finite(array, X, name)
-    return array.astype(np.float64) if array.dtype.kind == "O" or array.itemsize > 8 else array
+
+
+def from_torch(X: Any) -> Any:
+    """Return a tensor as an array; anything else as it is."""
+    if not isinstance(X, torch.Tensor):
+        return X
+    X = X.detach().cpu()
+    return (X.float() if X.dtype is torch.bfloat16 else X).numpy()
 
 
 def check_codes(Z: ArrayLike, n_components: int) -> Array:
@@ -56,7 +82,7 @@ def check_codes(Z: ArrayLike, n_components: int) -> Array:
     DataError
         If the width is not K or a value is not finite.
     """
-    Z = Z.detach().cpu().numpy() if isinstance(Z, torch.Tensor) else Z
+    Z = from_torch(Z)
     array: Array = check_array(Z, dtype="numeric", ensure_all_finite=False, input_name="Z")
     if array.shape[1] != n_components:
         raise DataError(
@@ -123,19 +149,30 @@ def _column(given: Any, column: int) -> str:
 
 
 def _text_error(X: Any, name: str) -> DataError | None:
-    """Say which column holds text, if one does."""
-    columns = getattr(X, "columns", None)
-    table = np.asarray(X, dtype=object)
+    """Say which column holds something that is no number, if one does."""
+    frame = hasattr(X, "columns")
+    table = np.asarray(X.to_numpy() if frame else X, dtype=object)
     if table.ndim != 2:
         return None
-    for row, column in np.argwhere([[isinstance(v, str) for v in r] for r in table]):
-        value = table[row, column]
+    for row, values in enumerate(table):
+        for column, value in enumerate(values):
+            kind = _no_number(value)
+            if kind is not None:
+                return DataError(
+                    f"{name} has {kind} at row {row}, column {_column(X, column)} ({value!r}): "
+                    f"drop that column, or encode it as numbers "
+                    f"(sklearn.preprocessing.OneHotEncoder)."
+                )
+    return None
+
+
+def _no_number(value: Any) -> str | None:
+    """Call a value "text" or "a date" where it is no number."""
+    if hasattr(value, "year") or isinstance(value, np.datetime64):
+        return "a date"
+    if isinstance(value, str):
         try:
             float(value)
         except ValueError:
-            where = repr(list(columns)[column]) if columns is not None else str(column)
-            return DataError(
-                f"{name} has text at row {row}, column {where} ({value!r}): drop that column, or "
-                f"encode it as numbers (sklearn.preprocessing.OneHotEncoder)."
-            )
+            return "text"
     return None

@@ -5,6 +5,7 @@ command line all follow from here. Importing it is cheap: neither torch nor scik
 """
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import (
@@ -19,7 +20,7 @@ from typing import (
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from isthmus.errors import ParameterError, plain_words
+from isthmus.errors import ParameterError, guess, plain_words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -151,12 +152,20 @@ def check(instance: Any) -> None:
     for name, adapter in _adapters(kind).items():
         value = getattr(instance, name)
         try:
-            adapter.validate_python(value)
+            adapter.validate_python(_plain(value), strict=True)
         except ValidationError as error:
             problem = _either(error)
+            near = guess(str(value), re.findall(r"'(\w+)'", problem))
             raise ParameterError(
-                f"{name}={value!r} of {kind.__name__}: {name} {problem}."
+                f"{name}={value!r} of {kind.__name__}: {name} {problem}{near}."
             ) from None
+
+
+def _plain(value: Any) -> Any:
+    """Return a NumPy scalar as Python's, a list as a tuple: what grid searches hand over."""
+    if hasattr(value, "item") and not getattr(value, "shape", ()):
+        return value.item()
+    return tuple(map(_plain, value)) if isinstance(value, list | tuple) else value
 
 
 @cache

@@ -1,0 +1,127 @@
+"""Findings: each appears for a failure that was prepared, with its figures, and not otherwise."""
+
+import re
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from isthmus import Autoencoder
+from isthmus.errors import TrainingWarning
+
+DRAW = np.random.default_rng(0)
+# Three directions in six features, so that three units are all needed.
+X = DRAW.normal(size=(200, 3)) @ DRAW.normal(size=(3, 6)) + 0.05 * DRAW.normal(size=(200, 6))
+LINEAR = {"hidden": (), "max_epochs": 2, "random_state": 0}
+
+
+def model(**parameters):
+    return Autoencoder(**{"n_components": 3, **LINEAR, **parameters})
+
+
+def found(estimator, rows):
+    return {finding.name: str(finding) for finding in estimator.diagnose(rows)}
+
+
+def unit_with(estimator, unit, weight, bias):
+    """Set what a unit of the last encoding layer is made of."""
+    layer = estimator.model_.encoder[-1]
+    layer.weight[unit], layer.bias[unit] = weight, bias
+
+
+def test_good_fit_has_no_findings():
+    assert model().fit(X).diagnose(X) == []
+
+
+def test_feature_that_drowns_the_others_is_named():
+    rows = X.copy()
+    rows[:, 2] *= 1000
+    table = pd.DataFrame(rows, columns=["a", "b", "income", "d", "e", "f"])
+    text = found(model().fit(table), table)["input not scaled"]
+    assert text == (
+        "Feature 'income' alone makes 100% of the variance: the model sees little else. "
+        "If the features have different units, write scaling='standard'."
+    )
+    assert found(model().fit(rows), rows)["input not scaled"].startswith("Feature 2 alone")
+    assert "input not scaled" not in found(model(scaling="standard").fit(rows), rows)
+
+
+def test_dead_units_are_counted_and_listed():
+    estimator = model(code="sigmoid").fit(X)
+    assert "dead units" not in found(estimator, X)
+    unit_with(estimator, 1, 0.0, 0.3)
+    assert found(estimator, X)["dead units"] == (
+        "1 of 3 code units are the same for every row (1). "
+        "Lower n_components or the penalties, or lower learning_rate."
+    )
+
+
+def test_saturated_units_are_counted_and_listed():
+    estimator = model(code="sigmoid").fit(X)
+    assert "saturated units" not in found(estimator, X)
+    for unit, bias in [(0, 10.0), (2, -10.0)]:
+        unit_with(estimator, unit, estimator.model_.encoder[-1].weight[unit], bias)
+    text = found(estimator, X)["saturated units"]
+    assert text.startswith("2 of 3 code units stand at an end of their range for over 95% of the")
+    assert "(0, 2)" in text
+
+
+def test_code_that_may_copy_is_told():
+    wide = model(n_components=6).fit(X)
+    assert found(wide, X)["free to copy"] == (
+        "The code has 6 units for 6 features and nothing keeps it from copying them. "
+        "Lower n_components, or add a corruption such as 'gaussian(std=0.1)'."
+    )
+    noisy = model(n_components=6, corruption="gaussian(std=0.1)").fit(X)
+    assert "free to copy" not in found(noisy, X)
+
+
+def test_training_that_was_cut_off_is_told():
+    short = model(code="sigmoid", max_epochs=2).fit(X)
+    assert short.n_iter_ == 2
+    assert found(short, X)["stopped at its limit"] == (
+        "The training ended at its limit and was still getting better (best epoch: 2). "
+        "Raise max_epochs (now 2)."
+    )
+
+
+@pytest.mark.parametrize("validation_fraction", [0, 0.1])
+def test_training_that_diverged_is_told(validation_fraction):
+    parameters = {"optimizer": "sgd", "learning_rate": 1e20, "hidden": (4,), "max_epochs": 5}
+    estimator = model(**parameters, validation_fraction=validation_fraction)
+    with pytest.warns(TrainingWarning, match=r"^The loss was not finite any more: "):
+        estimator.fit(X)
+    assert np.isfinite(estimator.transform(X)).all()
+    findings = estimator.diagnose(X)
+    assert findings[0].name == "diverged"
+    assert re.search(r"after epoch \d+\. Lower learning_rate", str(findings[0]))
+
+
+def test_model_that_is_worse_than_pca_is_told_with_the_ratio():
+    estimator = model(code="sigmoid").fit(X)
+    ratio = estimator.versus_pca_.ratio
+    assert ratio > 1.01
+    text = found(estimator, X)["worse than PCA"]
+    assert text.startswith(
+        f"The squared error on held out rows is {ratio:.2f} times that of PCA of the same width."
+    )
+
+
+def test_exact_rows_are_not_called_worse_than_pca():
+    exact = X[:, :2] @ np.random.default_rng(1).normal(size=(2, 6))
+    assert "worse than PCA" not in found(model(n_components=3, hidden=(4,)).fit(exact), exact)
+
+
+def test_frames_do_not_warn():
+    table = pd.DataFrame(X, columns=list("abcdef"))
+    estimator = model().fit(table)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert estimator.diagnose(table) == []
+
+
+def test_finding_reads_as_its_two_sentences():
+    finding = model(n_components=6).fit(X).diagnose(X)[-1]
+    assert str(finding) == f"{finding.what} {finding.change}"
+    assert re.search(r"\d", finding.what)
