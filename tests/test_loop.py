@@ -13,7 +13,7 @@ from isthmus import Autoencoder
 from isthmus.data.rows import Selection, fit_scaling, select
 from isthmus.errors import TrainingWarning
 from isthmus.estimators.parameters import declared
-from isthmus.fitting.loop import Draws, Outcome, evaluate, lent, run_epoch, take_step, train
+from isthmus.fitting.loop import Draws, Outcome, evaluate, flush, lent, run_epoch, take_step, train
 from isthmus.fitting.model import Model, Objective, Parts, Randomness, assemble
 from isthmus.fitting.observers import History
 from isthmus.fitting.optimizers import Optimizer
@@ -861,3 +861,38 @@ def test_threads_of_a_small_fit_are_given_back(reason):
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+# Subnormal numbers -----------------------------------------------------------------------
+
+
+def test_flush_sets_only_what_vanished_to_zero():
+    parameter = torch.nn.Parameter(torch.ones(3))
+    optimizer = Optimizer.of("adam").build([parameter], 0.1)
+    parameter.grad = torch.ones(3)
+    optimizer.step()
+    state = optimizer.state[parameter]
+    state["exp_avg"].copy_(torch.tensor([1e-40, -1e-30, 1e-10]))
+    flush(optimizer)
+    assert state["exp_avg"].tolist() == [0.0, 0.0, pytest.approx(1e-10)]
+    assert float(state["step"]) == 1
+
+
+@pytest.mark.parametrize("name", ["adam", "muon"])
+def test_gradient_that_stays_zero_leaves_no_subnormal_average(name):
+    """A pixel that is always black: its weights' averages would decay below 1e-38."""
+    rows = X.copy()
+    rows[:8, 0] = 1.0
+    rows[8:, 0] = 0.0
+    model = model_of()
+    optimizer = Optimizer.of(name).build(model.parameters(), 1e-3)
+    first, later = selection_of(rows).at(torch.arange(8)), selection_of(rows).at(torch.arange(8, N))
+    draws = Draws.begin(Streams(0), "cpu")
+    run_epoch(model, first, plan_of(batch_size=8), optimizer, draws, 1)
+    for epoch in range(1, 1300):
+        run_epoch(model, later, plan_of(max_epochs=1300, batch_size=N), optimizer, draws, epoch)
+    for member in getattr(optimizer, "members", [optimizer]):
+        for state in member.state.values():
+            for value in state.values():
+                size = value.abs()
+                assert not ((size > 0) & (size < torch.finfo(torch.float32).tiny)).any()

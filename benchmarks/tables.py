@@ -1,0 +1,89 @@
+"""Write the benchmarks' figures into the pages of the docs, between the marks of each table.
+
+python benchmarks/tables.py
+"""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS, DOCS = ROOT / "benchmarks" / "results", ROOT / "docs"
+Figures = dict[str, Any]
+
+
+def main() -> None:
+    tables: dict[str, tuple[str, Callable[[Figures], str]]] = {
+        "pca_floor": ("never-worse-than-pca.md", pca_floor),
+        "speed": ("speed.md", speed),
+        "denoising": ("speed.md", denoising),
+        "memory": ("speed.md", memory),
+    }
+    for name, (page, table) in tables.items():
+        figures = json.loads((RESULTS / f"{name}.json").read_text())
+        path = DOCS / page
+        start, end = f"<!-- table: {name} -->", f"<!-- end: {name} -->"
+        pattern = re.compile(f"{start}.*?(?:{end}|$)", re.DOTALL | re.MULTILINE)
+        text = f"{start}\n\n{table(figures)}\n\n{end}"
+        path.write_text(pattern.sub(lambda _, text=text: text, path.read_text(), count=1))
+
+
+def pca_floor(figures: Figures) -> str:
+    lines = [
+        "| table | training rows | features | code | ratio, mean | worst of three | seconds |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['table']} | {row['rows']} | {row['features']} | {row['code']} "
+        f"| {row['ratio']:.3f} | {max(row['ratios']):.3f} | {max(row['seconds']):.1f} |"
+        for row in figures["tables"]
+    ]
+    ending = (
+        f"Worst table {figures['worst_table']:.4f}, worst single fit {figures['worst_fit']:.4f}; "
+        f"geometric mean {figures['geometric_mean']:.3f} over all, "
+        f"{figures['geometric_mean_without_embedded']:.3f} over the 21 of ADBench; slowest fit "
+        f"under 1,000 rows {figures['slowest_under_1000_rows']:.1f} s."
+    )
+    return "\n".join(lines) + "\n\n" + ending
+
+
+def speed(figures: Figures) -> str:
+    seconds, errors = figures["seconds_an_epoch"], figures["end_error"]
+    rows = {
+        "Isthmus": "isthmus",
+        "plain loop, `DataLoader`, float32": "loader",
+        "plain loop in memory, float32": "memory",
+        "matrix products alone": "products",
+    }
+    lines = ["| | seconds an epoch | times ours | end error |", "|---|---|---|---|"]
+    for title, key in rows.items():
+        error = f"{errors[key]:.2f}" if key in errors else ""
+        ratio = seconds[key] / seconds["isthmus"]
+        lines.append(f"| {title} | {seconds[key]:.2f} | {ratio:.2f} | {error} |")
+    ending = (
+        f"Medians of {figures['rounds']} alternating rounds on {figures['threads']} cores, torch "
+        f"{figures['torch']}, native bfloat16: {'yes' if figures['native_bfloat16'] else 'no'}. "
+        f"Seconds depend on the machine and its load; compare ratios."
+    )
+    return "\n".join(lines) + "\n\n" + ending
+
+
+def denoising(figures: Figures) -> str:
+    return (
+        f"Noise 0.5 N(0, 1) off the 10,000 test images of MNIST with a dense network: "
+        f"{figures['psnr']:.2f} dB after {figures['seconds']:.0f} s of training "
+        f"({figures['epochs']} epochs); noisy and clipped {figures['noisy_clipped_psnr']:.2f} dB."
+    )
+
+
+def memory(figures: Figures) -> str:
+    return (
+        f"A fit on a memory-mapped float32 file of {figures['data_bytes'] / 1e9:.2f} GB: peak "
+        f"resident size {figures['peak_bytes'] / 1e9:.2f} GB, the file's own pages included."
+    )
+
+
+if __name__ == "__main__":
+    main()
