@@ -23,7 +23,7 @@ STD = 0.5
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mnist", type=Path, help="folder of MNIST's idx files")
-    parser.add_argument("--epochs", type=int, default=14)
+    parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--choose", action="store_true", help="judge on training images")
     parser.add_argument("--json", type=Path, help="where to write the figures")
     options = parser.parse_args()
@@ -61,7 +61,9 @@ def denoiser(epochs: int) -> DenoisingAutoencoder:
         hidden=(1024,),
         corruption=f"gaussian(std={STD})",
         activation="relu",
-        learning_rate=1e-3,
+        likelihood="bernoulli",
+        scaling="none",
+        learning_rate=3e-3,
         max_epochs=epochs,
         validation_fraction=0,
         random_state=0,
