@@ -23,7 +23,7 @@ STD = 0.5
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mnist", type=Path, help="folder of MNIST's idx files")
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=9)
     parser.add_argument("--choose", action="store_true", help="judge on training images")
     parser.add_argument("--json", type=Path, help="where to write the figures")
     options = parser.parse_args()
