@@ -2,7 +2,6 @@
 
 import shlex
 import time
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,11 +129,7 @@ def _tell(estimator: "BaseAutoencoder", rows: Rows, model: Path, seconds: float)
         "seconds": f"{seconds:.1f}",
     }
     plain_console().print(facts(f"{type(estimator).__name__}, saved to {model}", pairs))
-    with warnings.catch_warnings():
-        # diagnose drops the frame's names before it transforms, of which scikit-learn warns.
-        warnings.filterwarnings("ignore", "X does not have valid feature names")
-        findings = estimator.diagnose(rows.named())
-    for finding in findings:
+    for finding in estimator.diagnose(rows.named()):
         say(f"! {finding}")
 
 

@@ -104,13 +104,17 @@ class Selection:
         """Return the same rows in another order, or fewer of them."""
         return dataclasses.replace(self, index=index)
 
+    def n_batches(self, size: int) -> int:
+        """Return how many batches of at most `size` rows there are."""
+        return -(-self.n_rows // size)
+
     def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (seen, target), scaled, (B, D) each: every row once, in equal batches.
 
         Batches of at most `size` that differ by one row at the most: no crumb at the end gets
         a step of its own.
         """
-        for index in self.index.tensor_split(max(1, -(-self.n_rows // size))):
+        for index in self.index.tensor_split(max(1, self.n_batches(size))):
             x = self.rows.take(index)
             yield x, (x if self.target is self.rows else self.target.take(index))
 

@@ -96,9 +96,8 @@ def train(
     best = start = evaluate(model, judge, streams)
     best_epoch, weights, epoch, reason = 0, snapshot(model), 0, "interrupted"
 
-    n_weights = sum(weight.numel() for weight in model.parameters())
     with (
-        threads_for(plan, n_weights),
+        threads_for(plan, model.n_weights),
         lent(model, draws.dropout),
         contextlib.suppress(KeyboardInterrupt),
     ):
@@ -145,11 +144,9 @@ def run_epoch(
     sums: dict[str, Tensor] = {}
     done = 0
     model.train()
-    reduced = uses_bfloat16(plan, sum(weight.numel() for weight in model.parameters()))
-    n_batches = -(-training.n_rows // plan.batch_size)
-    for number, (x, target) in enumerate(
-        shuffled.batches(plan.batch_size), (epoch - 1) * n_batches
-    ):
+    reduced = uses_bfloat16(plan, model.n_weights)
+    earlier = (epoch - 1) * training.n_batches(plan.batch_size)
+    for number, (x, target) in enumerate(shuffled.batches(plan.batch_size), earlier):
         if number % FLUSH_EVERY == FLUSH_EVERY - 1:
             flush(optimizer)
         middle = done + len(x) / 2  # so that a warm-up does not waste its first step

@@ -70,6 +70,11 @@ class Model(nn.Module):
         self.encoder = halves.encoder
         self.decoder = halves.decoder
 
+    @property
+    def n_weights(self) -> int:
+        """How many numbers are learned."""
+        return sum(weight.numel() for weight in self.parameters())
+
     # What users call; rows in the user's units -------------------------------------------
 
     def encode(self, x: Tensor) -> Tensor:
