@@ -25,7 +25,7 @@ def main() -> None:
         figures = json.loads((RESULTS / f"{name}.json").read_text())
         path = DOCS / page
         start, end = f"<!-- table: {name} -->", f"<!-- end: {name} -->"
-        pattern = re.compile(f"{start}.*?(?:{end}|$)", re.DOTALL | re.MULTILINE)
+        pattern = re.compile(f"{start}(?:.*?{end})?", re.DOTALL)
         text = f"{start}\n\n{table(figures)}\n\n{end}"
         path.write_text(pattern.sub(lambda _, text=text: text, path.read_text(), count=1))
 

@@ -569,7 +569,7 @@ def test_every_field_of_the_plan_changes_the_fit(field):
 
 # Every hyper-parameter -------------------------------------------------------------------
 
-ROWS = draws(1100, seed=2)  # so many that validation_fraction counts
+ROWS = draws(2100, seed=2)  # so many that validation_fraction counts
 BASE = {
     "n_components": 2,
     "hidden": (8,),
@@ -674,7 +674,7 @@ def test_no_random_state_is_a_fresh_one():
     assert fitted(max_epochs=1, random_state=None) != fitted(max_epochs=1, random_state=None)
 
 
-@pytest.mark.parametrize("n_rows", [200, 1100], ids=["folds", "held-out rows"])
+@pytest.mark.parametrize("n_rows", [200, 2100], ids=["folds", "held-out rows"])
 def test_fit_does_not_touch_the_global_random_states(n_rows):
     def states():
         numpy_state = np.random.get_state()[1].tobytes()  # noqa: NPY002 (the global one is meant)
@@ -762,8 +762,8 @@ def interrupted(monkeypatch, n_rows, at, turn=1, **changes):
 @pytest.mark.parametrize(
     ("n_rows", "at", "turn", "changes"),
     [
-        (1100, 2, 1, {}),
-        (1100, 2, 1, {"validation_fraction": 0}),
+        (2100, 2, 1, {}),
+        (2100, 2, 1, {"validation_fraction": 0}),
         (200, 2, 1, {}),
         (200, 2, 3, {}),
         (200, 1, 5, {}),
@@ -781,7 +781,7 @@ def test_interrupted_fit_warns_and_can_be_used(monkeypatch, n_rows, at, turn, ch
 def test_interrupt_says_which_epoch_is_kept(monkeypatch):
     text = "The fit was interrupted: the weights of epoch 2, the best so far, are kept."
     with pytest.warns(TrainingWarning, match=f"^{re.escape(text)}$"):
-        model = interrupted(monkeypatch, 1100, 2)
+        model = interrupted(monkeypatch, 2100, 2)
     assert model.n_iter_ == 2
 
 

@@ -94,7 +94,7 @@ class Parameters:
     patience: Annotated[
         Annotated[int, Field(ge=1)] | None,
         meaning("Epochs without a better held-out loss before stopping; None: never stop early."),
-    ] = 20
+    ] = 15
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"],
         meaning("Of the products while training; 'auto' is bfloat16 where it is native."),

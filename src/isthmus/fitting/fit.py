@@ -1,9 +1,9 @@
 """From rows to a fitted model: which rows judge, how long to train, and the PCA beside it.
 
 Large data hold one set of rows out. On small data a few rows would decide by chance, so each
-row is held out once: the folds' curves choose the number of epochs, and the model is trained
-again, that long, on all rows. Either way a network that began as PCA and did not beat it
-beyond chance is given up for the PCA of all rows.
+row is held out once, or twice where the first time left doubt: the folds' curves choose the
+number of epochs, and the model is trained again, that long, on all rows. Either way a network
+that began as PCA and did not beat it beyond chance is given up for the PCA of all rows.
 
 Shapes: N rows, M held-out rows, E epochs, D features, K components.
 """
@@ -25,11 +25,11 @@ from isthmus.fitting.plan import Plan
 from isthmus.fitting.streams import Streams
 from isthmus.parts import Dense, Normal, Plain
 
-FOLDED_BELOW = 1000  # rows; where one held-out set is too small to judge by
+FOLDED_BELOW = 2000  # rows; where one held-out set is too small to judge by
 N_FOLDS = 4
-BEYOND_CHANCE = (
-    3.0  # standard errors that a gain over the PCA has to exceed: the best of many epochs
-)
+# Standard errors that a gain over the PCA has to exceed: the best of many epochs is judged.
+BEYOND_CHANCE = 4.0
+BEYOND_DOUBT = 10.0  # and those that need no second division into folds
 
 
 class VersusPCA(NamedTuple):
@@ -97,9 +97,9 @@ def fit(task: Task, rows: Selection, judge: Selection | None, fraction: float) -
         return _judged(task, rows, judge, rows)
     if fraction == 0 or rows.n_rows < N_FOLDS:
         return _unjudged(task, rows)
-    order = torch.randperm(rows.n_rows, generator=task.streams.generator("split"))
     if rows.n_rows < FOLDED_BELOW:
-        return _folded(task, rows, list(order.tensor_split(N_FOLDS)))
+        return _folded(task, rows)
+    order = torch.randperm(rows.n_rows, generator=task.streams.generator("split"))
     n_held = min(max(1, round(fraction * rows.n_rows)), rows.n_rows - 1)
     # In order of place, so that memory is read in one direction.
     held_out, training = order[:n_held].sort().values, order[n_held:].sort().values
@@ -124,43 +124,87 @@ def _judged(task: Task, training: Selection, judge: Selection, rows: Selection) 
     outcome = train(model, training, judge, task.plan, task.streams, [history, *task.observers])
     pca_errors = evaluate(pca, judge, task.streams).errors
     n_epochs, best = outcome.best_epoch, outcome.best
-    if task.starts_as_pca and not beyond_chance(outcome.start.rows - best.rows):
+    if task.starts_as_pca and certainty(outcome.start, best) <= BEYOND_CHANCE:
         n_epochs, best, (model, _) = 0, outcome.start, task.begin(rows)
     versus = versus_pca(task.scaling, pca_errors, best.errors, rows="held out")
     return Fitted(model, n_epochs, outcome.reason, history.records, versus)
 
 
-def _folded(task: Task, rows: Selection, folds: list[Tensor]) -> Fitted:
-    """Hold each row out once to choose the number of epochs, then train on all that long."""
-    curves, pca_errors, records, reasons = [], [], [], []
-    for i, fold in enumerate(folds):
-        rest = torch.cat([other for j, other in enumerate(folds) if j != i])
-        training, judge = rows.at(rest), rows.at(fold)
-        model, pca = task.begin(training)
-        curve, history = Curve(), History(f"fold {i + 1} of {len(folds)}")
-        observers: list[Observer] = [curve, history, *task.observers]
-        outcome = train(model, training, judge, task.plan, task.streams, observers)
-        curves.append(curve.held_out)
-        pca_errors.append(evaluate(pca, judge, task.streams).errors)
-        records += history.records
-        reasons.append(outcome.reason)
-        if outcome.reason == "interrupted":
-            break
-    nats, errors = pool(curves, "rows"), pool(curves, "errors")
+def _folded(task: Task, rows: Selection) -> Fitted:
+    """Choose the number of epochs by folds, then train on all rows that long."""
+    generator = task.streams.generator("split")
+    rounds = [_hold_each_out(task, rows, generator)]
+    if task.starts_as_pca and BEYOND_CHANCE < rounds[0].certainty < BEYOND_DOUBT:
+        rounds.append(_hold_each_out(task, rows, generator, "second "))
+    nats = pool([curve for each in rounds for curve in each.curves], "rows")
     n_epochs = int(nats.mean(1).argmin())
-    if task.starts_as_pca and not beyond_chance(nats[0] - nats[n_epochs]):
+    if task.starts_as_pca and min(each.certainty for each in rounds) <= BEYOND_CHANCE:
         n_epochs = 0
     model, _ = task.begin(rows)
     history, plan = History("all rows"), task.plan._replace(stop_after=n_epochs, patience=None)
     nothing = rows.at(rows.index[:0])
     outcome = train(model, rows, nothing, plan, task.streams, [history, *task.observers])
+    reasons = [reason for each in rounds for reason in each.reasons]
     if outcome.reason != "limit":
         reasons.append(outcome.reason)
     reason = max(reasons, key=["patience", "limit", "diverged", "interrupted"].index)
-    versus = versus_pca(
-        task.scaling, torch.cat(pca_errors), errors[outcome.best_epoch], rows="held out"
+    errors = torch.cat([each.at(outcome.best_epoch).errors for each in rounds])
+    pca_errors = torch.cat([each.pca_errors for each in rounds])
+    versus = versus_pca(task.scaling, pca_errors, errors, rows="held out")
+    records = [record for each in rounds for record in each.records] + history.records
+    return Fitted(
+        model,
+        outcome.best_epoch,
+        reason,
+        records,
+        versus._replace(n_rows=len(rounds[0].pca_errors)),
     )
-    return Fitted(model, outcome.best_epoch, reason, records + history.records, versus)
+
+
+class Round(NamedTuple):
+    """What came of holding each row out once."""
+
+    curves: list[list[Held]]  # by fold, by epoch
+    pca_errors: Tensor  # (N,)
+    records: list[dict[str, Any]]
+    reasons: list[str]
+
+    def at(self, epoch: int) -> Held:
+        """Return all rows as an epoch, or an earlier end, left them, fold by fold."""
+        rows, errors = (pool(self.curves, field)[: epoch + 1][-1] for field in ("rows", "errors"))
+        return Held(rows, errors, {}, float(rows.mean()))
+
+    @property
+    def certainty(self) -> float:
+        """How surely the best epoch beats the PCA."""
+        best = int(pool(self.curves, "rows").mean(1).argmin())
+        return certainty(self.at(0), self.at(best))
+
+
+def _hold_each_out(
+    task: Task, rows: Selection, generator: torch.Generator, name: str = ""
+) -> Round:
+    """Train once for each fold of a new division, judged by that fold."""
+    order = torch.randperm(rows.n_rows, generator=generator)
+    folds = order.tensor_split(N_FOLDS)
+    done = Round([], torch.empty(0), [], [])
+    for i, fold in enumerate(folds):
+        rest = torch.cat([other for j, other in enumerate(folds) if j != i])
+        training, judge = rows.at(rest), rows.at(fold)
+        model, pca = task.begin(training)
+        curve, history = Curve(), History(f"{name}fold {i + 1} of {len(folds)}")
+        observers: list[Observer] = [curve, history, *task.observers]
+        outcome = train(model, training, judge, task.plan, task.streams, observers)
+        pca_errors = evaluate(pca, judge, task.streams).errors
+        done = Round(
+            [*done.curves, curve.held_out],
+            torch.cat([done.pca_errors, pca_errors]),
+            done.records + history.records,
+            [*done.reasons, outcome.reason],
+        )
+        if outcome.reason == "interrupted":
+            break
+    return done
 
 
 class Curve:
@@ -187,16 +231,19 @@ def pool(curves: Sequence[Sequence[Held]], field: str) -> Tensor:
     return torch.cat(columns, dim=1)
 
 
-def beyond_chance(gains: Tensor) -> bool:
-    """Return whether paired gains (M,) are real: their mean and that of each quarter.
+def certainty(start: Held, best: Held) -> float:
+    """Return how many standard errors the gain from `start` to `best` lies above zero.
 
-    Squared errors have heavy tails, where a t-test alone believes too much.
+    Squared errors have heavy tails, where a t-test believes a few rows too much. So each row's
+    gain is divided by its own errors before and after, (a - b) / (a + b) without penalties,
+    which lies between -1 and 1; and 0 is returned where a quarter of the rows does not gain in
+    plain nats, for the mean is what was promised.
     """
-    if len(gains) < N_FOLDS:
-        return False
-    error = float(gains.std()) / math.sqrt(len(gains))
-    everywhere = all(float(quarter.mean()) > 0 for quarter in gains.tensor_split(N_FOLDS))
-    return everywhere and float(gains.mean()) > BEYOND_CHANCE * error
+    gains = start.rows - best.rows
+    if len(gains) < N_FOLDS or any(float(part.mean()) <= 0 for part in gains.tensor_split(N_FOLDS)):
+        return 0.0
+    shares = gains / (start.errors + best.errors).clamp(min=torch.finfo(gains.dtype).tiny)
+    return float(shares.mean() / shares.std()) * math.sqrt(len(shares))
 
 
 def versus_pca(scaling: Scaling, pca_errors: Tensor, errors: Tensor, *, rows: str) -> VersusPCA:
