@@ -171,6 +171,30 @@ def test_model_of_folds_is_trained_on_all_rows_as_if_by_hand():
             assert torch.equal(value, model.model_.state_dict()[name].float()), name
 
 
+@pytest.mark.parametrize("n", [200, MANY])
+def test_penalty_that_gains_is_kept_however_many_rows_judge(n):
+    X = round_(n)
+    model = Autoencoder(K, hidden=(), penalties="weight_l2(weight=1)", random_state=0).fit(X)
+    assert model.n_iter_ > 0
+    held = [r["held_out_loss"] for r in model.history_ if "held_out_loss" in r]
+    assert min(held) < 0.8 * held[0]
+
+
+def test_no_further_round_of_folds_begins_after_an_interruption(monkeypatch):
+    reasons = []
+
+    def interrupted(*args):
+        outcome = train(*args)
+        reasons.append("interrupted" if not reasons else outcome.reason)
+        return outcome._replace(reason=reasons[-1])
+
+    monkeypatch.setattr(fitting, "train", interrupted)
+    monkeypatch.setattr(fitting, "certainty", lambda *_: BEYOND_CHANCE + 1)
+    with pytest.warns(TrainingWarning, match="interrupted"):
+        Autoencoder(K, **SHORT).fit(bent(200))
+    assert len(reasons) == 2  # one fold, and the training on all rows
+
+
 def test_versus_pca_over_folds_is_that_of_the_epochs_that_were_trained(recording, monkeypatch):
     """The last training may end before the epoch that the folds chose, as after Ctrl-C."""
 

@@ -74,7 +74,7 @@ class Breaking(Model):
 
     at, value, n_passes = 0, float("nan"), 0
 
-    def forward(self, x, target, randomness):
+    def forward(self, x, target, randomness, at=1.0):
         objective = super().forward(x, target, randomness)
         if not self.training:
             return objective
@@ -303,7 +303,7 @@ def test_loss_that_grew_out_of_all_bounds_is_noticed_where_nothing_is_held_out()
 
 
 def randomness(seed=0):
-    return Randomness(*(torch.Generator().manual_seed(seed + i) for i in range(2)))
+    return Randomness(*(torch.Generator().manual_seed(seed + i) for i in range(3)))
 
 
 # Order -----------------------------------------------------------------------------------
@@ -510,6 +510,10 @@ ZERO = {
     "dropout": {"network": "dense(hidden=(8,), dropout=0)"},
     "weight_l1": {"penalties": ["weight_l1(weight=0)"]},
     "weight_l2": {"penalties": ["weight_l2(weight=0)"]},
+    "activity_l1": {"penalties": ["activity_l1(weight=0)"]},
+    "contraction": {"penalties": ["contraction(weight=0)"]},
+    "activity_kl": {"penalties": ["activity_kl(weight=0)"], "code": "sigmoid"},
+    "dead_units": {"penalties": ["dead_units(weight=0)"], "code": "topk(k=1)"},
     "everything": {
         "corruption": "masking(fraction=0)",
         "network": "dense(hidden=(8,), dropout=0)",
@@ -520,7 +524,8 @@ ZERO = {
 
 @pytest.mark.parametrize("name", ZERO)
 def test_zero_strength_is_bitwise_the_plain_model(name):
-    plain, zero = run(), run(parts=ZERO[name])
+    code = {"code": ZERO[name].get("code", "plain")}
+    plain, zero = run(parts=code), run(parts=ZERO[name])
     assert not equal(state_of(plain.model), plain.start)
     assert equal(state_of(zero.model), state_of(plain.model))
     for key in ("nll", "held_out_nll", "loss", "held_out_loss"):

@@ -1,11 +1,16 @@
-"""Each penalty beside a sum over the weights in plain loops, in float64."""
+"""Each penalty beside its formula in plain loops, NumPy or torch.distributions, in float64."""
+
+import dataclasses
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.distributions import Bernoulli, kl_divergence
 
-from isthmus.parts import Dense, Penalty, WeightL1, WeightL2
+from isthmus import Autoencoder
+from isthmus.errors import ParameterError
+from isthmus.parts import ActivityKL, ActivityL1, DeadUnits, Dense, Penalty, WeightL1, WeightL2
 from isthmus.parts.code import Drawn
 from isthmus.parts.slots import Halves, Pass, Sizes
 
@@ -38,9 +43,14 @@ def halves_of(name):
     return halves
 
 
-def nothing_seen():
+def nothing_seen(seen=1.0):
     x = torch.zeros(1, 5)
-    return Pass(x, x, x, Drawn(x, x, None), x)
+    code = Drawn(x, x, None)
+    return Pass(x, seen * x, x, code, x, torch.sin, torch.sin, True, lambda output: output.sum(1))
+
+
+def value_of(penalty, halves, seen=None):
+    return penalty.value(halves, seen or nothing_seen(), torch.Generator())
 
 
 def brute_force(halves, of_one):
@@ -64,7 +74,7 @@ def brute_force(halves, of_one):
 @each_network
 def test_weight_penalty_is_the_sum_over_all_weights(name, penalty):
     halves = halves_of(name)
-    value = penalty.value(halves, nothing_seen())
+    value = value_of(penalty, halves)
     assert value.shape == ()
     expected = brute_force(halves, OF_ONE_WEIGHT[penalty.name])
     np.testing.assert_allclose(value.item(), expected, rtol=1e-12)
@@ -77,7 +87,7 @@ def test_weight_penalty_counts_tied_weights_once(penalty):
     of_one = np.vectorize(OF_ONE_WEIGHT[penalty.name])
     expected = sum(of_one(weight.detach().numpy()).sum() for weight in weights)
     assert len(weights) == 3
-    np.testing.assert_allclose(penalty.value(halves, nothing_seen()).item(), expected, rtol=1e-12)
+    np.testing.assert_allclose(value_of(penalty, halves).item(), expected, rtol=1e-12)
 
 
 @each_penalty
@@ -85,26 +95,26 @@ def test_weight_penalty_counts_a_layer_of_both_halves_once(penalty):
     shared = nn.Linear(3, 3).double()
     halves = Halves(nn.Sequential(shared), nn.Sequential(nn.Tanh(), shared))
     expected = np.vectorize(OF_ONE_WEIGHT[penalty.name])(shared.weight.detach().numpy()).sum()
-    np.testing.assert_allclose(penalty.value(halves, nothing_seen()).item(), expected, rtol=1e-12)
+    np.testing.assert_allclose(value_of(penalty, halves).item(), expected, rtol=1e-12)
 
 
 @each_penalty
 @each_network
 def test_weight_penalty_leaves_biases_and_norms_alone(name, penalty):
     halves = halves_of(name)
-    before = penalty.value(halves, nothing_seen())
+    before = value_of(penalty, halves)
     for half in halves:
         for parameter in half.parameters():
             if parameter.ndim == 1:
                 nn.init.constant_(parameter, 7.0)
-    assert torch.equal(penalty.value(halves, nothing_seen()), before)
+    assert torch.equal(value_of(penalty, halves), before)
 
 
 @each_penalty
 @each_network
 def test_weight_penalty_has_the_slope_of_one_weight(name, penalty):
     halves = halves_of(name)
-    penalty.value(halves, nothing_seen()).backward()
+    value_of(penalty, halves).backward()
     for half in halves:
         for parameter in half.parameters():
             if parameter.ndim == 2:
@@ -116,12 +126,135 @@ def test_weight_penalty_has_the_slope_of_one_weight(name, penalty):
 
 @each_penalty
 def test_weight_penalty_does_not_depend_on_the_rows(penalty):
-    x = torch.ones(3, 5)
-    another = Pass(x, 2 * x, x, Drawn(x, x, None), x)
     halves = halves_of("deep")
-    value = penalty.value(halves, nothing_seen())
-    assert torch.equal(penalty.value(halves, another), value)
+    value = value_of(penalty, halves)
+    assert torch.equal(value_of(penalty, halves, nothing_seen(2.0)), value)
 
 
-def test_every_penalty_is_tested_here():
-    assert set(Penalty.kinds) == set(OF_ONE_WEIGHT)
+@each_penalty
+def test_weight_penalty_of_the_encoder_leaves_the_decoder_out(penalty):
+    halves = halves_of("deep")
+    value_of(dataclasses.replace(penalty, half="encoder"), halves).backward()
+    assert all(p.grad is None for p in halves.decoder.parameters())
+    expected = brute_force(halves[:1], OF_ONE_WEIGHT[penalty.name])
+    value = value_of(dataclasses.replace(penalty, half="encoder"), halves)
+    np.testing.assert_allclose(value.item(), expected, rtol=1e-12)
+
+
+# Activity --------------------------------------------------------------------------------
+
+
+def seen_with(z, **changes):
+    """Return a pass whose code is `z`."""
+    x = torch.zeros(len(z), 5, dtype=torch.float64)
+    seen = Pass(x, x, z, Drawn(z, z, None), x, torch.sin, torch.sin, True, lambda o: o.sum(1))
+    return seen._replace(**changes)
+
+
+def test_activity_l1_is_numpys_sum_of_magnitudes():
+    z = torch.randn(7, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    value = value_of(ActivityL1(), halves_of("deep"), seen_with(z))
+    assert value.item() == pytest.approx(np.abs(z.numpy()).sum(axis=1).mean(), rel=1e-12)
+
+
+@pytest.mark.parametrize("target", [0.05, 0.5])
+def test_activity_kl_is_that_of_torch_distributions_and_of_numpy(target):
+    z = torch.rand(7, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    value = value_of(ActivityKL(target), halves_of("deep"), seen_with(z)).item()
+    rates = z.numpy().mean(axis=0)
+    by_hand = sum(
+        target * np.log(target / r) + (1 - target) * np.log((1 - target) / (1 - r)) for r in rates
+    )
+    told, shown = Bernoulli(torch.tensor(target).double()), Bernoulli(z.mean(0))
+    assert value == pytest.approx(by_hand, rel=1e-12)
+    assert value == pytest.approx(kl_divergence(told, shown).sum().item(), rel=1e-6)
+
+
+def test_activity_kl_is_zero_at_its_target_and_finite_at_the_ends():
+    at_target = seen_with(torch.full((4, 3), 0.05, dtype=torch.float64))
+    assert value_of(ActivityKL(), halves_of("deep"), at_target).item() == pytest.approx(
+        0, abs=1e-15
+    )
+    for end in (0.0, 1.0):
+        z = torch.full((4, 3), end, requires_grad=True)
+        value = value_of(ActivityKL(), halves_of("deep"), seen_with(z))
+        value.backward()
+        assert value.isfinite()
+        assert z.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("kind", Penalty.kinds.values(), ids=lambda kind: kind.name)
+def test_strength_rises_over_the_warm_up_and_stays(kind):
+    penalty = kind(weight=2.0, warmup=0.25)
+    assert [penalty.strength(at) for at in (0, 0.125, 0.25, 0.7, 1)] == [0, 1, 2, 2, 2]
+    assert kind(weight=2.0).strength(0) == 2
+
+
+# Dead units ------------------------------------------------------------------------------
+
+
+def test_dead_units_gain_what_they_add_to_the_output_and_teach_nobody_else():
+    halves = halves_of("deep")
+    decoder = halves.decoder
+    target = torch.ones(4, 5, dtype=torch.float64)
+    z = torch.tensor([[1.0, 0], [2, 0], [0, 0], [3, 0]], dtype=torch.float64)
+    head = torch.tensor([[1.0, 0.5], [2, -1], [-4, 0.2], [3, 0.1]], dtype=torch.float64)
+    head.requires_grad_()
+    output = decoder(z)
+
+    def nll(rows):
+        return (rows - target).square().sum(1)
+
+    value = value_of(DeadUnits(k=1), halves, seen_with(z, head=head, output=output, nll=nll))
+    woken = torch.stack([torch.zeros(4).double(), head.detach()[:, 1]], dim=1)
+    after = output + decoder(woken) - decoder(torch.zeros(1, 2).double())
+    assert value.item() == pytest.approx((nll(after) - nll(output)).mean().item(), rel=1e-12)
+    value.backward()
+    assert head.grad[:, 0].eq(0).all()
+    assert head.grad[:, 1].ne(0).all()
+
+
+def test_dead_units_cost_nothing_where_all_have_had_their_turn():
+    z = torch.eye(2, dtype=torch.float64)
+    assert value_of(DeadUnits(), halves_of("deep"), seen_with(z)).item() == 0
+
+
+# Together --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"penalties": "activity_kl"},
+            "penalty 'activity_kl' needs a code from 0 to 1, and code 'plain' is not: write "
+            "code='sigmoid'.",
+        ),
+        (
+            {"penalties": "dead_units"},
+            "penalty 'dead_units' needs a code that sets units to zero, and code 'plain' does "
+            "not: write code='topk(k=8)', or leave the penalty out.",
+        ),
+        (
+            {"penalties": "contraction", "network": "dense(norm=batch)"},
+            "penalty 'contraction' needs rows that do not depend on each other, and network "
+            "\"dense(norm='batch')\" mixes those of a batch: write norm='layer' or no norm.",
+        ),
+        (
+            {"code": "topk(k=9)"},
+            "code='topk(k=9)' keeps 9 units, and n_components=2 is fewer: lower k, or raise "
+            "n_components.",
+        ),
+    ],
+)
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_parts_that_do_not_go_together_are_refused(options, message, method):
+    model = Autoencoder(2, **options)
+    with pytest.raises(ParameterError) as error:
+        getattr(model, method)(np.random.default_rng(0).standard_normal((20, 5)))
+    assert str(error.value) == message
+
+
+def test_every_penalty_is_tested_here_or_beside():
+    tested = {*OF_ONE_WEIGHT, "activity_l1", "activity_kl", "dead_units", "contraction"}
+    assert set(Penalty.kinds) == tested

@@ -102,7 +102,7 @@ class Selection:
 
     def at(self, index: Tensor) -> "Selection":
         """Return the same rows in another order, or fewer of them."""
-        return dataclasses.replace(self, index=index)
+        return dataclasses.replace(self, index=index.to(self.index.device))
 
     def n_batches(self, size: int) -> int:
         """Return how many batches of at most `size` rows there are."""

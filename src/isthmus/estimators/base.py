@@ -27,7 +27,7 @@ from isthmus.estimators.diagnosis import Finding, diagnose
 from isthmus.estimators.inputs import Floats
 from isthmus.estimators.parameters import Parameters, check
 from isthmus.fitting.fit import Fitted, Task, VersusPCA, fit
-from isthmus.fitting.model import Model, Parts, check_width, settle
+from isthmus.fitting.model import Model, Parts, check_together, check_width, settle
 from isthmus.fitting.observers import Observer, ProgressBar
 from isthmus.fitting.optimizers import Optimizer
 from isthmus.fitting.plan import Plan, pick_batch_size, pick_device, pick_max_epochs
@@ -108,6 +108,7 @@ class BaseAutoencoder(
         """
         check(self)
         parts, array = self.parts(), inputs.check_rows(self, X, reset=True, at_least=2)
+        check_together(parts)
         check_width(parts, self.n_components, array.shape[1])
         clean = array
         if target is None:
@@ -140,6 +141,7 @@ class BaseAutoencoder(
         check(self)
         begun = hasattr(self, "model_")
         parts = self.parts()
+        check_together(parts)
         array = inputs.check_rows(self, X, reset=not begun, at_least=1 if begun else 2)
         inputs.check_domain(array, parts.likelihood, "X")
         check_width(parts, self.n_components, array.shape[1])

@@ -65,9 +65,7 @@ class Task(NamedTuple):
         """Assemble the model that is trained on these rows, and their PCA as a model."""
         generator = self.streams.generator("pca")
         pca = principal_axes(training, self.n_components, generator)
-        linear = self.parts._replace(
-            network=Dense(hidden=()), code=Plain(), likelihood=Normal(), penalties=()
-        )
+        linear = Parts(Dense(hidden=()), self.parts.corruption, Plain(), Normal(), ())
         return self._assemble(self.parts, pca), self._assemble(linear, pca)
 
     def _assemble(self, parts: Parts, pca: PCA) -> Model:
@@ -134,7 +132,8 @@ def _folded(task: Task, rows: Selection) -> Fitted:
     """Choose the number of epochs by folds, then train on all rows that long."""
     generator = task.streams.generator("split")
     rounds = [_hold_each_out(task, rows, generator)]
-    if task.starts_as_pca and BEYOND_CHANCE < rounds[0].certainty < BEYOND_DOUBT:
+    in_doubt = task.starts_as_pca and BEYOND_CHANCE < rounds[0].certainty < BEYOND_DOUBT
+    if in_doubt and "interrupted" not in rounds[0].reasons:
         rounds.append(_hold_each_out(task, rows, generator, "second "))
     nats = pool([curve for each in rounds for curve in each.curves], "rows")
     n_epochs = int(nats.mean(1).argmin())
@@ -215,10 +214,7 @@ class Curve:
 
     def epoch(self, epoch: Epoch) -> None:
         """Keep the epoch's."""
-        held = epoch.held_out
-        # Penalties count too, as they do where one set of rows judges; the same for every row.
-        penalties = held.loss - float(held.rows.mean())
-        self.held_out.append(held._replace(rows=held.rows + penalties))
+        self.held_out.append(epoch.held_out)
 
 
 def pool(curves: Sequence[Sequence[Held]], field: str) -> Tensor:

@@ -52,7 +52,9 @@ class Draws(NamedTuple):
     def begin(cls, streams: Streams, device: str) -> "Draws":
         """Start every stream."""
         randomness = Randomness(
-            streams.generator("corruption", device), streams.generator("code", device)
+            streams.generator("corruption", device),
+            streams.generator("code", device),
+            streams.generator("penalty", device),
         )
         return cls(streams.generator("order"), streams.generator("dropout", device), randomness)
 
@@ -139,7 +141,7 @@ def run_epoch(
     model: Model, training: Selection, plan: Plan, optimizer: Optimizer, draws: Draws, epoch: int
 ) -> Terms | None:
     """Take one step per batch; return the terms averaged over rows, None if the loss broke."""
-    order = torch.randperm(training.n_rows, generator=draws.order).to(plan.device)
+    order = torch.randperm(training.n_rows, generator=draws.order).to(training.index.device)
     shuffled = training.at(training.index[order])
     sums: dict[str, Tensor] = {}
     done = 0
@@ -153,7 +155,7 @@ def run_epoch(
         at = (epoch - 1 + middle / training.n_rows) / plan.max_epochs
         for group in optimizer.param_groups:
             group["lr"] = plan.rate * plan.schedule.factor(at)
-        terms = take_step(model, x, target, optimizer, draws, reduced=reduced)
+        terms = take_step(model, x, target, optimizer, draws, reduced=reduced, at=at)
         if terms is None:
             return None
         for name, value in terms.items():
@@ -185,6 +187,7 @@ def take_step(
     draws: Draws,
     *,
     reduced: bool,
+    at: float = 1.0,
 ) -> dict[str, Tensor] | None:
     """Step down the gradient of one batch; None, and no step, if its loss is not finite."""
     first: dict[str, Tensor] = {}
@@ -195,7 +198,7 @@ def take_step(
             draws.rewind(before)
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=reduced):
-            objective = model(x, target, draws.randomness)
+            objective = model(x, target, draws.randomness, at)
         if not first:
             first.update({name: term.detach() for name, term in objective.terms.items()})
             if not torch.isfinite(objective.loss):
@@ -216,7 +219,7 @@ def evaluate(model: Model, held_out: Selection, streams: Streams) -> Held:
     n_rows, device = held_out.n_rows, held_out.rows.device
     model.eval()
     noise = streams.generator("held_out", device)
-    randomness = Randomness(noise, noise)
+    randomness = Randomness(noise, noise, noise)
     n_draws = min(8, -(-NOISY_ROWS // n_rows)) if model.parts.corruption.hides else 1
     rows = torch.zeros(n_rows, device=device)
     errors = torch.zeros(n_rows, device=device)
@@ -233,7 +236,9 @@ def evaluate(model: Model, held_out: Selection, streams: Streams) -> Held:
                 sums[name] = sums.get(name, 0.0) + value * len(x)
     terms = {name: float(total) / (n_rows * n_draws) for name, total in sums.items()}
     loss = sum(terms.values())
-    return Held(rows.cpu(), errors.cpu(), {"loss": loss, **terms}, loss)
+    rows = rows.cpu()
+    rows += loss - float(rows.mean())  # the penalties count too, the same for every row
+    return Held(rows, errors.cpu(), {"loss": loss, **terms}, loss)
 
 
 def snapshot(model: Model) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from isthmus.data.scaling import Scaling
 from isthmus.errors import ParameterError
 from isthmus.fitting.pca import PCA
+from isthmus.parts.networks.dense import exact
 from isthmus.parts.slots import (
     Code,
     Corruption,
@@ -49,6 +50,7 @@ class Randomness(NamedTuple):
 
     corruption: torch.Generator
     code: torch.Generator
+    penalty: torch.Generator
 
 
 class Objective(NamedTuple):
@@ -63,12 +65,13 @@ class Objective(NamedTuple):
 class Model(nn.Module):
     """The autoencoder that is trained, saved and exported; its scaling belongs to it."""
 
-    def __init__(self, parts: Parts, scaling: Scaling, halves: Halves) -> None:
+    def __init__(self, parts: Parts, scaling: Scaling, halves: Halves, memory: nn.Module) -> None:
         super().__init__()
         self.parts = parts
         self.scaling = scaling
         self.encoder = halves.encoder
         self.decoder = halves.decoder
+        self.memory = memory  # the code's
 
     @property
     def n_weights(self) -> int:
@@ -79,7 +82,7 @@ class Model(nn.Module):
 
     def encode(self, x: Tensor) -> Tensor:
         """User's rows (B, D) to their deterministic codes (B, K)."""
-        return self.parts.code.mean(self.encoder(self.scaling(x)))
+        return self._mean(self.encoder(self.scaling(x)))
 
     def decode(self, z: Tensor) -> Tensor:
         """Codes (B, K) to expected rows in the user's units (B, D)."""
@@ -100,22 +103,44 @@ class Model(nn.Module):
         """Corrupt scaled rows (B, D)."""
         return self.parts.corruption.corrupt(x, self.scaling, generator)
 
-    def forward(self, x: Tensor, target: Tensor, randomness: Randomness) -> Objective:
-        """Return the objective of scaled rows `x` whose clean originals are `target`, (B, D)."""
+    def forward(
+        self, x: Tensor, target: Tensor, randomness: Randomness, at: float = 1.0
+    ) -> Objective:
+        """Return the objective of scaled rows `x` whose clean originals are `target`, (B, D).
+
+        ``at`` is the time of the training, 0 to 1; the weights of the penalties depend on it.
+        """
         seen = self.see(x, randomness.corruption)
-        head = self.encoder(seen)
-        code = self.parts.code.draw(head.float(), randomness.code)
+        head = self.encoder(seen).float()
+        with exact(x):
+            code = self.parts.code.draw(head, self.memory, randomness.code)
         output = self.decoder(code.z).float()
-        rows = self.parts.likelihood.nll(output, self._predicted(target))
+        predicted = self._predicted(target)
+        rows = self.parts.likelihood.nll(output, predicted)
         terms = {"nll": rows.mean()}
         if code.divergence is not None:
             terms["divergence"] = code.divergence.mean()
             rows = rows + code.divergence
         halves = Halves(self.encoder, self.decoder)
-        for penalty in self.parts.penalties:
-            value = penalty.value(halves, Pass(target, seen, head, code, output))
-            terms[penalty.name] = terms.get(penalty.name, 0.0) + penalty.weight * value
+        passed = Pass(
+            x=target,
+            seen=seen,
+            head=head,
+            code=code,
+            output=output,
+            encode=lambda rows: self._mean(self.encoder(rows)),
+            mean=self._mean,
+            elementwise=self.parts.code.elementwise,
+            nll=lambda outputs: self.parts.likelihood.nll(outputs, predicted),
+        )
+        with exact(x):
+            for penalty in self.parts.penalties:
+                value = penalty.strength(at) * penalty.value(halves, passed, randomness.penalty)
+                terms[penalty.name] = terms.get(penalty.name, 0.0) + value
         return Objective(rows, terms, torch.stack(list(terms.values())).sum(), output)
+
+    def _mean(self, head: Tensor) -> Tensor:
+        return self.parts.code.mean(head, self.memory)
 
     def squared_errors(self, output: Tensor, target: Tensor) -> Tensor:
         """Return each row's squared error, scaled units, summed over features, (B,)."""
@@ -143,7 +168,8 @@ def build(parts: Parts, n_components: int, scaling: Scaling, generator: torch.Ge
     )
     linear_path = parts.network.wants_pca(parts.code, parts.likelihood)
     halves = parts.network.build(sizes, generator, linear_path=linear_path)
-    return Model(parts, copy.deepcopy(scaling), halves).float()
+    memory = parts.code.memory(n_components)
+    return Model(parts, copy.deepcopy(scaling), halves, memory).float()
 
 
 def assemble(
@@ -164,6 +190,28 @@ def settle(model: Model, scaling: Scaling) -> Model:
     model.double().eval().requires_grad_(False)
     model.scaling = copy.deepcopy(scaling).to(model.scaling.offset.device)
     return model
+
+
+def check_together(parts: Parts) -> None:
+    """Refuse penalties that the code or the network cannot serve."""
+    code = parts.code
+    for penalty in parts.penalties:
+        said = f"penalty {penalty.name!r}"
+        if code.low < penalty.low or code.high > penalty.high:
+            raise ParameterError(
+                f"{said} needs a code from {penalty.low:g} to {penalty.high:g}, and code "
+                f"{str(code)!r} is not: write code='sigmoid'."
+            )
+        if penalty.switched and not code.switches:
+            raise ParameterError(
+                f"{said} needs a code that sets units to zero, and code {str(code)!r} does not: "
+                f"write code='topk(k=8)', or leave the penalty out."
+            )
+        if penalty.rows_apart and not parts.network.rows_apart:
+            raise ParameterError(
+                f"{said} needs rows that do not depend on each other, and network "
+                f"{str(parts.network)!r} mixes those of a batch: write norm='layer' or no norm."
+            )
 
 
 def check_width(parts: Parts, n_components: int, n_features: int) -> None:

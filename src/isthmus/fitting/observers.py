@@ -10,7 +10,7 @@ Terms = dict[str, float]  # nats per sample; "loss" is the sum of the others
 class Held(NamedTuple):
     """The M held-out rows under the present weights; empty and infinite where there are none."""
 
-    rows: Tensor  # (M,) nats of each: likelihood and divergence
+    rows: Tensor  # (M,) nats of each: likelihood, divergence and the penalties
     errors: Tensor  # (M,) squared error of each, scaled units, summed over features
     terms: Terms  # averaged
     loss: float

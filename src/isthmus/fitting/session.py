@@ -28,7 +28,8 @@ class Session:
         began = time.perf_counter()
         model.float().requires_grad_(True)
         with lent(model, self._draws.dropout):
-            terms = run_epoch(model, rows, task.plan, self._optimizer, self._draws, epoch=1)
+            epoch = len(self._history) + 1
+            terms = run_epoch(model, rows, task.plan, self._optimizer, self._draws, epoch)
         if terms is None:
             model.load_state_dict(before)
         else:

@@ -4,19 +4,25 @@ Anywhere a part is taken, its string is too: ``"gaussian(std=0.5)"`` is
 ``GaussianNoise(std=0.5)``. `docs/parts.md` lists them all.
 """
 
-from isthmus.parts.code import Plain, Sigmoid
+from isthmus.parts.code import BatchTopK, Plain, Rectified, Sigmoid, TopK, WinnerTakeAll
+from isthmus.parts.contraction import Contraction
 from isthmus.parts.corruption import Clean, GaussianNoise, Masking, SaltAndPepper
 from isthmus.parts.likelihood import Bernoulli, Laplace, Normal
 from isthmus.parts.networks.dense import Dense
 from isthmus.parts.part import Part, part
-from isthmus.parts.penalty import WeightL1, WeightL2
+from isthmus.parts.penalty import ActivityKL, ActivityL1, DeadUnits, WeightL1, WeightL2
 from isthmus.parts.slots import Code, Corruption, Likelihood, Network, Penalty
 
 __all__ = [
+    "ActivityKL",
+    "ActivityL1",
+    "BatchTopK",
     "Bernoulli",
     "Clean",
     "Code",
+    "Contraction",
     "Corruption",
+    "DeadUnits",
     "Dense",
     "GaussianNoise",
     "Laplace",
@@ -27,9 +33,12 @@ __all__ = [
     "Part",
     "Penalty",
     "Plain",
+    "Rectified",
     "SaltAndPepper",
     "Sigmoid",
+    "TopK",
     "WeightL1",
     "WeightL2",
+    "WinnerTakeAll",
     "part",
 ]

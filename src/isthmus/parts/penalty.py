@@ -1,7 +1,10 @@
-"""Penalties: what the loss adds to the likelihood, each in nats per sample."""
+"""Penalties: what the loss adds to the likelihood, each in nats per sample.
+
+B rows of a batch, D features, K code units.
+"""
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -11,6 +14,10 @@ from isthmus.parts.part import part
 from isthmus.parts.slots import Halves, Pass, Penalty
 
 Weight = Annotated[float, Field(ge=0, description="strength of the term")]
+Warmup = Annotated[
+    float, Field(ge=0, le=1, description="share of the training over which it grows from 0")
+]
+Half = Annotated[Literal["both", "encoder"], Field(description="whose weights count")]
 
 
 @part("weight_l1")
@@ -18,10 +25,12 @@ class WeightL1(Penalty):
     """``sum |w|`` over the weights (not the biases) of encoder and decoder (lasso)."""
 
     weight: Weight = 1e-4
+    half: Half = "both"
+    warmup: Warmup = 0.0
     hides = False
 
-    def value(self, halves: Halves, seen: Pass) -> Tensor:
-        return _sum(weight.abs().sum() for weight in weights(halves))
+    def value(self, halves: Halves, seen: Pass, generator: torch.Generator) -> Tensor:
+        return _sum(weight.abs().sum() for weight in weights(halves, self.half))
 
 
 @part("weight_l2")
@@ -29,17 +38,91 @@ class WeightL2(Penalty):
     """``sum w^2`` over the weights (not the biases) of encoder and decoder (ridge)."""
 
     weight: Weight = 1e-4
+    half: Half = "both"
+    warmup: Warmup = 0.0
     hides = False
 
-    def value(self, halves: Halves, seen: Pass) -> Tensor:
-        return _sum(weight.square().sum() for weight in weights(halves))
+    def value(self, halves: Halves, seen: Pass, generator: torch.Generator) -> Tensor:
+        return _sum(weight.square().sum() for weight in weights(halves, self.half))
 
 
-def weights(halves: Halves) -> Iterator[Tensor]:
+@part("activity_l1")
+class ActivityL1(Penalty):
+    """``mean_x sum_k |z_k|``: few units speak for a row."""
+
+    weight: Weight = 0.01
+    warmup: Warmup = 0.0
+    hides = True
+
+    def value(self, halves: Halves, seen: Pass, generator: torch.Generator) -> Tensor:
+        return seen.code.z.abs().sum(1).mean()
+
+
+@part("activity_kl")
+class ActivityKL(Penalty):
+    """``sum_k KL(target || r_k)``, r_k the mean of unit k over the batch: each speaks seldom.
+
+    ``KL(t || r) = t log(t / r) + (1 - t) log((1 - t) / (1 - r))``, nats, for units in 0 to 1.
+
+    References
+    ----------
+    Ng, A. (2011). Sparse autoencoder. CS294A lecture notes, section 3.
+    """
+
+    target: Annotated[float, Field(gt=0, lt=1, description="mean activity of a unit")] = 0.05
+    weight: Weight = 1.0
+    warmup: Warmup = 0.0
+    hides = True
+    low = 0.0
+    high = 1.0
+
+    def value(self, halves: Halves, seen: Pass, generator: torch.Generator) -> Tensor:
+        target = self.target
+        # Saturated units round to 0 or 1, where the logarithm ends.
+        tiny = torch.finfo(seen.code.z.dtype).eps
+        mean = seen.code.z.mean(0).clamp(tiny, 1 - tiny)
+        on = target * (target / mean).log()
+        off = (1 - target) * ((1 - target) / (1 - mean)).log()
+        return (on + off).sum()
+
+
+@part("dead_units")
+class DeadUnits(Penalty):
+    """What units without a turn in the batch could have added: they learn what is left over.
+
+    The k most willing of them are decoded beside the code as it is, and judged by the nats that
+    they gain; the rest of the model learns nothing from it.
+
+    References
+    ----------
+    Gao, L. et al. (2024). Scaling and evaluating sparse autoencoders. Appendix A.2 (AuxK).
+    """
+
+    weight: Weight = 1 / 32
+    k: Annotated[int, Field(ge=1, description="units that a row wakes")] = 32
+    warmup: Warmup = 0.0
+    hides = False
+    switched = True
+
+    def value(self, halves: Halves, seen: Pass, generator: torch.Generator) -> Tensor:
+        asleep = (seen.code.z == 0).all(0)
+        n_woken = min(self.k, int(asleep.sum()))
+        if n_woken == 0:
+            return seen.output.new_zeros(())
+        head = seen.head.to(seen.code.z)
+        index = head.masked_fill(~asleep, -torch.inf).topk(n_woken, dim=1, sorted=False).indices
+        woken = torch.zeros_like(head).scatter(1, index, head.gather(1, index))
+        silent = halves.decoder(torch.zeros_like(woken[:1]))
+        before = seen.output.detach()
+        after = before + (halves.decoder(woken) - silent).to(before)
+        return (seen.nll(after) - seen.nll(before)).mean()
+
+
+def weights(halves: Halves, half: str = "both") -> Iterator[Tensor]:
     """Yield each weight matrix of encoder and decoder once; tied ones belong to the encoder."""
     met: set[int] = set()
-    for half in halves:
-        for parameter in half.parameters():
+    for module in halves if half == "both" else halves[:1]:
+        for parameter in module.parameters():
             if parameter.ndim > 1 and id(parameter) not in met:
                 met.add(id(parameter))
                 yield parameter

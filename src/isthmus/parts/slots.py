@@ -6,13 +6,14 @@
     head          = encoder(scale(seen))          network
     z, mean, D    = code(head)                    D: divergence in nats, or nothing
     output        = decoder(z)                    natural parameters, never squashed here
-    loss          = likelihood.nll(output, x) + D + sum_i weight_i * penalty_i
+    loss          = likelihood.nll(output, x) + D + sum_i weight_i(t) * penalty_i
 
 Shapes: B rows of a batch, D features, K code units, H head outputs, O outputs of the decoder.
-Randomness is always an argument; a part holds no state.
+Randomness is always an argument; a part holds no state. t is the time of the training, 0 to 1.
 """
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -38,6 +39,10 @@ class Pass(NamedTuple):
     head: Tensor  # (B, H)
     code: Drawn
     output: Tensor  # (B, O)
+    encode: Callable[[Tensor], Tensor]  # scaled rows (B, D) to deterministic codes (B, K)
+    mean: Callable[[Tensor], Tensor]  # heads (B, H) to deterministic codes (B, K)
+    elementwise: bool  # whether each code unit depends on its own output of the head alone
+    nll: Callable[[Tensor], Tensor]  # outputs (B, O) to nats for these clean rows (B,)
 
 
 class Sizes(NamedTuple):
@@ -78,16 +83,35 @@ class Code(Part):
     low: ClassVar[float] = float("-inf")  # the range of each unit
     high: ClassVar[float] = float("inf")
     linear: ClassVar[bool]  # whether the code is the head itself
+    elementwise: ClassVar[bool]  # whether each unit depends on its own output of the head alone
+    switches: ClassVar[bool]  # whether it sets most units of a row to zero
     hides: ClassVar[bool]  # whether it keeps a wide code from copying
     head_per_unit: ClassVar[int] = 1  # H / K
 
     @abstractmethod
-    def mean(self, head: Tensor) -> Tensor:
+    def memory(self, n_components: int) -> nn.Module:
+        """Return what the code learns besides the network, at its start; `Nothing` for most.
+
+        Raises
+        ------
+        ParameterError
+            If the code cannot have so few units.
+        """
+
+    @abstractmethod
+    def mean(self, head: Tensor, memory: nn.Module) -> Tensor:
         """Return the deterministic code (B, K), which `transform` and exports use."""
 
     @abstractmethod
-    def draw(self, head: Tensor, generator: torch.Generator) -> Drawn:
-        """Return the code of training, drawn where the code is random."""
+    def draw(self, head: Tensor, memory: nn.Module, generator: torch.Generator) -> Drawn:
+        """Return the code of training, drawn where the code is random.
+
+        What the code learns, it learns here, while ``memory.training``.
+        """
+
+
+class Nothing(nn.Module):
+    """The memory of a code that learns nothing."""
 
 
 class Likelihood(Part):
@@ -120,14 +144,23 @@ class Likelihood(Part):
 
 
 class Penalty(Part):
-    """A term of the loss besides the likelihood; its strength is the field ``weight``."""
+    """A term of the loss besides the likelihood, ``weight(t) * value``."""
 
     slot = "penalty"
     hides: ClassVar[bool]  # whether it keeps a wide code from copying
+    rows_apart: ClassVar[bool] = False  # needs codes that depend on no other row of the batch
+    switched: ClassVar[bool] = False  # needs a code that sets units to zero
+    low: ClassVar[float] = float("-inf")  # the range that the code must keep to
+    high: ClassVar[float] = float("inf")
     weight: float
+    warmup: float
+
+    def strength(self, at: float) -> float:
+        """Return the weight at a time of the training: it rises linearly over ``warmup``."""
+        return self.weight * (min(1.0, at / self.warmup) if self.warmup > 0 else 1.0)
 
     @abstractmethod
-    def value(self, halves: Halves, seen: Pass) -> Tensor:
+    def value(self, halves: Halves, seen: Pass, generator: torch.Generator) -> Tensor:
         """Return the term before its weight, averaged over the batch, ()."""
 
 
@@ -140,6 +173,11 @@ class Network(Part):
     @abstractmethod
     def hides(self) -> bool:
         """Whether it keeps a wide code from copying, as dropout does."""
+
+    @property
+    @abstractmethod
+    def rows_apart(self) -> bool:
+        """Whether a row's output depends on no other row of its batch."""
 
     @abstractmethod
     def wants_pca(self, code: Code, likelihood: Likelihood) -> bool:

@@ -68,6 +68,10 @@ class Dense(Network):
     def hides(self) -> bool:
         return self.dropout > 0 and bool(self.hidden)
 
+    @property
+    def rows_apart(self) -> bool:
+        return self.norm != "batch"
+
     def wants_pca(self, code: Code, likelihood: Likelihood) -> bool:
         fits = code.linear and likelihood.squared_error and not self.tied
         if self.linear_path == "pca" and not fits:
@@ -196,8 +200,17 @@ class LinearPathDecoder(_LinearPath):
         self.linear.bias.data.copy_(center)
 
 
+def affine_weight(module: nn.Module) -> Tensor | None:
+    """Return the matrix (outputs, inputs) of a network that is one affine map, else nothing."""
+    if isinstance(module, LinearPathEncoder) and module.layers is None:
+        return module.spread[:, None] * module.linear.weight
+    if isinstance(module, nn.Sequential) and len(module) == 1 and isinstance(module[0], nn.Linear):
+        return module[0].weight
+    return None
+
+
 def exact(x: Tensor) -> torch.autocast:
-    """Leave the reduced precision: the linear path must not lose what PCA keeps."""
+    """Leave the reduced precision, for what must lose nothing: PCA, codes, penalties."""
     return torch.autocast(x.device.type, enabled=False)
 
 
