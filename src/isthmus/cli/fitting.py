@@ -143,7 +143,7 @@ def against_pca(versus: "VersusPCA | None") -> str:
 def epochs(estimator: "BaseAutoencoder") -> str:
     """Return how many epochs made the model, and why there were no more."""
     parts, why = estimator.model_.parts, ENDED.get(estimator.stopped_by_, estimator.stopped_by_)
-    if estimator.n_iter_ == 0 and parts.network.wants_pca(parts.code, parts.likelihood):
+    if estimator.n_iter_ == 0 and parts.starts_as_pca:
         why = "PCA, as which it began, was not beaten"
     return f"{estimator.n_iter_} ({why})"
 

@@ -150,7 +150,7 @@ class BaseAutoencoder(
         session = getattr(self, "_session", None)
         if session is None:
             task = self._task(parts, scaling, len(array), [])
-            session = self._session = Session(task, self.model_ if begun else task.begin(rows)[0])
+            session = self._session = Session(task, self.model_ if begun else task.begin(rows).model)
         if not begun:
             self.mean_ = moments(array)[0].numpy()
         self._adopt(session.run(rows), scaling)

@@ -37,6 +37,12 @@ class Streams:
         state = np.random.SeedSequence(self.entropy, spawn_key=(key,)).generate_state(1, np.uint64)
         return int(state[0] >> 1)
 
+    def child(self, name: str) -> "Streams":
+        """Return streams of their own, such as those of a layer that is trained by itself."""
+        key = zlib.crc32(name.encode())
+        state = np.random.SeedSequence(self.entropy, spawn_key=(key,)).generate_state(4)
+        return Streams(int.from_bytes(state.tobytes(), "little"))
+
     def generator(self, role: Role, device: str | torch.device = "cpu") -> torch.Generator:
         """Return a new generator at the start of the role's stream."""
         return torch.Generator(device).manual_seed(self.seed(role))
