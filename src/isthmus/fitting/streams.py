@@ -13,7 +13,9 @@ import torch
 
 from isthmus.errors import ParameterError
 
-Role = Literal["init", "split", "order", "corruption", "code", "held_out", "pca", "dropout"]
+Role = Literal[
+    "init", "split", "order", "corruption", "code", "held_out", "pca", "dropout", "gibbs"
+]
 RandomState = int | np.random.RandomState | np.random.Generator | None
 
 

@@ -3,6 +3,7 @@
 Shapes: B rows, D visible units, K hidden units. Energies and their logarithms are in nats.
 """
 
+import copy
 import math
 from abc import ABC, abstractmethod
 from typing import ClassVar, Self
@@ -188,11 +189,13 @@ class RestrictedBoltzmann(nn.Module):
 
     def hidden_field(self, v: Tensor) -> Tensor:
         """Return ``c + W (v - mu)`` of rows (B, D), (B, K)."""
-        return self.hidden_bias + functional.linear(v - self.visible_offset, self.weight)
+        centred = (v - self.visible_offset).to(self.weight.dtype)
+        return self.hidden_bias + functional.linear(centred, self.weight)
 
     def visible_field(self, h: Tensor) -> Tensor:
         """Return ``b + W^T (h - lambda)`` of hidden states (B, K), (B, D)."""
-        return self.visible_bias + functional.linear(h - self.hidden_offset, self.weight.T)
+        centred = (h - self.hidden_offset).to(self.weight.dtype)
+        return self.visible_bias + functional.linear(centred, self.weight.T)
 
     def mean_hidden(self, v: Tensor) -> Tensor:
         """Return E[h | v], (B, K)."""
@@ -244,6 +247,15 @@ class RestrictedBoltzmann(nn.Module):
         self.visible_bias += (hidden_offset - self.hidden_offset) @ self.weight
         self.visible_offset.copy_(visible_offset)
         self.hidden_offset.copy_(hidden_offset)
+
+    def rounded(self, dtype: torch.dtype) -> "RestrictedBoltzmann":
+        """Return a machine whose weights are a copy in `dtype`; it shares all else with this one.
+
+        Products are made in the type of the weights, all else in that of the biases.
+        """
+        other = copy.copy(self)
+        other._buffers = {**self._buffers, "weight": self.weight.to(dtype)}
+        return other
 
     def mirrored(self) -> "RestrictedBoltzmann":
         """Return the machine with the sides exchanged; it shares its numbers with this one."""
