@@ -150,7 +150,11 @@ class Contrast:
         right = torch.cat([v, sampled_v]) - rbm.visible_offset
         dtype = self._product.dtype
         torch.mm(left.to(dtype).T, right.to(dtype), out=self._product)
-        return self._slope.copy_(self._product), v.mean(0) - sampled_v.mean(0), h.mean(0) - sampled_h.mean(0)
+        return (
+            self._slope.copy_(self._product),
+            v.mean(0) - sampled_v.mean(0),
+            h.mean(0) - sampled_h.mean(0),
+        )
 
     def _sample(self, field: Tensor) -> tuple[Tensor, Tensor]:
         """Return visible states of the machine, (C, D), and the hidden means at them, (C, K)."""
@@ -182,6 +186,37 @@ class Contrast:
                 velocity.add_(value, alpha=-decay)
             value.add_(velocity)
         self._quick.weight.copy_(self.rbm.weight)
+
+
+class Session:
+    """A machine in training in the user's own portions of rows, a pass at a time."""
+
+    def __init__(
+        self, rbm: RestrictedBoltzmann, options: ContrastiveOptions, streams: Streams
+    ) -> None:
+        self.rbm = rbm
+        self.history: list[dict[str, Any]] = []
+        options = options._replace(schedule=Constant())
+        self._contrast = Contrast(rbm, options, streams)
+
+    def run(self, rows: Selection) -> bool:
+        """Pass once over the rows; leave the machine as it was if it would not stay finite."""
+        began, good = time.perf_counter(), snapshot(self.rbm)
+        rate = self._contrast.run_epoch(rows)
+        error = reconstruction_error(self.rbm, rows)
+        if not math.isfinite(error):
+            self.rbm.load_state_dict(good)
+            return False
+        self.history.append(
+            {
+                "stage": "partial fit",
+                "epoch": len(self.history) + 1,
+                "reconstruction_error": error,
+                "learning_rate": rate,
+                "seconds": time.perf_counter() - began,
+            }
+        )
+        return True
 
 
 @torch.no_grad()

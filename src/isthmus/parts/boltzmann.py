@@ -248,6 +248,22 @@ class RestrictedBoltzmann(nn.Module):
         self.visible_offset.copy_(visible_offset)
         self.hidden_offset.copy_(hidden_offset)
 
+    def log_pseudo_likelihood(self, v: Tensor) -> Tensor:
+        """Return ``sum_d log p(v_d | the others)`` of binary rows, nats, (B,).
+
+        ``log p(v_d | others) = log sigmoid(F(v with v_d flipped) - F(v))``; a value between 0
+        and 1 is flipped to 1 less it.
+        """
+        field = self.hidden_field(v)
+        log_sum = self.hidden.log_partition(field).sum(1)
+        total = v.new_zeros(len(v))
+        for d, links in enumerate(self.weight.T):
+            flip = 1 - 2 * v[:, d]
+            moved = self.hidden.log_partition(torch.addcmul(field, flip[:, None], links)).sum(1)
+            up = flip * (links @ self.hidden_offset - self.visible_bias[d])
+            total += functional.logsigmoid(up - (moved - log_sum))
+        return total
+
     def rounded(self, dtype: torch.dtype) -> "RestrictedBoltzmann":
         """Return a machine whose weights are a copy in `dtype`; it shares all else with this one.
 
