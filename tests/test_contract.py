@@ -6,12 +6,17 @@ import pytest
 from sklearn.base import BaseEstimator
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from isthmus import Autoencoder, DenoisingAutoencoder
+from isthmus import Autoencoder, BernoulliRBM, DenoisingAutoencoder, GaussianRBM
 
 # Few epochs: the checks ask for behaviour, not for quality.
 ESTIMATORS = [
     Autoencoder(max_epochs=3),
     DenoisingAutoencoder(max_epochs=3),
+    # The checks' rows are far outside 0 to 1.
+    BernoulliRBM(8, n_iter=3, scaling="range"),
+    GaussianRBM(8, n_iter=3),
+    GaussianRBM(8, n_iter=3, hidden="gaussian"),
+    GaussianRBM(8, n_iter=3, hidden="rectified"),
 ]
 
 

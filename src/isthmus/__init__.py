@@ -10,11 +10,14 @@ if TYPE_CHECKING:
     from isthmus import datasets, errors, evaluation, parts
     from isthmus.estimators.autoencoder import Autoencoder
     from isthmus.estimators.denoising import DenoisingAutoencoder
+    from isthmus.estimators.rbm import BernoulliRBM, GaussianRBM
     from isthmus.estimators.saving import load
 
 __all__ = [
     "Autoencoder",
+    "BernoulliRBM",
     "DenoisingAutoencoder",
+    "GaussianRBM",
     "datasets",
     "errors",
     "evaluation",
@@ -24,7 +27,9 @@ __all__ = [
 
 _HOMES = {
     "Autoencoder": "isthmus.estimators.autoencoder",
+    "BernoulliRBM": "isthmus.estimators.rbm",
     "DenoisingAutoencoder": "isthmus.estimators.denoising",
+    "GaussianRBM": "isthmus.estimators.rbm",
     "load": "isthmus.estimators.saving",
 }
 

@@ -12,22 +12,26 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from isthmus.data.rows import chunks, fit_scaling, moments, select
+from isthmus.data.rows import fit_scaling, moments, select
 from isthmus.data.scaling import Scaling
 from isthmus.errors import TrainingWarning
 from isthmus.estimators import inputs, saving
 from isthmus.estimators.diagnosis import Finding, diagnose
 from isthmus.estimators.inputs import Floats
 from isthmus.estimators.parameters import Parameters, check
+from isthmus.estimators.saving import Learned
 from isthmus.fitting.fit import Fitted, Task, VersusPCA, fit
+<<<<<<< HEAD
 from isthmus.fitting.model import Model, Parts, check_together, check_width, settle
+=======
+from isthmus.fitting.model import Model, Parts, build, check_width, settle
+>>>>>>> bcee4b9cdaf14d60e399402c2afde0bc2878a959
 from isthmus.fitting.observers import Observer, ProgressBar
 from isthmus.fitting.optimizers import Optimizer
 from isthmus.fitting.plan import Plan, pick_batch_size, pick_device, pick_max_epochs
@@ -35,8 +39,6 @@ from isthmus.fitting.schedules import Schedule
 from isthmus.fitting.session import Session
 from isthmus.fitting.streams import Streams
 from isthmus.parts.slots import Network
-
-WIDEST = 1024  # features that a chunk is planned for at least, since hidden layers take room too
 
 
 class BaseAutoencoder(
@@ -225,6 +227,29 @@ class BaseAutoencoder(
 
     # How it is done ----------------------------------------------------------------------
 
+    def _learned(self) -> Learned:
+        """Return what is saved besides the parameters."""
+        versus = self.versus_pca_
+        facts = {
+            "n_iter": self.n_iter_,
+            "stopped_by": self.stopped_by_,
+            "versus_pca": None if versus is None else versus._asdict(),
+            "history": self.history_,
+        }
+        return facts, {**self.model_.state_dict(), "mean": torch.from_numpy(self.mean_)}
+
+    def _relearn(self, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        """Take over what was saved."""
+        self.n_iter_, self.stopped_by_ = facts["n_iter"], facts["stopped_by"]
+        versus = facts["versus_pca"]
+        self.versus_pca_ = None if versus is None else VersusPCA(**versus)
+        self.history_ = facts["history"]
+        self.mean_ = tensors.pop("mean").numpy()
+        scaling = Scaling(tensors["scaling.offset"], tensors["scaling.scale"])
+        model = build(self.parts(), self.n_components, scaling, torch.Generator())
+        model.load_state_dict(tensors)
+        self.model_ = settle(model, scaling)
+
     def _network(self) -> Network:
         """Return the network with the shorthands applied."""
         shorthand = {"hidden": self.hidden, "activation": self.activation}
@@ -292,10 +317,5 @@ def apply(
     model: Model, function: Callable[[Model, Tensor], Tensor], array: inputs.Array, *width: int
 ) -> Floats:
     """Apply a function of the model and of float64 rows, in bounded memory, (N, *width)."""
-    out = np.empty((len(array), *width), dtype=inputs.float_type(array))
     device = model.scaling.offset.device
-    with torch.no_grad():
-        for part in chunks(len(array), max(array.shape[1], WIDEST)):
-            x = torch.from_numpy(array[part].astype(np.float64)).to(device)
-            out[part] = function(model, x).cpu().numpy()
-    return out
+    return inputs.in_chunks(lambda x: function(model, x), array, device, *width)

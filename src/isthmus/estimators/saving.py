@@ -1,33 +1,49 @@
 """Estimators to saved models and back; no pickle anywhere."""
 
-import dataclasses
 import json
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from isthmus.data import artefact
-from isthmus.data.scaling import Scaling
 from isthmus.errors import ArtefactError, IsthmusError
-from isthmus.fitting.fit import VersusPCA
-from isthmus.fitting.model import build, settle
+from isthmus.estimators.parameters import declared
 from isthmus.parts.part import Part
-
-if TYPE_CHECKING:
-    from isthmus.estimators.base import BaseAutoencoder
 
 # Every estimator that can be saved, and the file that declares it.
 ESTIMATORS = {
     "Autoencoder": "isthmus.estimators.autoencoder",
+    "BernoulliRBM": "isthmus.estimators.rbm",
     "DenoisingAutoencoder": "isthmus.estimators.denoising",
+    "GaussianRBM": "isthmus.estimators.rbm",
 }
 
 
-def save(estimator: "BaseAutoencoder", path: Path) -> None:
+Learned = tuple[dict[str, Any], dict[str, torch.Tensor]]  # plain facts, and tensors by name
+
+
+class Saveable(Protocol):
+    """A fitted estimator of declared parameters that can be written down and read again."""
+
+    n_features_in_: int
+    feature_names_in_: Any
+
+    def _learned(self) -> Learned:
+        """Return what is saved besides the parameters."""
+
+    def _relearn(self, facts: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
+        """Take over what was saved."""
+
+
+# Weights are float32 values; only these have more digits.
+EXACT = {"scaling.offset", "scaling.scale", "mean"}
+
+
+def save(estimator: Saveable, path: Path) -> None:
     """Write a fitted estimator to a folder.
 
     Raises
@@ -35,26 +51,18 @@ def save(estimator: "BaseAutoencoder", path: Path) -> None:
     FileError
         If the folder cannot be written.
     """
-    versus = estimator.versus_pca_
     names = getattr(estimator, "feature_names_in_", None)
+    facts, tensors = estimator._learned()
+    fields: Any = declared(type(estimator))
     config = {
         "isthmus": version("isthmus"),
         "estimator": type(estimator).__name__,
-        "parameters": {
-            field.name: plain(getattr(estimator, field.name))
-            for field in dataclasses.fields(estimator)
-        },
+        "parameters": {name: plain(getattr(estimator, name)) for name in fields},
         "n_features_in": estimator.n_features_in_,
         "feature_names_in": None if names is None else list(names),
-        "n_iter": estimator.n_iter_,
-        "stopped_by": estimator.stopped_by_,
-        "versus_pca": None if versus is None else versus._asdict(),
-        "history": estimator.history_,
+        **facts,
     }
-    tensors = {**estimator.model_.state_dict(), "mean": torch.from_numpy(estimator.mean_)}
-    scaling = {"scaling.offset", "scaling.scale", "mean"}
-    # The weights are float32 values; only the scaling has more digits.
-    small = {name: t.cpu() if name in scaling else t.float().cpu() for name, t in tensors.items()}
+    small = {name: t.cpu() if name in EXACT else t.float().cpu() for name, t in tensors.items()}
     artefact.write(path, config, small)
 
 
@@ -76,21 +84,14 @@ def load(path: str | Path) -> Any:
         ) from None
 
 
-def _rebuild(config: dict[str, Any], tensors: dict[str, torch.Tensor]) -> "BaseAutoencoder":
+def _rebuild(config: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Saveable:
     kind = getattr(import_module(ESTIMATORS[config["estimator"]]), config["estimator"])
-    estimator: BaseAutoencoder = kind(**{n: tupled(v) for n, v in config["parameters"].items()})
+    parameters = {name: tupled(value) for name, value in config["parameters"].items()}
+    estimator: Saveable = kind(**parameters)
     estimator.n_features_in_ = config["n_features_in"]
     if config["feature_names_in"] is not None:
         estimator.feature_names_in_ = np.array(config["feature_names_in"], dtype=object)
-    estimator.n_iter_, estimator.stopped_by_ = config["n_iter"], config["stopped_by"]
-    versus = config["versus_pca"]
-    estimator.versus_pca_ = None if versus is None else VersusPCA(**versus)
-    estimator.history_ = config["history"]
-    estimator.mean_ = tensors.pop("mean").numpy()
-    scaling = Scaling(tensors["scaling.offset"], tensors["scaling.scale"])
-    model = build(estimator.parts(), estimator.n_components, scaling, torch.Generator())
-    model.load_state_dict(tensors)
-    estimator.model_ = settle(model, scaling)
+    estimator._relearn(config, tensors)
     return estimator
 
 

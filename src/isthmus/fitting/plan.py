@@ -3,7 +3,7 @@
 import contextlib
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 
@@ -19,6 +19,22 @@ WORTH_BFLOAT16 = 200_000
 # Below this many multiplications a step is over before a second thread has begun, and on a busy
 # machine it would wait for it.
 WORTH_THREADS = 3e8
+
+
+class Pace(Protocol):
+    """What decides how a step is computed; a `Plan` is one."""
+
+    @property
+    def batch_size(self) -> int:
+        """Rows per step."""
+
+    @property
+    def precision(self) -> str:
+        """One of "auto", "float32" and "bfloat16"."""
+
+    @property
+    def device(self) -> str:
+        """Where the step is computed."""
 
 
 class Plan(NamedTuple):
@@ -54,7 +70,7 @@ def pick_device(name: str) -> str:
     return name
 
 
-def uses_bfloat16(plan: Plan, n_weights: int) -> bool:
+def uses_bfloat16(plan: Pace, n_weights: int) -> bool:
     """Return whether products are made in bfloat16."""
     if plan.precision == "auto":
         return n_weights >= WORTH_BFLOAT16 and multiplies_bfloat16(plan.device)
@@ -62,7 +78,7 @@ def uses_bfloat16(plan: Plan, n_weights: int) -> bool:
 
 
 @contextlib.contextmanager
-def threads_for(plan: Plan, n_weights: int) -> Iterator[None]:
+def threads_for(plan: Pace, n_weights: int) -> Iterator[None]:
     """Run small steps on one thread; put the number of threads back at the end."""
     before = torch.get_num_threads()
     if 3 * n_weights * plan.batch_size < WORTH_THREADS:  # forward, to the weights, to the input

@@ -14,7 +14,16 @@ import torch
 from isthmus.errors import ParameterError
 
 Role = Literal[
-    "init", "split", "order", "corruption", "code", "penalty", "held_out", "pca", "dropout"
+    "init",
+    "split",
+    "order",
+    "corruption",
+    "code",
+    "penalty",
+    "held_out",
+    "pca",
+    "dropout",
+    "gibbs",
 ]
 RandomState = int | np.random.RandomState | np.random.Generator | None
 

@@ -1,0 +1,233 @@
+"""Training a restricted Boltzmann machine by contrast: rows pull down, samples push up.
+
+Shapes: N rows, B rows of a batch, C chains, D visible units, K hidden units.
+"""
+
+import math
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from isthmus.data.rows import Selection
+from isthmus.fitting.observers import NOTHING_HELD, Epoch, History, Observer
+from isthmus.fitting.plan import threads_for, uses_bfloat16
+from isthmus.fitting.schedules import Constant, Schedule
+from isthmus.fitting.streams import Streams
+from isthmus.parts.boltzmann import RestrictedBoltzmann
+
+JUDGED = 1000  # rows, of which the reconstruction error is reported
+
+
+class ContrastiveOptions(NamedTuple):
+    """How a restricted Boltzmann machine is trained."""
+
+    n_epochs: int = 10
+    batch_size: int = 100
+    learning_rate: float = 0.01
+    schedule: Schedule = Constant()
+    n_steps: int = 1  # of Gibbs sampling between two updates: the k of CD-k
+    persistent: bool = True  # chains that go on from update to update; else from the batch
+    n_chains: int = 100  # C, where they are persistent
+    offset_rate: float = 0.01  # share of a batch's means in the sliding offsets; 0: they stay
+    momentum: float = 0.5
+    final_momentum: float = 0.9
+    momentum_epochs: int = 5  # epochs before the final momentum
+    weight_decay: float = 0.0  # times the weights, subtracted from their gradient
+    precision: str = "auto"  # "auto", "float32" or "bfloat16"
+    device: str = "cpu"
+
+
+class Trained(NamedTuple):
+    """What a training came to."""
+
+    history: list[dict[str, Any]]  # a record per epoch
+    n_epochs: int  # that made the machine
+    reason: str  # "limit", "diverged" or "interrupted"
+
+
+def train_rbm(
+    rbm: RestrictedBoltzmann,
+    rows: Selection,
+    options: ContrastiveOptions,
+    streams: Streams,
+    observers: Sequence[Observer] = (),
+) -> Trained:
+    """Fit `rbm`, in place, to the selected rows; every row is seen once an epoch.
+
+    Ended by the user or by numbers that are not finite, it is left as after its last whole
+    epoch. Each record holds the mean squared error of ``mean_visible(mean_hidden(v))``, summed
+    over units, of up to 1,000 rows, in the units that the machine sees.
+    """
+    contrast = Contrast(rbm, options, streams)
+    history = History("rbm")
+    began = time.perf_counter()
+    done, reason = 0, "limit"
+    good = snapshot(rbm)
+    with threads_for(options, rbm.weight.numel()):
+        try:
+            for number in range(1, options.n_epochs + 1):
+                rate = contrast.run_epoch(rows)
+                error = reconstruction_error(rbm, rows)
+                if not math.isfinite(error):
+                    reason = "diverged"
+                    break
+                done, good = number, snapshot(rbm)
+                terms = {"reconstruction_error": error}
+                seconds = time.perf_counter() - began
+                for observer in (history, *observers):
+                    observer.epoch(
+                        Epoch(number, options.n_epochs, rate, terms, NOTHING_HELD, True, seconds)
+                    )
+        except KeyboardInterrupt:
+            reason = "interrupted"
+    if reason != "limit":
+        rbm.load_state_dict(good)
+    return Trained(history.records, done, reason)
+
+
+class Contrast:
+    """A machine in training together with its chains, its velocities and its streams.
+
+    ``step = rate * (<(v - mu)(h - lambda)^T>_rows - <(v - mu)(h - lambda)^T>_samples)``
+
+    Samples come from `n_steps` steps of Gibbs sampling, from the batch (CD, Hinton 2002) or from
+    where the chains stood (PCD, Tieleman 2008). Offsets follow the means of the rows, and the
+    biases with them (Melchior, Fischer & Wiskott 2016, algorithm 1).
+    """
+
+    def __init__(
+        self, rbm: RestrictedBoltzmann, options: ContrastiveOptions, streams: Streams
+    ) -> None:
+        self.rbm = rbm
+        self.options = options
+        self.n_epochs = 0
+        self._order = streams.generator("order")
+        self._draws = streams.generator("gibbs", rbm.weight.device)
+        reduced = uses_bfloat16(options, rbm.weight.numel())
+        self._quick = rbm.rounded(torch.bfloat16 if reduced else rbm.weight.dtype)
+        # Kept from step to step: fresh memory of this size costs as much as the products.
+        self._product = torch.empty_like(self._quick.weight)
+        self._slope = torch.empty_like(rbm.weight)
+        self._learned = (rbm.weight, rbm.visible_bias, rbm.hidden_bias)
+        self._velocities = [torch.zeros_like(value) for value in self._learned]
+        # Chains begin as if there were no weights.
+        bias = rbm.visible_bias.expand(options.n_chains, -1)
+        self._chains = rbm.sample_hidden(rbm.visible.sample(bias, self._draws), self._draws)
+
+    @torch.no_grad()
+    def run_epoch(self, rows: Selection) -> float:
+        """Take one step per batch, the rows in a new order; return the last learning rate."""
+        options = self.options
+        order = torch.randperm(rows.n_rows, generator=self._order).to(rows.index.device)
+        shuffled = rows.at(rows.index[order])
+        early = self.n_epochs < options.momentum_epochs
+        momentum = options.momentum if early else options.final_momentum
+        rate, n_batches = options.learning_rate, rows.n_batches(options.batch_size)
+        for number, (v, _) in enumerate(shuffled.batches(options.batch_size)):
+            at = (self.n_epochs + (number + 0.5) / n_batches) / options.n_epochs
+            rate = options.learning_rate * options.schedule.factor(at)
+            self._step(self.gradients(v), rate, momentum)
+        self.n_epochs += 1
+        return rate
+
+    def gradients(self, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Estimate the log-likelihood's slope in W, b and c from rows (B, D); move the offsets."""
+        rbm = self._quick
+        field = rbm.hidden_field(v)
+        h = rbm.hidden.mean(field)
+        sampled_v, sampled_h = self._sample(field)
+        self._recentre(v, h)
+        # One product for both sides of the contrast: it is rounded only once.
+        left = torch.cat(
+            [
+                (h - rbm.hidden_offset) / len(h),
+                (sampled_h - rbm.hidden_offset) / -len(sampled_h),
+            ]
+        )
+        right = torch.cat([v, sampled_v]) - rbm.visible_offset
+        dtype = self._product.dtype
+        torch.mm(left.to(dtype).T, right.to(dtype), out=self._product)
+        return (
+            self._slope.copy_(self._product),
+            v.mean(0) - sampled_v.mean(0),
+            h.mean(0) - sampled_h.mean(0),
+        )
+
+    def _sample(self, field: Tensor) -> tuple[Tensor, Tensor]:
+        """Return visible states of the machine, (C, D), and the hidden means at them, (C, K)."""
+        rbm, draws, persistent = self._quick, self._draws, self.options.persistent
+        h = self._chains if persistent else rbm.hidden.sample(field, draws)
+        for _ in range(self.options.n_steps - 1):
+            h = rbm.sample_hidden(rbm.sample_visible(h, draws), draws)
+        v = rbm.sample_visible(h, draws)
+        field = rbm.hidden_field(v)
+        if persistent:
+            self._chains = rbm.hidden.sample(field, draws)
+        return v, rbm.hidden.mean(field)
+
+    def _recentre(self, v: Tensor, h: Tensor) -> None:
+        share = self.options.offset_rate
+        if share:
+            self.rbm.recentre(
+                torch.lerp(self.rbm.visible_offset, v.mean(0), share),
+                torch.lerp(self.rbm.hidden_offset, h.mean(0), share),
+            )
+
+    def _step(self, gradients: tuple[Tensor, ...], rate: float, momentum: float) -> None:
+        decay = rate * self.options.weight_decay
+        for value, velocity, gradient in zip(
+            self._learned, self._velocities, gradients, strict=True
+        ):
+            velocity.mul_(momentum).add_(gradient, alpha=rate)
+            if decay and value.ndim > 1:
+                velocity.add_(value, alpha=-decay)
+            value.add_(velocity)
+        self._quick.weight.copy_(self.rbm.weight)
+
+
+class Session:
+    """A machine in training in the user's own portions of rows, a pass at a time."""
+
+    def __init__(
+        self, rbm: RestrictedBoltzmann, options: ContrastiveOptions, streams: Streams
+    ) -> None:
+        self.rbm = rbm
+        self.history: list[dict[str, Any]] = []
+        options = options._replace(schedule=Constant())
+        self._contrast = Contrast(rbm, options, streams)
+
+    def run(self, rows: Selection) -> bool:
+        """Pass once over the rows; leave the machine as it was if it would not stay finite."""
+        began, good = time.perf_counter(), snapshot(self.rbm)
+        rate = self._contrast.run_epoch(rows)
+        error = reconstruction_error(self.rbm, rows)
+        if not math.isfinite(error):
+            self.rbm.load_state_dict(good)
+            return False
+        self.history.append(
+            {
+                "stage": "partial fit",
+                "epoch": len(self.history) + 1,
+                "reconstruction_error": error,
+                "learning_rate": rate,
+                "seconds": time.perf_counter() - began,
+            }
+        )
+        return True
+
+
+@torch.no_grad()
+def reconstruction_error(rbm: RestrictedBoltzmann, rows: Selection) -> float:
+    """Return the mean squared error of rows that lie evenly over the selection, at most 1,000."""
+    stride = -(-rows.n_rows // JUDGED)
+    v = rows.rows.take(rows.index[::stride])
+    rebuilt = rbm.mean_visible(rbm.mean_hidden(v))
+    return float((v - rebuilt).square().sum(1).mean())
+
+
+def snapshot(rbm: RestrictedBoltzmann) -> dict[str, Tensor]:
+    """Return a copy of everything that the machine has learned."""
+    return {name: value.clone() for name, value in rbm.state_dict().items()}
