@@ -9,15 +9,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from isthmus import datasets, errors, evaluation, parts
     from isthmus.estimators.autoencoder import Autoencoder
+    from isthmus.estimators.contractive import ContractiveAutoencoder
     from isthmus.estimators.denoising import DenoisingAutoencoder
     from isthmus.estimators.rbm import BernoulliRBM, GaussianRBM
     from isthmus.estimators.saving import load
+    from isthmus.estimators.sparse import SparseAutoencoder
+    from isthmus.estimators.stacked import StackedAutoencoder
 
 __all__ = [
     "Autoencoder",
     "BernoulliRBM",
+    "ContractiveAutoencoder",
     "DenoisingAutoencoder",
     "GaussianRBM",
+    "SparseAutoencoder",
+    "StackedAutoencoder",
     "datasets",
     "errors",
     "evaluation",
@@ -28,8 +34,11 @@ __all__ = [
 _HOMES = {
     "Autoencoder": "isthmus.estimators.autoencoder",
     "BernoulliRBM": "isthmus.estimators.rbm",
+    "ContractiveAutoencoder": "isthmus.estimators.contractive",
     "DenoisingAutoencoder": "isthmus.estimators.denoising",
     "GaussianRBM": "isthmus.estimators.rbm",
+    "SparseAutoencoder": "isthmus.estimators.sparse",
+    "StackedAutoencoder": "isthmus.estimators.stacked",
     "load": "isthmus.estimators.saving",
 }
 

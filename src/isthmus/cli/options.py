@@ -12,7 +12,13 @@ from isthmus.estimators.parameters import Parameters, declared, sentence_of
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 # What --estimator calls each of the public names.
-ESTIMATORS = {"autoencoder": "Autoencoder", "denoising": "DenoisingAutoencoder"}
+ESTIMATORS = {
+    "autoencoder": "Autoencoder",
+    "denoising": "DenoisingAutoencoder",
+    "sparse": "SparseAutoencoder",
+    "contractive": "ContractiveAutoencoder",
+    "stacked": "StackedAutoencoder",
+}
 Seed = Annotated[int, Field(ge=0)] | None
 
 _WORDS = {"integer": "INTEGER", "number": "FLOAT", "string": "TEXT", "null": "none"}

@@ -27,11 +27,7 @@ from isthmus.estimators.inputs import Floats
 from isthmus.estimators.parameters import Parameters, check
 from isthmus.estimators.saving import Learned
 from isthmus.fitting.fit import Fitted, Task, VersusPCA, fit
-<<<<<<< HEAD
-from isthmus.fitting.model import Model, Parts, check_together, check_width, settle
-=======
-from isthmus.fitting.model import Model, Parts, build, check_width, settle
->>>>>>> bcee4b9cdaf14d60e399402c2afde0bc2878a959
+from isthmus.fitting.model import Model, Parts, build, check_together, check_width, settle
 from isthmus.fitting.observers import Observer, ProgressBar
 from isthmus.fitting.optimizers import Optimizer
 from isthmus.fitting.plan import Plan, pick_batch_size, pick_device, pick_max_epochs
@@ -152,7 +148,8 @@ class BaseAutoencoder(
         session = getattr(self, "_session", None)
         if session is None:
             task = self._task(parts, scaling, len(array), [])
-            session = self._session = Session(task, self.model_ if begun else task.begin(rows).model)
+            model = self.model_ if begun else task.begin(rows).model
+            session = self._session = Session(task, model)
         if not begun:
             self.mean_ = moments(array)[0].numpy()
         self._adopt(session.run(rows), scaling)

@@ -1,5 +1,6 @@
 """The contractive autoencoder."""
 
+import dataclasses
 from typing import Annotated
 
 from isthmus.estimators.base import BaseAutoencoder
@@ -38,7 +39,9 @@ class ContractiveAutoencoder(BaseAutoencoder):
     auto-encoders: explicit invariance during feature extraction.
     """
 
-    n_components: Annotated[int, meaning("Width K of the code.", ge=1)] = 64
+    n_components: Annotated[int, meaning("Width K of the code.", ge=1)] = dataclasses.field(
+        default=64, kw_only=False
+    )
     network: Annotated[
         PartLike, meaning("Architecture; tied weights keep the decoder from undoing the flatness.")
     ] = "dense(tied=True)"

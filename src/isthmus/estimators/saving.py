@@ -18,8 +18,11 @@ from isthmus.parts.part import Part
 ESTIMATORS = {
     "Autoencoder": "isthmus.estimators.autoencoder",
     "BernoulliRBM": "isthmus.estimators.rbm",
+    "ContractiveAutoencoder": "isthmus.estimators.contractive",
     "DenoisingAutoencoder": "isthmus.estimators.denoising",
     "GaussianRBM": "isthmus.estimators.rbm",
+    "SparseAutoencoder": "isthmus.estimators.sparse",
+    "StackedAutoencoder": "isthmus.estimators.stacked",
 }
 
 

@@ -1,5 +1,6 @@
 """The sparse autoencoder."""
 
+import dataclasses
 from typing import Annotated
 
 from isthmus.errors import ParameterError, did_you_mean
@@ -58,7 +59,9 @@ class SparseAutoencoder(BaseAutoencoder):
     field properties by learning a sparse code for natural images.
     """
 
-    n_components: Annotated[int, meaning("Width K of the code, of which few are used.", ge=1)] = 64
+    n_components: Annotated[int, meaning("Width K of the code, of which few are used.", ge=1)] = (
+        dataclasses.field(default=64, kw_only=False)
+    )
     hidden: Annotated[
         Hidden | None,
         meaning("Shorthand for the network's hidden widths; () is one layer each way."),

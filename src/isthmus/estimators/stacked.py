@@ -6,7 +6,7 @@ from typing import Annotated
 from isthmus.estimators.base import BaseAutoencoder
 from isthmus.estimators.parameters import Hidden, PartLike, estimator, meaning
 from isthmus.fitting.model import Parts
-from isthmus.fitting.pretraining import GreedyAutoencoders, Pretraining
+from isthmus.fitting.pretraining import Pretraining
 from isthmus.parts.corruption import Clean
 from isthmus.parts.slots import Code, Corruption, Likelihood
 
@@ -41,13 +41,15 @@ class StackedAutoencoder(BaseAutoencoder):
     et al. (2010). Stacked denoising autoencoders.
     """
 
-    n_components: Annotated[int, meaning("Width K of the code.", ge=1)] = 30
+    n_components: Annotated[int, meaning("Width K of the code.", ge=1)] = dataclasses.field(
+        default=30, kw_only=False
+    )
     hidden: Annotated[
         Hidden | None, meaning("Widths of the layers from the input to the code.")
     ] = (1000, 500, 250)
-    activation: Annotated[
-        str | None, meaning("Of the hidden layers; RBMs ask for 'sigmoid'.")
-    ] = "sigmoid"
+    activation: Annotated[str | None, meaning("Of the hidden layers; RBMs ask for 'sigmoid'.")] = (
+        "sigmoid"
+    )
     code: Annotated[PartLike, meaning("What the encoder's head becomes: 'plain', 'sigmoid'.")] = (
         "plain"
     )
@@ -64,9 +66,9 @@ class StackedAutoencoder(BaseAutoencoder):
         """Return what fills the slots."""
         pretraining = Pretraining.of(self.pretraining or "none")
         noises = tuple(str(noise) for noise in Corruption.all_of(self.corruption))
-        if isinstance(pretraining, GreedyAutoencoders) and noises != ("clean",):
+        if any(noise != "clean" for noise in noises):
             each = noises if isinstance(self.corruption, tuple | list) else noises[0]
-            pretraining = dataclasses.replace(pretraining, corruption=each)
+            pretraining = pretraining.corrupted(each)
         return Parts(
             network=self._network(),
             corruption=Clean(),

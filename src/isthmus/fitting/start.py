@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from isthmus.errors import ParameterError
 from isthmus.parts.part import Part, part
 
 if TYPE_CHECKING:
@@ -31,6 +32,16 @@ class Pretraining(Part):
     trains: ClassVar[bool]  # whether it changes weights
 
     @abstractmethod
+    def corrupted(self, corruption: str | tuple[str, ...]) -> "Pretraining":
+        """Return the same with noise on the input of every layer, or of each its own.
+
+        Raises
+        ------
+        ParameterError
+            If its layers take no noise.
+        """
+
+    @abstractmethod
     def run(self, model: "Model", around: Surroundings) -> list[dict[str, Any]]:
         """Set the weights of `model`, in place; return the records of its stages.
 
@@ -47,5 +58,16 @@ class NoPretraining(Pretraining):
 
     trains = False
 
+    def corrupted(self, corruption: str | tuple[str, ...]) -> Pretraining:
+        raise no_noise(self, corruption)
+
     def run(self, model: "Model", around: Surroundings) -> list[dict[str, Any]]:
         return []
+
+
+def no_noise(pretraining: Pretraining, corruption: str | tuple[str, ...]) -> ParameterError:
+    """Return the refusal of a corruption."""
+    return ParameterError(
+        f"corruption={corruption!r} needs pretraining='autoencoder', and it is "
+        f"{str(pretraining)!r}: write that, or corruption='clean'."
+    )

@@ -126,6 +126,8 @@ class Dense(Network):
 
     def _code_of(self, layer: nn.Sequential) -> tuple[Code, nn.Module]:
         """Split a layer into its product and the code that its activation is, if it is one."""
+        if len(layer) == 1:
+            return Plain(), layer[0]
         code = {"sigmoid": Sigmoid(), "relu": Rectified()}.get(self.activation)
         plain = [type(module) for module in layer] == [Linear, _ACTIVATIONS[self.activation]]
         return (code, layer[0]) if code is not None and plain else (Plain(), layer)
