@@ -6,6 +6,7 @@ Shapes: N rows, B rows of a batch, C chains, D visible units, K hidden units.
 import math
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import torch
@@ -66,7 +67,7 @@ def train_rbm(
     began = time.perf_counter()
     done, reason = 0, "limit"
     good = snapshot(rbm)
-    with threads_for(options, rbm.weight.numel(), products=3 + 2 * options.n_steps):
+    with _threads(options, rbm):
         try:
             for number in range(1, options.n_epochs + 1):
                 rate = contrast.run_epoch(rows)
@@ -187,6 +188,11 @@ class Contrast:
         return torch.optim.SGD(groups, 1.0, momentum=momentum, maximize=True, fused=True)
 
 
+def _threads(options: ContrastiveOptions, rbm: RestrictedBoltzmann) -> AbstractContextManager[None]:
+    # Up; down and up again for each step of Gibbs sampling; the slope, of rows and of samples.
+    return threads_for(options, rbm.weight.numel(), products=3 + 2 * options.n_steps)
+
+
 class _Room:
     """Memory kept from step to step: new memory of this size costs as much as the products."""
 
@@ -211,13 +217,14 @@ class Session:
     ) -> None:
         self.rbm = rbm
         self.history: list[dict[str, Any]] = []
-        options = options._replace(schedule=Constant())
-        self._contrast = Contrast(rbm, options, streams)
+        self._options = options._replace(schedule=Constant())
+        self._contrast = Contrast(rbm, self._options, streams)
 
     def run(self, rows: Selection) -> bool:
         """Pass once over the rows; leave the machine as it was if it would not stay finite."""
         began, good = time.perf_counter(), snapshot(self.rbm)
-        rate = self._contrast.run_epoch(rows)
+        with _threads(self._options, self.rbm):
+            rate = self._contrast.run_epoch(rows)
         error = reconstruction_error(self.rbm, rows)
         if not math.isfinite(error):
             self.rbm.load_state_dict(good)
