@@ -127,7 +127,7 @@ class BoltzmannParameters(Common):
     )
     learning_rate: Annotated[
         float, meaning("Size of a step before momentum.", gt=0, allow_inf_nan=False)
-    ] = 0.01
+    ] = 0.05
     n_iter: Annotated[
         Count | Literal["auto"],
         meaning("Passes over the rows; 'auto' is 100, and fewer on large data."),

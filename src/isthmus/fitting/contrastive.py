@@ -6,6 +6,7 @@ Shapes: N rows, B rows of a batch, C chains, D visible units, K hidden units.
 import math
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import torch
@@ -18,7 +19,7 @@ from isthmus.fitting.schedules import Constant, Schedule
 from isthmus.fitting.streams import Streams
 from isthmus.parts.boltzmann import RestrictedBoltzmann
 
-JUDGED = 1000  # rows, of which the reconstruction error is reported
+JUDGED = 500  # rows, of which the reconstruction error is reported
 
 
 class ContrastiveOptions(NamedTuple):
@@ -59,14 +60,14 @@ def train_rbm(
 
     Ended by the user or by numbers that are not finite, it is left as after its last whole
     epoch. Each record holds the mean squared error of ``mean_visible(mean_hidden(v))``, summed
-    over units, of up to 1,000 rows, in the units that the machine sees.
+    over units, of up to 500 rows, in the units that the machine sees.
     """
     contrast = Contrast(rbm, options, streams)
     history = History("rbm")
     began = time.perf_counter()
     done, reason = 0, "limit"
     good = snapshot(rbm)
-    with threads_for(options, rbm.weight.numel()):
+    with _threads(options, rbm):
         try:
             for number in range(1, options.n_epochs + 1):
                 rate = contrast.run_epoch(rows)
@@ -108,11 +109,8 @@ class Contrast:
         self._draws = streams.generator("gibbs", rbm.weight.device)
         reduced = uses_bfloat16(options, rbm.weight.numel())
         self._quick = rbm.rounded(torch.bfloat16 if reduced else rbm.weight.dtype)
-        # Kept from step to step: fresh memory of this size costs as much as the products.
-        self._product = torch.empty_like(self._quick.weight)
-        self._slope = torch.empty_like(rbm.weight)
-        self._learned = (rbm.weight, rbm.visible_bias, rbm.hidden_bias)
-        self._velocities = [torch.zeros_like(value) for value in self._learned]
+        self._ascent = self._optimizer()
+        self._room = _Room(rbm, options, self._quick.weight.dtype)
         # Chains begin as if there were no weights.
         bias = rbm.visible_bias.expand(options.n_chains, -1)
         self._chains = rbm.sample_hidden(rbm.visible.sample(bias, self._draws), self._draws)
@@ -124,37 +122,39 @@ class Contrast:
         order = torch.randperm(rows.n_rows, generator=self._order).to(rows.index.device)
         shuffled = rows.at(rows.index[order])
         early = self.n_epochs < options.momentum_epochs
-        momentum = options.momentum if early else options.final_momentum
         rate, n_batches = options.learning_rate, rows.n_batches(options.batch_size)
+        for group in self._ascent.param_groups:
+            group["momentum"] = options.momentum if early else options.final_momentum
         for number, (v, _) in enumerate(shuffled.batches(options.batch_size)):
             at = (self.n_epochs + (number + 0.5) / n_batches) / options.n_epochs
             rate = options.learning_rate * options.schedule.factor(at)
-            self._step(self.gradients(v), rate, momentum)
+            for group in self._ascent.param_groups:
+                group["lr"] = rate
+            rbm = self.rbm
+            rbm.weight.grad, rbm.visible_bias.grad, rbm.hidden_bias.grad = self.gradients(v)
+            self._ascent.step()
+            self._quick.weight.copy_(rbm.weight)
         self.n_epochs += 1
         return rate
 
     def gradients(self, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Estimate the log-likelihood's slope in W, b and c from rows (B, D); move the offsets."""
-        rbm = self._quick
+        rbm, room = self._quick, self._room
         field = rbm.hidden_field(v)
         h = rbm.hidden.mean(field)
         sampled_v, sampled_h = self._sample(field)
-        self._recentre(v, h)
-        # One product for both sides of the contrast: it is rounded only once.
-        left = torch.cat(
-            [
-                (h - rbm.hidden_offset) / len(h),
-                (sampled_h - rbm.hidden_offset) / -len(sampled_h),
-            ]
-        )
-        right = torch.cat([v, sampled_v]) - rbm.visible_offset
-        dtype = self._product.dtype
-        torch.mm(left.to(dtype).T, right.to(dtype), out=self._product)
-        return (
-            self._slope.copy_(self._product),
-            v.mean(0) - sampled_v.mean(0),
-            h.mean(0) - sampled_h.mean(0),
-        )
+        # Rows count 1 / B, samples -1 / C: one product, rounded only once.
+        n, n_samples = len(v), len(sampled_v)
+        share = torch.cat([v.new_full((n,), 1 / n), v.new_full((n_samples,), -1 / n_samples)])
+        all_v = torch.cat([v, sampled_v], out=room.v[: n + n_samples])
+        all_h = torch.cat([h, sampled_h], out=room.h[: n + n_samples])
+        visible_slope, hidden_slope = share @ all_v, share @ all_h
+        self._recentre(share[:n] @ v, share[:n] @ h)
+        left, right = room.left[: len(share)], room.right[: len(share)]
+        torch.mul(all_h.sub_(rbm.hidden_offset), share[:, None], out=left)
+        torch.sub(all_v, rbm.visible_offset, out=right)
+        torch.mm(left.T, right, out=room.product)
+        return room.slope.copy_(room.product), visible_slope, hidden_slope
 
     def _sample(self, field: Tensor) -> tuple[Tensor, Tensor]:
         """Return visible states of the machine, (C, D), and the hidden means at them, (C, K)."""
@@ -168,24 +168,45 @@ class Contrast:
             self._chains = rbm.hidden.sample(field, draws)
         return v, rbm.hidden.mean(field)
 
-    def _recentre(self, v: Tensor, h: Tensor) -> None:
-        share = self.options.offset_rate
-        if share:
-            self.rbm.recentre(
-                torch.lerp(self.rbm.visible_offset, v.mean(0), share),
-                torch.lerp(self.rbm.hidden_offset, h.mean(0), share),
+    def _recentre(self, mean_v: Tensor, mean_h: Tensor) -> None:
+        """Move the offsets towards the means of a batch."""
+        rbm, rate = self.rbm, self.options.offset_rate
+        if rate:
+            rbm.recentre(
+                torch.lerp(rbm.visible_offset, mean_v, rate),
+                torch.lerp(rbm.hidden_offset, mean_h, rate),
             )
 
-    def _step(self, gradients: tuple[Tensor, ...], rate: float, momentum: float) -> None:
-        decay = rate * self.options.weight_decay
-        for value, velocity, gradient in zip(
-            self._learned, self._velocities, gradients, strict=True
-        ):
-            velocity.mul_(momentum).add_(gradient, alpha=rate)
-            if decay and value.ndim > 1:
-                velocity.add_(value, alpha=-decay)
-            value.add_(velocity)
-        self._quick.weight.copy_(self.rbm.weight)
+    def _optimizer(self) -> torch.optim.SGD:
+        """Return what climbs with momentum; only the weights decay."""
+        rbm = self.rbm
+        groups: list[dict[str, Any]] = [
+            {"params": [rbm.weight], "weight_decay": self.options.weight_decay},
+            {"params": [rbm.visible_bias, rbm.hidden_bias]},
+        ]
+        momentum = self.options.momentum
+        return torch.optim.SGD(groups, 1.0, momentum=momentum, maximize=True, fused=True)
+
+
+def _threads(options: ContrastiveOptions, rbm: RestrictedBoltzmann) -> AbstractContextManager[None]:
+    # Up; down and up again for each step of Gibbs sampling; the slope, of rows and of samples.
+    return threads_for(options, rbm.weight.numel(), products=3 + 2 * options.n_steps)
+
+
+class _Room:
+    """Memory kept from step to step: new memory of this size costs as much as the products."""
+
+    def __init__(
+        self, rbm: RestrictedBoltzmann, options: ContrastiveOptions, dtype: torch.dtype
+    ) -> None:
+        n_hidden, n_visible = rbm.weight.shape
+        n_rows = options.batch_size + max(options.batch_size, options.n_chains)
+        self.v = rbm.weight.new_empty(n_rows, n_visible)
+        self.h = rbm.weight.new_empty(n_rows, n_hidden)
+        self.left = torch.empty_like(self.h, dtype=dtype)
+        self.right = torch.empty_like(self.v, dtype=dtype)
+        self.product = torch.empty_like(rbm.weight, dtype=dtype)
+        self.slope = torch.empty_like(rbm.weight)
 
 
 class Session:
@@ -196,13 +217,14 @@ class Session:
     ) -> None:
         self.rbm = rbm
         self.history: list[dict[str, Any]] = []
-        options = options._replace(schedule=Constant())
-        self._contrast = Contrast(rbm, options, streams)
+        self._options = options._replace(schedule=Constant())
+        self._contrast = Contrast(rbm, self._options, streams)
 
     def run(self, rows: Selection) -> bool:
         """Pass once over the rows; leave the machine as it was if it would not stay finite."""
         began, good = time.perf_counter(), snapshot(self.rbm)
-        rate = self._contrast.run_epoch(rows)
+        with _threads(self._options, self.rbm):
+            rate = self._contrast.run_epoch(rows)
         error = reconstruction_error(self.rbm, rows)
         if not math.isfinite(error):
             self.rbm.load_state_dict(good)
@@ -221,7 +243,7 @@ class Session:
 
 @torch.no_grad()
 def reconstruction_error(rbm: RestrictedBoltzmann, rows: Selection) -> float:
-    """Return the mean squared error of rows that lie evenly over the selection, at most 1,000."""
+    """Return the mean squared error of rows that lie evenly over the selection, at most 500."""
     stride = -(-rows.n_rows // JUDGED)
     v = rows.rows.take(rows.index[::stride])
     rebuilt = rbm.mean_visible(rbm.mean_hidden(v))

@@ -78,10 +78,14 @@ def uses_bfloat16(plan: Pace, n_weights: int) -> bool:
 
 
 @contextlib.contextmanager
-def threads_for(plan: Pace, n_weights: int) -> Iterator[None]:
-    """Run small steps on one thread; put the number of threads back at the end."""
+def threads_for(plan: Pace, n_weights: int, *, products: int = 3) -> Iterator[None]:
+    """Run small steps on one thread; put the number of threads back at the end.
+
+    Of the `products` with the weights, a network has three: forward, to the weights, to the
+    input.
+    """
     before = torch.get_num_threads()
-    if 3 * n_weights * plan.batch_size < WORTH_THREADS:  # forward, to the weights, to the input
+    if products * n_weights * plan.batch_size < WORTH_THREADS:
         torch.set_num_threads(1)
     try:
         yield

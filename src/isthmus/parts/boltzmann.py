@@ -58,8 +58,16 @@ class BinaryUnits(Units):
         return torch.sigmoid(field)
 
     def sample(self, field: Tensor, generator: torch.Generator) -> Tensor:
-        # Five times as fast as torch.bernoulli on a processor.
-        return torch.empty_like(field).uniform_(generator=generator).lt_(torch.sigmoid(field))
+        chance = torch.sigmoid(field)
+        if field.dtype is torch.float64:
+            return torch.empty_like(field).uniform_(generator=generator).lt_(chance)
+        # Chances in 65536ths: four draws from one of 64 bits, ten times as fast as
+        # torch.bernoulli on a processor.
+        words = torch.empty(-(-field.numel() // 4), dtype=torch.int64, device=field.device)
+        words.random_(-(2**63), None, generator=generator)
+        places = words.view(torch.int16)[: field.numel()].view(field.shape)
+        limit = chance.mul_(65536).sub_(32768.5)
+        return torch.lt(places, limit, out=limit)
 
     def log_partition(self, field: Tensor) -> Tensor:
         return functional.softplus(field)
