@@ -654,6 +654,15 @@ def test_score_names_the_pictures_that_are_rebuilt_worst(home):
     ]
 
 
+def test_score_names_the_file_that_leaves_the_likelihoods_domain(tmp_path, home, refusal):
+    options = ["--likelihood", "bernoulli", *QUICKLY]
+    invoke("fit", home / "digits.npy", "--model", tmp_path / "bits", *options)
+    np.save(tmp_path / "grey.npy", 255 * LIGHT)
+    assert refusal("score", tmp_path / "grey.npy", "--model", tmp_path / "bits").startswith(
+        f"{tmp_path / 'grey.npy'} runs from 0 to 240, and likelihood 'bernoulli' needs values from "
+    )
+
+
 def test_score_writes_every_rows_error_and_likelihood(tmp_path, home):
     invoke("score", home / "iris.csv", "--model", home / "iris", "--out", tmp_path / "s.csv")
     table, model, X = read(tmp_path / "s.csv"), load(home / "iris"), iris_frame()

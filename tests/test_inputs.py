@@ -145,6 +145,17 @@ def test_values_outside_zero_to_one_are_refused_by_bernoulli():
         model(likelihood="bernoulli").fit(rows)
 
 
+def test_values_outside_zero_to_one_are_not_scored_by_bernoulli():
+    rows = np.clip(np.abs(X), 0, 1)
+    estimator = model(likelihood="bernoulli").fit(rows)
+    sentence = (
+        f"X runs from {255 * rows.min():g} to 255, and likelihood 'bernoulli' needs values from 0 "
+        f"to 1: rescale X (pixels: divide by 255), or use likelihood='normal'."
+    )
+    with pytest.raises(DataError, match=exactly(sentence)):
+        estimator.score_samples(255 * rows)
+
+
 def test_codes_of_another_width_are_refused(fitted):
     sentence = "Z has 5 columns, and the code has n_components=2: give it what transform returned."
     with pytest.raises(DataError, match=exactly(sentence)):

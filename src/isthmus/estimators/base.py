@@ -187,8 +187,16 @@ class BaseAutoencoder(
         return self._map(X, squared, *([self.n_features_in_] if per_feature else []))
 
     def score_samples(self, X: ArrayLike) -> Floats:
-        """Return log p(x | code of x) of each row, nats, (N,): higher is more usual."""
-        return self._map(X, lambda model, x: model.log_likelihood(x))
+        """Return log p(x | code of x) of each row, nats, (N,): higher is more usual.
+
+        Raises
+        ------
+        DataError
+            If a value is outside the likelihood's domain, as in `fit`.
+        """
+        array = self._rows(X)
+        inputs.check_domain(array, self.model_.parts.likelihood, "X")
+        return apply(self.model_, Model.log_likelihood, array)
 
     def score(self, X: ArrayLike, y: Any = None) -> float:
         """Return the fraction of the variance about the training mean that is explained.
@@ -203,8 +211,7 @@ class BaseAutoencoder(
 
     def diagnose(self, X: ArrayLike) -> list[Finding]:
         """Say in plain words what is wrong with the fit, judged on `X`, and what to change."""
-        check_is_fitted(self, "model_")
-        rows = inputs.check_rows(self, X, reset=False)
+        rows = self._rows(X)
         return diagnose(self, rows, apply(self.model_, Model.encode, rows, self.n_components))
 
     def save(self, path: str | Path) -> None:
@@ -283,9 +290,12 @@ class BaseAutoencoder(
         self, X: ArrayLike, function: Callable[[Model, Tensor], Tensor], *width: int
     ) -> Floats:
         """Apply a function of the model to rows of `X`, chunk by chunk."""
+        return apply(self.model_, function, self._rows(X), *width)
+
+    def _rows(self, X: ArrayLike) -> inputs.Array:
+        """Check rows that are not learned from."""
         check_is_fitted(self, "model_")
-        array = inputs.check_rows(self, X, reset=False)
-        return apply(self.model_, function, array, *width)
+        return inputs.check_rows(self, X, reset=False)
 
 
 def apply(
