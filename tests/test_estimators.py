@@ -259,6 +259,21 @@ def test_pickle_of_a_session_goes_on_the_same():
     assert same(again.partial_fit(X), estimator.partial_fit(X))
 
 
+@pytest.mark.parametrize(
+    "changes", [{"activation": "tanh"}, {"hidden": (3,)}, {"n_components": 3}, {"scaling": "none"}]
+)
+def test_parameters_set_after_the_fit_change_no_answer(changes):
+    estimator, untouched = (model().fit(X) for _ in range(2))
+    estimator.set_params(**changes)
+    codes = untouched.transform(FRESH)
+    np.testing.assert_array_equal(estimator.transform(FRESH), codes)
+    np.testing.assert_array_equal(
+        estimator.inverse_transform(codes), untouched.inverse_transform(codes)
+    )
+    assert list(estimator.get_feature_names_out()) == list(untouched.get_feature_names_out())
+    assert estimator.diagnose(X * [1, 1, 1, 1, 99]) == untouched.diagnose(X * [1, 1, 1, 1, 99])
+
+
 def test_random_state_decides_the_fit():
     one, two, other = (model(random_state=seed).fit(X) for seed in (0, 0, 1))
     assert same(one, two)
@@ -312,6 +327,19 @@ def test_partial_fit_keeps_the_scaling_of_the_first_portion():
 def test_fit_forgets_what_was_learned_before():
     again = model().partial_fit(X).fit(curve(80, seed=9)).fit(X)
     assert same(again, model().fit(X))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"hidden": (3,)}, {"n_components": 3}, {"scaling": "standard"}, {"penalties": "weight_l2"}],
+    ids=str,
+)
+def test_partial_fit_refuses_parameters_that_are_no_longer_the_models(changes):
+    estimator = model().fit(X).set_params(**changes)
+    with pytest.raises(ParameterError, match=r"^The parts, n_components or scaling are no longer"):
+        estimator.partial_fit(X)
+    assert same(estimator, model().fit(X))
+    assert not same(estimator.fit(X), model().fit(X))
 
 
 # Parameters -------------------------------------------------------------------------------

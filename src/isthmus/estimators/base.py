@@ -21,7 +21,7 @@ from torch import Tensor
 
 from isthmus.data.rows import chunks, fit_scaling, moments, select
 from isthmus.data.scaling import Scaling
-from isthmus.errors import TrainingWarning
+from isthmus.errors import ParameterError, TrainingWarning
 from isthmus.estimators import inputs, saving
 from isthmus.estimators.diagnosis import Finding, diagnose
 from isthmus.estimators.inputs import Floats
@@ -59,6 +59,8 @@ class BaseAutoencoder(
         Of the training rows.
     stopped_by_ : str
         "patience", "limit", "interrupted" or "diverged".
+    parameters_ : dict
+        The parameters as they were when the model was fitted, whatever `set_params` did since.
     """
 
     model_: Model
@@ -67,6 +69,7 @@ class BaseAutoencoder(
     n_iter_: int
     mean_: Floats
     stopped_by_: str
+    parameters_: dict[str, Any]
     _session: Session | None
 
     @abstractmethod
@@ -129,7 +132,8 @@ class BaseAutoencoder(
             fitted = fit(task, rows, judge, self.validation_fraction)
         self._session = None
         self.mean_ = moments(array)[0].numpy()
-        self._adopt(fitted, scaling)
+        self.adopt(fitted, scaling)
+        self._warn()
         return self
 
     def partial_fit(self, X: ArrayLike, y: Any = None) -> Self:
@@ -137,11 +141,20 @@ class BaseAutoencoder(
 
         Nothing is held out, and the learning rate does not move. After `fit` or `load`, it
         goes on from there with a fresh optimiser.
+
+        Raises
+        ------
+        ParameterError
+            As `fit`; and if the parts, the width or the scaling are no longer the model's.
+        DataError
+            As `fit`.
         """
         check(self)
         begun = hasattr(self, "model_")
         parts = self.parts()
         check_together(parts)
+        if begun:
+            self._check_unchanged(parts)
         array = inputs.check_rows(self, X, reset=not begun, at_least=1 if begun else 2)
         inputs.check_domain(array, parts.likelihood, "X")
         check_width(parts, self.n_components, array.shape[1])
@@ -153,20 +166,22 @@ class BaseAutoencoder(
             session = self._session = Session(task, self.model_ if begun else task.begin(rows)[0])
         if not begun:
             self.mean_ = moments(array)[0].numpy()
-        self._adopt(session.run(rows), scaling)
+        self.adopt(session.run(rows), scaling)
+        self._warn()
         return self
 
     # Using -------------------------------------------------------------------------------
 
     def transform(self, X: ArrayLike) -> Floats:
         """Encode rows (N, D) to their deterministic codes (N, K)."""
-        return self._map(X, lambda model, x: model.encode(x), self.n_components)
+        check_is_fitted(self, "model_")
+        return self._map(X, Model.encode, self._n_features_out)
 
     def inverse_transform(self, Z: ArrayLike) -> Floats:
         """Decode codes (N, K) to rows (N, D), in the user's units."""
         check_is_fitted(self, "model_")
-        array = inputs.check_codes(Z, self.n_components)
-        return apply(self.model_, lambda model, z: model.decode(z), array, self.n_features_in_)
+        array = inputs.check_codes(Z, self._n_features_out)
+        return apply(self.model_, Model.decode, array, self.n_features_in_)
 
     def reconstruct(self, X: ArrayLike) -> Floats:
         """Encode and decode rows (N, D)."""
@@ -212,7 +227,7 @@ class BaseAutoencoder(
     def diagnose(self, X: ArrayLike) -> list[Finding]:
         """Say in plain words what is wrong with the fit, judged on `X`, and what to change."""
         rows = self._rows(X)
-        return diagnose(self, rows, apply(self.model_, Model.encode, rows, self.n_components))
+        return diagnose(self, rows, apply(self.model_, Model.encode, rows, self._n_features_out))
 
     def save(self, path: str | Path) -> None:
         """Save to a folder (`model.safetensors`, `config.json`) that `isthmus.load` reads."""
@@ -228,9 +243,18 @@ class BaseAutoencoder(
 
     @property
     def _n_features_out(self) -> int:
-        return self.n_components
+        return self.model_.n_components
 
     # How it is done ----------------------------------------------------------------------
+
+    def adopt(self, fitted: Fitted, scaling: Scaling) -> None:
+        """Take over what a fit has made, or a file has kept."""
+        self.model_ = settle(fitted.model, scaling)
+        self.history_ = fitted.history
+        self.versus_pca_ = fitted.versus_pca
+        self.n_iter_ = fitted.n_epochs
+        self.stopped_by_ = fitted.reason
+        self.parameters_ = self.get_params(deep=False)
 
     def _network(self) -> Network:
         """Return the network with the shorthands applied."""
@@ -264,23 +288,27 @@ class BaseAutoencoder(
         streams = Streams(self.random_state)
         return Task(parts, self.n_components, scaling, plan, streams, observers)
 
-    def _adopt(self, fitted: Fitted, scaling: Scaling) -> None:
-        """Take over what the fit has made."""
-        self.model_ = settle(fitted.model, scaling)
-        self.history_ = fitted.history
-        self.versus_pca_ = fitted.versus_pca
-        self.n_iter_ = fitted.n_epochs
-        self.stopped_by_ = fitted.reason
-        if fitted.reason == "diverged":
+    def _check_unchanged(self, parts: Parts) -> None:
+        """Refuse parameters that are no longer those of the model that has begun."""
+        begun = (self.model_.parts, self.model_.n_components, self.parameters_["scaling"])
+        if (parts, self.n_components, self.scaling) != begun:
+            raise ParameterError(
+                "The parts, n_components or scaling are no longer those of the model that has "
+                "begun: set them back, or call fit to begin anew."
+            )
+
+    def _warn(self) -> None:
+        """Say if the fit ended otherwise than asked."""
+        if self.stopped_by_ == "diverged":
             warnings.warn(
-                f"The loss was not finite any more: the weights of epoch {fitted.n_epochs}, the "
+                f"The loss was not finite any more: the weights of epoch {self.n_iter_}, the "
                 f"last good ones, are kept. Lower learning_rate, or scale X.",
                 TrainingWarning,
                 stacklevel=3,
             )
-        elif fitted.reason == "interrupted":
+        elif self.stopped_by_ == "interrupted":
             warnings.warn(
-                f"The fit was interrupted: the weights of epoch {fitted.n_epochs}, the best so "
+                f"The fit was interrupted: the weights of epoch {self.n_iter_}, the best so "
                 f"far, are kept.",
                 TrainingWarning,
                 stacklevel=3,

@@ -65,7 +65,7 @@ def worse_than_pca(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterato
 
 def not_scaled(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Finding]:
     """Whether a few features drown the others."""
-    if model.scaling == "standard":
+    if model.parameters_["scaling"] == "standard":
         return
     variance = moments(X)[1].numpy()
     varying = variance[variance > 0]
@@ -90,7 +90,7 @@ def idle_units(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Fi
     if len(dead):
         yield Finding(
             "dead units",
-            f"{len(dead)} of {model.n_components} code units are the same for every row "
+            f"{len(dead)} of {codes.shape[1]} code units are the same for every row "
             f"({listed(dead)}).",
             "Lower n_components or the penalties, or lower learning_rate.",
         )
@@ -102,7 +102,7 @@ def idle_units(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Fi
     if len(stuck):
         yield Finding(
             "saturated units",
-            f"{len(stuck)} of {model.n_components} code units stand at an end of their range for "
+            f"{len(stuck)} of {codes.shape[1]} code units stand at an end of their range for "
             f"over {MOSTLY:.0%} of the rows ({listed(stuck)}).",
             "Lower learning_rate, or write scaling='standard'.",
         )
@@ -110,10 +110,10 @@ def idle_units(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Fi
 
 def free_to_copy(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Finding]:
     """Whether the code is as wide as the input and nothing asks more than copying."""
-    if model.n_components >= model.n_features_in_ and not model.model_.parts.hides:
+    if codes.shape[1] >= model.n_features_in_ and not model.model_.parts.hides:
         yield Finding(
             "free to copy",
-            f"The code has {model.n_components} units for {model.n_features_in_} features and "
+            f"The code has {codes.shape[1]} units for {model.n_features_in_} features and "
             f"nothing keeps it from copying them.",
             "Lower n_components, or add a corruption such as 'gaussian(std=0.1)'.",
         )
@@ -126,7 +126,7 @@ def stopped_at_limit(model: "BaseAutoencoder", X: Array, codes: Floats) -> Itera
             "stopped at its limit",
             f"The training ended at its limit and was still getting better (best epoch: "
             f"{model.n_iter_}).",
-            f"Raise max_epochs (now {model.max_epochs}).",
+            f"Raise max_epochs (now {model.parameters_['max_epochs']}).",
         )
 
 

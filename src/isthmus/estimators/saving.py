@@ -1,6 +1,5 @@
 """Estimators to saved models and back; no pickle anywhere."""
 
-import dataclasses
 import json
 from importlib import import_module
 from importlib.metadata import version
@@ -13,8 +12,8 @@ import torch
 from isthmus.data import artefact
 from isthmus.data.scaling import Scaling
 from isthmus.errors import ArtefactError, IsthmusError
-from isthmus.fitting.fit import VersusPCA
-from isthmus.fitting.model import build, settle
+from isthmus.fitting.fit import Fitted, VersusPCA
+from isthmus.fitting.model import build
 from isthmus.parts.part import Part
 
 if TYPE_CHECKING:
@@ -40,10 +39,7 @@ def save(estimator: "BaseAutoencoder", path: Path) -> None:
     config = {
         "isthmus": version("isthmus"),
         "estimator": type(estimator).__name__,
-        "parameters": {
-            field.name: plain(getattr(estimator, field.name))
-            for field in dataclasses.fields(estimator)
-        },
+        "parameters": {name: plain(value) for name, value in estimator.parameters_.items()},
         "n_features_in": estimator.n_features_in_,
         "feature_names_in": None if names is None else list(names),
         "n_iter": estimator.n_iter_,
@@ -82,15 +78,19 @@ def _rebuild(config: dict[str, Any], tensors: dict[str, torch.Tensor]) -> "BaseA
     estimator.n_features_in_ = config["n_features_in"]
     if config["feature_names_in"] is not None:
         estimator.feature_names_in_ = np.array(config["feature_names_in"], dtype=object)
-    estimator.n_iter_, estimator.stopped_by_ = config["n_iter"], config["stopped_by"]
     versus = config["versus_pca"]
-    estimator.versus_pca_ = None if versus is None else VersusPCA(**versus)
-    estimator.history_ = config["history"]
     estimator.mean_ = tensors.pop("mean").numpy()
     scaling = Scaling(tensors["scaling.offset"], tensors["scaling.scale"])
     model = build(estimator.parts(), estimator.n_components, scaling, torch.Generator())
     model.load_state_dict(tensors)
-    estimator.model_ = settle(model, scaling)
+    fitted = Fitted(
+        model,
+        config["n_iter"],
+        config["stopped_by"],
+        config["history"],
+        None if versus is None else VersusPCA(**versus),
+    )
+    estimator.adopt(fitted, scaling)
     return estimator
 
 

@@ -65,9 +65,17 @@ class Objective(NamedTuple):
 class Model(nn.Module):
     """The autoencoder that is trained, saved and exported; its scaling belongs to it."""
 
-    def __init__(self, parts: Parts, scaling: Scaling, halves: Halves, memory: nn.Module) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        n_components: int,
+        scaling: Scaling,
+        halves: Halves,
+        memory: nn.Module,
+    ) -> None:
         super().__init__()
         self.parts = parts
+        self.n_components = n_components
         self.scaling = scaling
         self.encoder = halves.encoder
         self.decoder = halves.decoder
@@ -169,7 +177,7 @@ def build(parts: Parts, n_components: int, scaling: Scaling, generator: torch.Ge
     linear_path = parts.network.wants_pca(parts.code, parts.likelihood)
     halves = parts.network.build(sizes, generator, linear_path=linear_path)
     memory = parts.code.memory(n_components)
-    return Model(parts, copy.deepcopy(scaling), halves, memory).float()
+    return Model(parts, n_components, copy.deepcopy(scaling), halves, memory).float()
 
 
 def assemble(
