@@ -1,5 +1,6 @@
 """What users hold: each method equals what can be computed by hand, and scikit-learn's contract."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -15,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 
 from isthmus import Autoencoder, DenoisingAutoencoder
 from isthmus.errors import ParameterError
-from isthmus.fitting.optimizers import Adam
+from isthmus.fitting.optimizers import Adam, Optimizer
 from isthmus.fitting.schedules import Cosine
 from isthmus.parts import Dense, GaussianNoise, Laplace, Masking, Normal, Sigmoid, WeightL2
 
@@ -240,10 +241,10 @@ def test_grid_search_without_labels_scores_by_explained_variance():
 
 def test_clone_is_unfitted_and_fits_the_same():
     estimator = model(corruption=Masking(fraction=0.3), penalties=("weight_l2",)).fit(X)
-    copy = clone(estimator)
-    assert not hasattr(copy, "model_")
-    assert copy.get_params() == estimator.get_params()
-    assert same(copy.fit(X), estimator)
+    cloned = clone(estimator)
+    assert not hasattr(cloned, "model_")
+    assert cloned.get_params() == estimator.get_params()
+    assert same(cloned.fit(X), estimator)
 
 
 def test_pickle_gives_the_same_answers(fitted):
@@ -253,10 +254,13 @@ def test_pickle_gives_the_same_answers(fitted):
     assert again.history_ == fitted.history_
 
 
-def test_pickle_of_a_session_goes_on_the_same():
-    estimator = model().partial_fit(X)
-    again = pickle.loads(pickle.dumps(estimator))
+@pytest.mark.parametrize("optimizer", Optimizer.kinds)
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))])
+def test_copy_of_a_session_goes_on_the_same(optimizer, copied):
+    estimator = model(optimizer=optimizer).partial_fit(X)
+    again = copied(estimator)
     assert same(again.partial_fit(X), estimator.partial_fit(X))
+    assert not same(again, model(optimizer=optimizer).partial_fit(X))
 
 
 @pytest.mark.parametrize(
