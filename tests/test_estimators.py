@@ -10,12 +10,14 @@ import torch
 from scipy import stats
 from sklearn.base import clone
 from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from isthmus import Autoencoder, DenoisingAutoencoder
 from isthmus.errors import ParameterError
+from isthmus.fitting import loop
 from isthmus.fitting.optimizers import Adam, Optimizer
 from isthmus.fitting.schedules import Cosine
 from isthmus.parts import Dense, GaussianNoise, Laplace, Masking, Normal, Sigmoid, WeightL2
@@ -331,6 +333,43 @@ def test_partial_fit_keeps_the_scaling_of_the_first_portion():
 def test_fit_forgets_what_was_learned_before():
     again = model().partial_fit(X).fit(curve(80, seed=9)).fit(X)
     assert same(again, model().fit(X))
+
+
+def interrupt_after(n_steps, monkeypatch):
+    """Press Ctrl-C once so many steps are taken; steps after that are taken as ever."""
+    steps, take_step = [], loop.take_step
+
+    def interrupting(*args, **kwargs):
+        steps.append(take_step(*args, **kwargs))
+        if len(steps) == n_steps:
+            raise KeyboardInterrupt
+        return steps[-1]
+
+    monkeypatch.setattr(loop, "take_step", interrupting)
+
+
+@pytest.mark.parametrize("begin", ["fit", "partial_fit"])
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_partial_fit_that_is_interrupted_never_was(begin, optimizer, monkeypatch):
+    parameters = {"optimizer": optimizer, "network": "dense(dropout=0.2)", "batch_size": 30}
+    estimator, untouched = (getattr(model(**parameters), begin)(X) for _ in range(2))
+    interrupt_after(2, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        estimator.partial_fit(X)
+    assert same(estimator, untouched)
+    np.testing.assert_array_equal(estimator.transform(FRESH), untouched.transform(FRESH))
+    assert len(estimator.history_) == len(untouched.history_)
+    assert same(estimator.partial_fit(X), untouched.partial_fit(X))
+
+
+def test_first_partial_fit_that_is_interrupted_leaves_no_model(monkeypatch):
+    estimator = model()
+    interrupt_after(1, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        estimator.partial_fit(X)
+    with pytest.raises(NotFittedError):
+        estimator.transform(X)
+    assert same(estimator.partial_fit(X[:, :4]), model().partial_fit(X[:, :4]))
 
 
 @pytest.mark.parametrize(

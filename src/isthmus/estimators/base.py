@@ -140,7 +140,7 @@ class BaseAutoencoder(
         """Pass once over the rows of `X`; the first call also fixes the scaling and the start.
 
         Nothing is held out, and the learning rate does not move. After `fit` or `load`, it
-        goes on from there with a fresh optimiser.
+        goes on from there with a fresh optimiser. A pass that is interrupted never was.
 
         Raises
         ------
@@ -163,10 +163,12 @@ class BaseAutoencoder(
         session = getattr(self, "_session", None)
         if session is None:
             task = self._task(parts, scaling, len(array), [])
-            session = self._session = Session(task, self.model_ if begun else task.begin(rows)[0])
+            session = Session(task, self.model_ if begun else task.begin(rows)[0])
+        fitted = session.run(rows)
+        self._session = session
         if not begun:
             self.mean_ = moments(array)[0].numpy()
-        self.adopt(session.run(rows), scaling)
+        self.adopt(fitted, scaling)
         self._warn()
         return self
 

@@ -26,29 +26,24 @@ class Session:
         self._history: list[dict[str, Any]] = []
 
     def run(self, rows: Selection) -> Fitted:
-        """Take one pass over the rows; a loss that is not finite leaves the model as it was."""
-        task, model = self._task, self._model
-        before = copy.deepcopy(model.state_dict())
-        began = time.perf_counter()
+        """Take one pass over the rows.
+
+        It is taken by a copy, so that an interrupt, or a loss that is not finite, leaves everything
+        as it was.
+        """
+        plan, began = self._task.plan, time.perf_counter()
+        model, state, draws = copy.deepcopy((self._model, self._state, self._draws))
         model.float().requires_grad_(True)
-        optimizer = task.plan.optimizer.build(model.parameters(), task.plan.rate)
-        if self._state is not None:
-            optimizer.load_state_dict(self._state)
-        with lent(model, self._draws.dropout):
-            epoch = len(self._history) + 1
-            terms = run_epoch(model, rows, task.plan, optimizer, self._draws, epoch)
-        if terms is None:
-            model.load_state_dict(before)
-        else:
-            self._state = optimizer.state_dict()
-            self._history.append(
-                {
-                    "stage": "partial fit",
-                    "epoch": len(self._history) + 1,
-                    **terms,
-                    "learning_rate": task.plan.rate,
-                    "seconds": time.perf_counter() - began,
-                }
-            )
+        optimizer = plan.optimizer.build(model.parameters(), plan.rate)
+        if state is not None:
+            optimizer.load_state_dict(state)
+        epoch = len(self._history) + 1
+        with lent(model, draws.dropout):
+            terms = run_epoch(model, rows, plan, optimizer, draws, epoch)
+        if terms is not None:
+            self._model, self._state, self._draws = model, optimizer.state_dict(), draws
+            seconds = time.perf_counter() - began
+            told = {"learning_rate": plan.rate, "seconds": seconds}
+            self._history.append({"stage": "partial fit", "epoch": epoch, **terms, **told})
         reason = "diverged" if terms is None else "limit"
-        return Fitted(model, len(self._history), reason, list(self._history), versus_pca=None)
+        return Fitted(self._model, len(self._history), reason, list(self._history), versus_pca=None)
