@@ -18,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from isthmus import Autoencoder, DenoisingAutoencoder
 from isthmus.errors import ParameterError
 from isthmus.fitting import loop
+from isthmus.fitting.model import Model
 from isthmus.fitting.optimizers import Adam, Optimizer
 from isthmus.fitting.schedules import Cosine
 from isthmus.parts import Dense, GaussianNoise, Laplace, Masking, Normal, Sigmoid, WeightL2
@@ -328,6 +329,44 @@ def test_partial_fit_keeps_the_scaling_of_the_first_portion():
     estimator.partial_fit(X[60:] + 100)
     assert torch.equal(weights(estimator)["scaling.offset"], offset)
     np.testing.assert_allclose(offset.numpy(), X[:60].mean(axis=0), rtol=1e-12)
+
+
+def test_partial_fit_takes_size_and_rate_from_each_portion(monkeypatch):
+    seen = []
+    take_step = loop.take_step
+
+    def noting(model, x, target, optimizer, *args, **kwargs):
+        seen.append((len(x), optimizer.param_groups[0]["lr"]))
+        return take_step(model, x, target, optimizer, *args, **kwargs)
+
+    monkeypatch.setattr(loop, "take_step", noting)
+    estimator = model().partial_fit(X[:4])
+    assert seen == [(4, Adam.rate)]
+    seen.clear()
+    estimator.set_params(learning_rate=0.125).partial_fit(X)
+    assert seen == [(30, 0.125)] * 4
+    seen.clear()
+    estimator.set_params(batch_size=60).partial_fit(X)
+    assert seen == [(60, 0.125)] * 2
+    assert [record["learning_rate"] for record in estimator.history_] == [Adam.rate, 0.125, 0.125]
+
+
+def test_partial_fit_goes_on_with_another_optimizer():
+    estimator = model().partial_fit(X).partial_fit(X)
+    before = estimator.reconstruction_error(X).mean()
+    estimator.set_params(optimizer="lbfgs").partial_fit(X)
+    assert estimator.reconstruction_error(X).mean() < before
+    assert len(estimator.history_) == 1
+
+
+def test_partial_fit_moves_the_model_to_the_device(monkeypatch):
+    moved = []
+    to = Model.to
+    monkeypatch.setattr(Model, "to", lambda model, *args: moved.append(args) or to(model, *args))
+    estimator = model().fit(X)
+    moved.clear()
+    estimator.partial_fit(X)
+    assert moved[0] == ("cpu", torch.float32)
 
 
 def test_fit_forgets_what_was_learned_before():

@@ -8,7 +8,7 @@ import copy
 import dataclasses
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,7 +28,7 @@ from isthmus.estimators.inputs import Floats
 from isthmus.estimators.parameters import Parameters, check
 from isthmus.fitting.fit import Fitted, Task, VersusPCA, fit
 from isthmus.fitting.model import Model, Parts, check_together, check_width, settle
-from isthmus.fitting.observers import Observer, ProgressBar
+from isthmus.fitting.observers import ProgressBar
 from isthmus.fitting.optimizers import Optimizer
 from isthmus.fitting.plan import Plan, pick_batch_size, pick_device, pick_max_epochs
 from isthmus.fitting.schedules import Schedule
@@ -119,16 +119,17 @@ class BaseAutoencoder(
         else:
             clean = self._further(target, parts, "target")
             inputs.check_paired(array, clean)
-        scaling, device = fit_scaling(self.scaling, clean), pick_device(self.device)
+        scaling, plan = fit_scaling(self.scaling, clean), self._plan(len(array))
         judge = None
         if validation is not None:
             held_out = self._further(validation, parts, "validation")
-            judge = select(held_out, held_out, scaling, device)
+            judge = select(held_out, held_out, scaling, plan.device)
         with contextlib.ExitStack() as stack:
             show = [ProgressBar(type(self).__name__)] if self.verbose else []
             observers = [stack.enter_context(bar) for bar in show]
-            task = self._task(parts, scaling, len(array), observers)
-            rows = select(array, clean, scaling, device)
+            streams = Streams(self.random_state)
+            task = Task(parts, self.n_components, scaling, plan, streams, observers)
+            rows = select(array, clean, scaling, plan.device)
             fitted = fit(task, rows, judge, self.validation_fraction)
         self._session = None
         self.mean_ = moments(array)[0].numpy()
@@ -139,8 +140,10 @@ class BaseAutoencoder(
     def partial_fit(self, X: ArrayLike, y: Any = None) -> Self:
         """Pass once over the rows of `X`; the first call also fixes the scaling and the start.
 
-        Nothing is held out, and the learning rate does not move. After `fit` or `load`, it
-        goes on from there with a fresh optimiser. A pass that is interrupted never was.
+        Nothing is held out, and the learning rate does not move within a portion; it, the
+        batches and the device are those of the parameters at each call. After `fit` or `load`,
+        or with another optimizer or device, the optimiser and the history begin afresh. A pass
+        that is interrupted never was.
 
         Raises
         ------
@@ -158,13 +161,18 @@ class BaseAutoencoder(
         array = inputs.check_rows(self, X, reset=not begun, at_least=1 if begun else 2)
         inputs.check_domain(array, parts.likelihood, "X")
         check_width(parts, self.n_components, array.shape[1])
-        scaling = copy.deepcopy(self.model_.scaling) if begun else fit_scaling(self.scaling, array)
-        rows = select(array, array, scaling, pick_device(self.device))
+        plan = self._plan(len(array))
+        if begun:
+            scaling = copy.deepcopy(self.model_.scaling).cpu()
+        else:
+            scaling = fit_scaling(self.scaling, array)
+        rows = select(array, array, scaling, plan.device)
         session = getattr(self, "_session", None)
-        if session is None:
-            task = self._task(parts, scaling, len(array), [])
-            session = Session(task, self.model_ if begun else task.begin(rows)[0])
-        fitted = session.run(rows)
+        if session is None or not session.serves(plan):
+            streams = Streams(self.random_state)
+            task = Task(parts, self.n_components, scaling, plan, streams, [])
+            session = Session(streams, plan, self.model_ if begun else task.begin(rows)[0])
+        fitted = session.run(rows, plan)
         self._session = session
         if not begun:
             self.mean_ = moments(array)[0].numpy()
@@ -270,13 +278,12 @@ class BaseAutoencoder(
         inputs.check_domain(array, parts.likelihood, name)
         return array
 
-    def _task(
-        self, parts: Parts, scaling: Scaling, n_rows: int, observers: Sequence[Observer]
-    ) -> Task:
+    def _plan(self, n_rows: int) -> Plan:
+        """Return how a fit to so many rows runs."""
         optimizer = Optimizer.of(self.optimizer)
         batch_size = pick_batch_size(self.batch_size, n_rows, whole=optimizer.whole)
         max_epochs = pick_max_epochs(self.max_epochs, n_rows, batch_size)
-        plan = Plan(
+        return Plan(
             optimizer=optimizer,
             rate=optimizer.rate if self.learning_rate == "auto" else float(self.learning_rate),
             schedule=Schedule.of(self.schedule),
@@ -287,8 +294,6 @@ class BaseAutoencoder(
             precision=self.precision,
             device=pick_device(self.device),
         )
-        streams = Streams(self.random_state)
-        return Task(parts, self.n_components, scaling, plan, streams, observers)
 
     def _check_unchanged(self, parts: Parts) -> None:
         """Refuse parameters that are no longer those of the model that has begun."""

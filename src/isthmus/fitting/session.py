@@ -4,11 +4,15 @@ import copy
 import time
 from typing import Any
 
+import torch
+
 from isthmus.data.rows import Selection
-from isthmus.fitting.fit import Fitted, Task
+from isthmus.fitting.fit import Fitted
 from isthmus.fitting.loop import Draws, lent, run_epoch
 from isthmus.fitting.model import Model
+from isthmus.fitting.plan import Plan
 from isthmus.fitting.schedules import Constant
+from isthmus.fitting.streams import Streams
 
 
 class Session:
@@ -18,22 +22,26 @@ class Session:
     are pickled.
     """
 
-    def __init__(self, task: Task, model: Model) -> None:
-        self._task = task._replace(plan=task.plan._replace(schedule=Constant()), observers=())
+    def __init__(self, streams: Streams, plan: Plan, model: Model) -> None:
         self._model = model
+        self._made_by = (plan.optimizer, plan.device)
         self._state: dict[str, Any] | None = None
-        self._draws = Draws.begin(task.streams, task.plan.device)
+        self._draws = Draws.begin(streams, plan.device)
         self._history: list[dict[str, Any]] = []
 
-    def run(self, rows: Selection) -> Fitted:
-        """Take one pass over the rows.
+    def serves(self, plan: Plan) -> bool:
+        """Whether its state is that of the plan's optimiser, on the plan's device."""
+        return self._made_by == (plan.optimizer, plan.device)
+
+    def run(self, rows: Selection, plan: Plan) -> Fitted:
+        """Take one pass over the rows, at a rate that does not move.
 
         It is taken by a copy, so that an interrupt, or a loss that is not finite, leaves everything
         as it was.
         """
-        plan, began = self._task.plan, time.perf_counter()
+        plan, began = plan._replace(schedule=Constant()), time.perf_counter()
         model, state, draws = copy.deepcopy((self._model, self._state, self._draws))
-        model.float().requires_grad_(True)
+        model.to(plan.device, torch.float32).requires_grad_(True)
         optimizer = plan.optimizer.build(model.parameters(), plan.rate)
         if state is not None:
             optimizer.load_state_dict(state)
