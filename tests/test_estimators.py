@@ -191,6 +191,15 @@ def test_validation_rows_are_not_trained_on():
     assert one.versus_pca_.pca_error == pytest.approx(lost, rel=1e-4)
 
 
+def test_pairs_to_stop_by_are_judged_by_their_clean_rows():
+    noisy, clean = FRESH + np.random.default_rng(4).normal(0, 1, FRESH.shape), FRESH
+    estimator = model(scaling="none").fit(X, validation=(noisy, clean))
+    axes = PCA(2).fit(X)
+    rebuilt = axes.inverse_transform(axes.transform(noisy))
+    lost = np.square(clean - rebuilt).sum(axis=1).mean()
+    assert estimator.versus_pca_.pca_error == pytest.approx(lost, rel=1e-4)
+
+
 # scikit-learn -----------------------------------------------------------------------------
 
 

@@ -175,6 +175,44 @@ def test_target_of_other_length_is_refused():
         model().fit(X, target=X[:3])
 
 
+def test_rows_to_stop_by_are_pairs_where_the_training_rows_are():
+    sentence = "validation has no clean rows, and X has target: give validation=(noisy, clean)."
+    with pytest.raises(DataError, match=exactly(sentence)):
+        model().fit(X, target=X, validation=X)
+
+
+def test_pairs_to_stop_by_of_other_lengths_are_refused():
+    sentence = (
+        "validation[1] has 3 rows and validation[0] has 40: give one clean row for each noisy "
+        "one, in the same order."
+    )
+    with pytest.raises(DataError, match=exactly(sentence)):
+        model().fit(X, validation=(X, X[:3]))
+
+
+@pytest.mark.parametrize(
+    ("name", "wrapped"),
+    [
+        ("target", lambda table: {"target": table}),
+        ("validation", lambda table: {"validation": table}),
+        ("validation[0]", lambda table: {"validation": (table, X)}),
+        ("validation[1]", lambda table: {"validation": (X, table)}),
+    ],
+)
+@pytest.mark.parametrize("library", [pd, pl], ids=["pandas", "polars"])
+def test_further_rows_have_the_columns_of_the_first_in_their_order(name, wrapped, library):
+    def frame(rows, columns):
+        return library.DataFrame(dict(zip(columns, rows.T, strict=True)))
+
+    sentence = (
+        f"{name} has the column 'weight' where X has 'age': give the same columns in the same "
+        f"order."
+    )
+    with pytest.raises(DataError, match=exactly(sentence)):
+        model().fit(frame(X, COLUMNS), **wrapped(frame(X[:, ::-1], COLUMNS[::-1])))
+    assert model().fit(frame(X, COLUMNS), **wrapped(frame(X, COLUMNS))).n_iter_ >= 0
+
+
 def test_bad_value_in_target_is_named_so():
     with pytest.raises(DataError, match=exactly(f"target has NaN at row 3, column 1: {FILL}")):
         model().fit(X, target=with_value(np.nan))

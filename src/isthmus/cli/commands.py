@@ -90,6 +90,7 @@ def demo(out: Path, seed: int) -> None:
 )
 @data_option("--target", "Clean rows, where DATA is noisy.")
 @data_option("--validation", "Rows to stop by, instead of a part of DATA.")
+@data_option("--validation-target", "Their clean rows; needed with --target.")
 @force_option
 @parameters
 def fit(data: Path, **options: Any) -> None:

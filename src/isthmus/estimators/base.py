@@ -84,7 +84,7 @@ class BaseAutoencoder(
         y: Any = None,
         *,
         target: ArrayLike | None = None,
-        validation: ArrayLike | None = None,
+        validation: ArrayLike | tuple[ArrayLike, ArrayLike] | None = None,
     ) -> Self:
         """Fit to the rows of `X`.
 
@@ -95,8 +95,8 @@ class BaseAutoencoder(
         y : ignored, as pipelines pass it.
         target : (N, D), optional
             The clean rows, where `X` is noisy; by default `X` itself.
-        validation : (M, D), optional
-            Rows to stop by, instead of a part of `X`.
+        validation : (M, D), or a tuple of noisy and clean rows, optional
+            Rows to stop by, instead of a part of `X`; with `target` they have to be such a pair.
 
         Returns
         -------
@@ -117,13 +117,14 @@ class BaseAutoencoder(
         if target is None:
             inputs.check_domain(array, parts.likelihood, "X")
         else:
-            clean = self._further(target, parts, "target")
-            inputs.check_paired(array, clean)
+            clean = inputs.further(self, target, parts.likelihood, "target")
+            inputs.check_paired(array, clean, "target", "X")
         scaling, plan = fit_scaling(self.scaling, clean), self._plan(len(array))
         judge = None
         if validation is not None:
-            held_out = self._further(validation, parts, "validation")
-            judge = select(held_out, held_out, scaling, plan.device)
+            paired = target is not None
+            held_out = inputs.held_out(self, validation, parts.likelihood, paired=paired)
+            judge = select(*held_out, scaling, plan.device)
         with contextlib.ExitStack() as stack:
             show = [ProgressBar(type(self).__name__)] if self.verbose else []
             observers = [stack.enter_context(bar) for bar in show]
@@ -271,12 +272,6 @@ class BaseAutoencoder(
         shorthand = {"hidden": self.hidden, "activation": self.activation}
         given = {name: value for name, value in shorthand.items() if value is not None}
         return dataclasses.replace(Network.of(self.network), **given)  # type: ignore[type-var]
-
-    def _further(self, X: ArrayLike, parts: Parts, name: str) -> inputs.Array:
-        """Check the rows that `fit` is given besides `X`."""
-        array = inputs.check_rows(self, X, reset=False, name=name)
-        inputs.check_domain(array, parts.likelihood, name)
-        return array
 
     def _plan(self, n_rows: int) -> Plan:
         """Return how a fit to so many rows runs."""
