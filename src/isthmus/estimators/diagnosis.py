@@ -97,7 +97,10 @@ def idle_units(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Fi
     if not np.isfinite([code.low, code.high]).all():
         return
     margin = NEAR_LIMIT * (code.high - code.low)
-    ends = (codes < code.low + margin) | (codes > code.high - margin)
+    sparse = any(penalty.hides for penalty in model.model_.parts.penalties)
+    ends = codes > code.high - margin
+    if not sparse:  # whose units are silent by design
+        ends |= codes < code.low + margin
     stuck = np.setdiff1d(np.flatnonzero(ends.mean(axis=0) > MOSTLY), dead)
     if len(stuck):
         yield Finding(
@@ -121,7 +124,8 @@ def free_to_copy(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[
 
 def stopped_at_limit(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Finding]:
     """Whether the training was cut off while it still got better."""
-    if model.stopped_by_ == "limit" and model.n_iter_ >= MOSTLY * model.history_[-1]["epoch"] > 0:
+    judged = [record["epoch"] for record in model.history_ if "held_out_loss" in record]
+    if model.stopped_by_ == "limit" and model.n_iter_ >= MOSTLY * max(judged, default=np.inf) > 0:
         yield Finding(
             "stopped at its limit",
             f"The training ended at its limit and was still getting better (best epoch: "
