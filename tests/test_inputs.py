@@ -134,6 +134,31 @@ def test_row_for_partial_fit_may_be_alone_once_begun(fitted):
     assert np.isfinite(begun.partial_fit(X[:1]).transform(X)).all()
 
 
+@pytest.mark.parametrize("n_rows", [2, 3, 5, 40])
+@pytest.mark.parametrize("size", [2, 3, "auto"])
+def test_batch_statistics_are_never_those_of_one_row(n_rows, size):
+    estimator = model(hidden=None, network="dense(hidden=(4,), norm=batch)", batch_size=size)
+    assert np.isfinite(estimator.fit(X[:n_rows]).transform(X)).all()
+
+
+@pytest.mark.parametrize(
+    ("size", "call"),
+    [
+        (1, lambda estimator: estimator.fit(X)),
+        (1, lambda estimator: estimator.partial_fit(X)),
+        ("auto", lambda estimator: estimator.partial_fit(X).partial_fit(X[:1])),
+    ],
+)
+def test_batch_statistics_of_one_row_are_refused(size, call):
+    network = "dense(hidden=(4,), norm='batch')"
+    sentence = (
+        f"network {network!r} mixes the rows of a batch, and the batch has one: raise batch_size, "
+        f"give more rows, or write norm='layer'."
+    )
+    with pytest.raises(ParameterError, match=exactly(sentence)):
+        call(model(hidden=None, network=network, batch_size=size))
+
+
 def test_values_outside_zero_to_one_are_refused_by_bernoulli():
     rows = np.clip(np.abs(X), 0.25, 1)
     rows[0, 0], rows[1, 1] = -0.5, 254

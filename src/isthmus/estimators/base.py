@@ -27,7 +27,7 @@ from isthmus.estimators.diagnosis import Finding, diagnose
 from isthmus.estimators.inputs import Floats
 from isthmus.estimators.parameters import Parameters, check
 from isthmus.fitting.fit import Fitted, Task, VersusPCA, fit
-from isthmus.fitting.model import Model, Parts, check_together, check_width, settle
+from isthmus.fitting.model import Model, Parts, check_batches, check_together, check_width, settle
 from isthmus.fitting.observers import ProgressBar
 from isthmus.fitting.optimizers import Optimizer
 from isthmus.fitting.plan import Plan, pick_batch_size, pick_device, pick_max_epochs
@@ -120,6 +120,7 @@ class BaseAutoencoder(
             clean = inputs.further(self, target, parts.likelihood, "target")
             inputs.check_paired(array, clean, "target", "X")
         scaling, plan = fit_scaling(self.scaling, clean), self._plan(len(array))
+        check_batches(parts, plan.batch_size)
         judge = None
         if validation is not None:
             paired = target is not None
@@ -163,6 +164,7 @@ class BaseAutoencoder(
         inputs.check_domain(array, parts.likelihood, "X")
         check_width(parts, self.n_components, array.shape[1])
         plan = self._plan(len(array))
+        check_batches(parts, plan.batch_size)
         if begun:
             scaling = copy.deepcopy(self.model_.scaling).cpu()
         else:

@@ -222,6 +222,15 @@ def check_together(parts: Parts) -> None:
             )
 
 
+def check_batches(parts: Parts, batch_size: int) -> None:
+    """Refuse batches of a single row where the network mixes the rows of a batch."""
+    if batch_size == 1 and not parts.network.rows_apart:
+        raise ParameterError(
+            f"network {str(parts.network)!r} mixes the rows of a batch, and the batch has one: "
+            f"raise batch_size, give more rows, or write norm='layer'."
+        )
+
+
 def check_width(parts: Parts, n_components: int, n_features: int) -> None:
     """Refuse a code that is wider than the input and has nothing to keep it from copying."""
     if n_components > n_features and not parts.hides:
