@@ -309,7 +309,7 @@ def assembled(home, *typed):
     args = [str(home / "iris.csv"), "--model", "m", *map(str, typed)]
     with fit.make_context("fit", args) as context:
         options = chosen(context.params)
-    for name in ("data", "model", "target", "validation", "force"):
+    for name in ("data", "model", "target", "validation", "validation_target", "force"):
         options.pop(name, None)
     return assemble(**options)
 
@@ -461,6 +461,47 @@ def test_fit_refuses_clean_pictures_of_other_names(tmp_path, home, refusal):
     write_pictures(tmp_path / "clean", LIGHT.reshape(60, 8, 8), [f"{i}.png" for i in range(60)])
     target = ["--target", tmp_path / "clean"]
     assert refusal("fit", home / "digits", "--model", tmp_path / "m", *target) == (
+        f"{tmp_path / 'clean'} and {home / 'digits'} hold pictures of different names: "
+        "give one clean picture of the same name for each noisy one."
+    )
+
+
+def test_fit_hands_over_pairs_to_stop_by(tmp_path, home):
+    noisy = IRIS + np.random.default_rng(0).normal(0, 0.3, IRIS.shape)
+    files = {"noisy": noisy[:100], "clean": IRIS[:100], "later": noisy[100:], "then": IRIS[100:]}
+    for name, rows in files.items():
+        write(tmp_path / f"{name}.csv", rows, NAMES)
+    noisy, clean, later, then = (tmp_path / f"{name}.csv" for name in files)
+    data = [noisy, "--target", clean, "--validation", later, "--validation-target", then]
+    invoke("fit", *data, "--model", tmp_path / "m", *QUICKLY)
+    noisy, clean, later, then = map(iris_frame, files.values())
+    theirs = Autoencoder(2, **QUICK).fit(noisy, target=clean, validation=(later, then))
+    assert load(tmp_path / "m").versus_pca_ == theirs.versus_pca_
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (
+            ["--target", "--validation"],
+            "--validation has no clean rows, and the data have --target: add --validation-target.",
+        ),
+        (
+            ["--validation-target"],
+            "--validation-target needs the noisy rows too: add --validation.",
+        ),
+    ],
+)
+def test_fit_refuses_rows_to_stop_by_that_are_no_pairs(tmp_path, home, refusal, given, sentence):
+    options = [word for option in given for word in (option, home / "iris.csv")]
+    command = ["fit", home / "iris.csv", "--model", tmp_path / "m", *options]
+    assert refusal(*command) == sentence
+
+
+def test_fit_refuses_clean_pictures_to_stop_by_of_other_names(tmp_path, home, refusal):
+    write_pictures(tmp_path / "clean", LIGHT.reshape(60, 8, 8), [f"{i}.png" for i in range(60)])
+    pair = ["--validation", home / "digits", "--validation-target", tmp_path / "clean"]
+    assert refusal("fit", home / "digits.npy", "--model", tmp_path / "m", *pair) == (
         f"{tmp_path / 'clean'} and {home / 'digits'} hold pictures of different names: "
         "give one clean picture of the same name for each noisy one."
     )
@@ -652,6 +693,15 @@ def test_score_names_the_pictures_that_are_rebuilt_worst(home):
         ("row (from 0)", "picture", "squared error"),
         *((str(row), PICTURES[row], f"{errors[row]:.6g}") for row in worst),
     ]
+
+
+def test_score_names_the_file_that_leaves_the_likelihoods_domain(tmp_path, home, refusal):
+    options = ["--likelihood", "bernoulli", *QUICKLY]
+    invoke("fit", home / "digits.npy", "--model", tmp_path / "bits", *options)
+    np.save(tmp_path / "grey.npy", 255 * LIGHT)
+    assert refusal("score", tmp_path / "grey.npy", "--model", tmp_path / "bits").startswith(
+        f"{tmp_path / 'grey.npy'} runs from 0 to 240, and likelihood 'bernoulli' needs values from "
+    )
 
 
 def test_score_writes_every_rows_error_and_likelihood(tmp_path, home):

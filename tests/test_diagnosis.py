@@ -67,6 +67,15 @@ def test_saturated_units_are_counted_and_listed():
     assert "(0, 2)" in text
 
 
+def test_sparse_units_may_be_silent_but_not_always_on():
+    estimator = model(code="sigmoid", penalties="activity_kl").fit(X)
+    for unit, bias in [(0, 10.0), (2, -10.0)]:
+        unit_with(estimator, unit, estimator.model_.encoder[-1].weight[unit], bias)
+    text = found(estimator, X)["saturated units"]
+    assert text.startswith("1 of 3 code units stand at an end of their range for over 95% of the")
+    assert "(0)" in text
+
+
 def test_code_that_may_copy_is_told():
     wide = model(n_components=6).fit(X)
     assert found(wide, X)["free to copy"] == (
@@ -84,6 +93,31 @@ def test_training_that_was_cut_off_is_told():
         "The training ended at its limit and was still getting better (best epoch: 2). "
         "Raise max_epochs (now 2)."
     )
+
+
+def test_training_that_got_no_better_is_not_called_cut_off():
+    """The folds found an early epoch best, and only so many were trained on all rows."""
+    rows = np.random.default_rng(0).normal(size=(60, 6))
+    steady = {"schedule": "constant", "learning_rate": 0.3, "patience": None}
+    estimator = model(code="sigmoid", hidden=(32,), max_epochs=40, **steady).fit(rows)
+    assert estimator.stopped_by_ == "limit"
+    assert 0 < estimator.n_iter_ == estimator.history_[-1]["epoch"] < 35
+    assert "stopped at its limit" not in found(estimator, rows)
+
+
+@pytest.mark.parametrize(
+    "fitted",
+    [
+        lambda: model(code="sigmoid", validation_fraction=0).fit(X),
+        lambda: model(code="sigmoid").partial_fit(X),
+        lambda: model(code="sigmoid").fit(X).partial_fit(X),
+    ],
+    ids=["no held-out rows", "partial_fit", "fit, then partial_fit"],
+)
+def test_training_that_nothing_judged_is_not_called_cut_off(fitted):
+    estimator = fitted()
+    assert estimator.stopped_by_ == "limit"
+    assert "stopped at its limit" not in found(estimator, X)
 
 
 @pytest.mark.parametrize("validation_fraction", [0, 0.1])

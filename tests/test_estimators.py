@@ -1,5 +1,6 @@
 """What users hold: each method equals what can be computed by hand, and scikit-learn's contract."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -9,13 +10,16 @@ import torch
 from scipy import stats
 from sklearn.base import clone
 from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from isthmus import Autoencoder, DenoisingAutoencoder
 from isthmus.errors import ParameterError
-from isthmus.fitting.optimizers import Adam
+from isthmus.fitting import loop
+from isthmus.fitting.model import Model
+from isthmus.fitting.optimizers import Adam, Optimizer
 from isthmus.fitting.schedules import Cosine
 from isthmus.parts import Dense, GaussianNoise, Laplace, Masking, Normal, Sigmoid, WeightL2
 
@@ -187,6 +191,15 @@ def test_validation_rows_are_not_trained_on():
     assert one.versus_pca_.pca_error == pytest.approx(lost, rel=1e-4)
 
 
+def test_pairs_to_stop_by_are_judged_by_their_clean_rows():
+    noisy, clean = FRESH + np.random.default_rng(4).normal(0, 1, FRESH.shape), FRESH
+    estimator = model(scaling="none").fit(X, validation=(noisy, clean))
+    axes = PCA(2).fit(X)
+    rebuilt = axes.inverse_transform(axes.transform(noisy))
+    lost = np.square(clean - rebuilt).sum(axis=1).mean()
+    assert estimator.versus_pca_.pca_error == pytest.approx(lost, rel=1e-4)
+
+
 # scikit-learn -----------------------------------------------------------------------------
 
 
@@ -240,10 +253,10 @@ def test_grid_search_without_labels_scores_by_explained_variance():
 
 def test_clone_is_unfitted_and_fits_the_same():
     estimator = model(corruption=Masking(fraction=0.3), penalties=("weight_l2",)).fit(X)
-    copy = clone(estimator)
-    assert not hasattr(copy, "model_")
-    assert copy.get_params() == estimator.get_params()
-    assert same(copy.fit(X), estimator)
+    cloned = clone(estimator)
+    assert not hasattr(cloned, "model_")
+    assert cloned.get_params() == estimator.get_params()
+    assert same(cloned.fit(X), estimator)
 
 
 def test_pickle_gives_the_same_answers(fitted):
@@ -253,10 +266,28 @@ def test_pickle_gives_the_same_answers(fitted):
     assert again.history_ == fitted.history_
 
 
-def test_pickle_of_a_session_goes_on_the_same():
-    estimator = model().partial_fit(X)
-    again = pickle.loads(pickle.dumps(estimator))
+@pytest.mark.parametrize("optimizer", Optimizer.kinds)
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))])
+def test_copy_of_a_session_goes_on_the_same(optimizer, copied):
+    estimator = model(optimizer=optimizer).partial_fit(X)
+    again = copied(estimator)
     assert same(again.partial_fit(X), estimator.partial_fit(X))
+    assert not same(again, model(optimizer=optimizer).partial_fit(X))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"activation": "tanh"}, {"hidden": (3,)}, {"n_components": 3}, {"scaling": "none"}]
+)
+def test_parameters_set_after_the_fit_change_no_answer(changes):
+    estimator, untouched = (model().fit(X) for _ in range(2))
+    estimator.set_params(**changes)
+    codes = untouched.transform(FRESH)
+    np.testing.assert_array_equal(estimator.transform(FRESH), codes)
+    np.testing.assert_array_equal(
+        estimator.inverse_transform(codes), untouched.inverse_transform(codes)
+    )
+    assert list(estimator.get_feature_names_out()) == list(untouched.get_feature_names_out())
+    assert estimator.diagnose(X * [1, 1, 1, 1, 99]) == untouched.diagnose(X * [1, 1, 1, 1, 99])
 
 
 def test_random_state_decides_the_fit():
@@ -309,9 +340,97 @@ def test_partial_fit_keeps_the_scaling_of_the_first_portion():
     np.testing.assert_allclose(offset.numpy(), X[:60].mean(axis=0), rtol=1e-12)
 
 
+def test_partial_fit_takes_size_and_rate_from_each_portion(monkeypatch):
+    seen = []
+    take_step = loop.take_step
+
+    def noting(model, x, target, optimizer, *args, **kwargs):
+        seen.append((len(x), optimizer.param_groups[0]["lr"]))
+        return take_step(model, x, target, optimizer, *args, **kwargs)
+
+    monkeypatch.setattr(loop, "take_step", noting)
+    estimator = model().partial_fit(X[:4])
+    assert seen == [(4, Adam.rate)]
+    seen.clear()
+    estimator.set_params(learning_rate=0.125).partial_fit(X)
+    assert seen == [(30, 0.125)] * 4
+    seen.clear()
+    estimator.set_params(batch_size=60).partial_fit(X)
+    assert seen == [(60, 0.125)] * 2
+    assert [record["learning_rate"] for record in estimator.history_] == [Adam.rate, 0.125, 0.125]
+
+
+def test_partial_fit_goes_on_with_another_optimizer():
+    estimator = model().partial_fit(X).partial_fit(X)
+    before = estimator.reconstruction_error(X).mean()
+    estimator.set_params(optimizer="lbfgs").partial_fit(X)
+    assert estimator.reconstruction_error(X).mean() < before
+    assert len(estimator.history_) == 1
+
+
+def test_partial_fit_moves_the_model_to_the_device(monkeypatch):
+    moved = []
+    to = Model.to
+    monkeypatch.setattr(Model, "to", lambda model, *args: moved.append(args) or to(model, *args))
+    estimator = model().fit(X)
+    moved.clear()
+    estimator.partial_fit(X)
+    assert moved[0] == ("cpu", torch.float32)
+
+
 def test_fit_forgets_what_was_learned_before():
     again = model().partial_fit(X).fit(curve(80, seed=9)).fit(X)
     assert same(again, model().fit(X))
+
+
+def interrupt_after(n_steps, monkeypatch):
+    """Press Ctrl-C once so many steps are taken; steps after that are taken as ever."""
+    steps, take_step = [], loop.take_step
+
+    def interrupting(*args, **kwargs):
+        steps.append(take_step(*args, **kwargs))
+        if len(steps) == n_steps:
+            raise KeyboardInterrupt
+        return steps[-1]
+
+    monkeypatch.setattr(loop, "take_step", interrupting)
+
+
+@pytest.mark.parametrize("begin", ["fit", "partial_fit"])
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_partial_fit_that_is_interrupted_never_was(begin, optimizer, monkeypatch):
+    parameters = {"optimizer": optimizer, "network": "dense(dropout=0.2)", "batch_size": 30}
+    estimator, untouched = (getattr(model(**parameters), begin)(X) for _ in range(2))
+    interrupt_after(2, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        estimator.partial_fit(X)
+    assert same(estimator, untouched)
+    np.testing.assert_array_equal(estimator.transform(FRESH), untouched.transform(FRESH))
+    assert len(estimator.history_) == len(untouched.history_)
+    assert same(estimator.partial_fit(X), untouched.partial_fit(X))
+
+
+def test_first_partial_fit_that_is_interrupted_leaves_no_model(monkeypatch):
+    estimator = model()
+    interrupt_after(1, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        estimator.partial_fit(X)
+    with pytest.raises(NotFittedError):
+        estimator.transform(X)
+    assert same(estimator.partial_fit(X[:, :4]), model().partial_fit(X[:, :4]))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"hidden": (3,)}, {"n_components": 3}, {"scaling": "standard"}, {"penalties": "weight_l2"}],
+    ids=str,
+)
+def test_partial_fit_refuses_parameters_that_are_no_longer_the_models(changes):
+    estimator = model().fit(X).set_params(**changes)
+    with pytest.raises(ParameterError, match=r"^The parts, n_components or scaling are no longer"):
+        estimator.partial_fit(X)
+    assert same(estimator, model().fit(X))
+    assert not same(estimator.fit(X), model().fit(X))
 
 
 # Parameters -------------------------------------------------------------------------------

@@ -134,6 +134,31 @@ def test_row_for_partial_fit_may_be_alone_once_begun(fitted):
     assert np.isfinite(begun.partial_fit(X[:1]).transform(X)).all()
 
 
+@pytest.mark.parametrize("n_rows", [2, 3, 5, 40])
+@pytest.mark.parametrize("size", [2, 3, "auto"])
+def test_batch_statistics_are_never_those_of_one_row(n_rows, size):
+    estimator = model(hidden=None, network="dense(hidden=(4,), norm=batch)", batch_size=size)
+    assert np.isfinite(estimator.fit(X[:n_rows]).transform(X)).all()
+
+
+@pytest.mark.parametrize(
+    ("size", "call"),
+    [
+        (1, lambda estimator: estimator.fit(X)),
+        (1, lambda estimator: estimator.partial_fit(X)),
+        ("auto", lambda estimator: estimator.partial_fit(X).partial_fit(X[:1])),
+    ],
+)
+def test_batch_statistics_of_one_row_are_refused(size, call):
+    network = "dense(hidden=(4,), norm='batch')"
+    sentence = (
+        f"network {network!r} mixes the rows of a batch, and the batch has one: raise batch_size, "
+        f"give more rows, or write norm='layer'."
+    )
+    with pytest.raises(ParameterError, match=exactly(sentence)):
+        call(model(hidden=None, network=network, batch_size=size))
+
+
 def test_values_outside_zero_to_one_are_refused_by_bernoulli():
     rows = np.clip(np.abs(X), 0.25, 1)
     rows[0, 0], rows[1, 1] = -0.5, 254
@@ -143,6 +168,17 @@ def test_values_outside_zero_to_one_are_refused_by_bernoulli():
     )
     with pytest.raises(DataError, match=exactly(sentence)):
         model(likelihood="bernoulli").fit(rows)
+
+
+def test_values_outside_zero_to_one_are_not_scored_by_bernoulli():
+    rows = np.clip(np.abs(X), 0, 1)
+    estimator = model(likelihood="bernoulli").fit(rows)
+    sentence = (
+        f"X runs from {255 * rows.min():g} to 255, and likelihood 'bernoulli' needs values from 0 "
+        f"to 1: rescale X (pixels: divide by 255), or use likelihood='normal'."
+    )
+    with pytest.raises(DataError, match=exactly(sentence)):
+        estimator.score_samples(255 * rows)
 
 
 def test_codes_of_another_width_are_refused(fitted):
@@ -162,6 +198,44 @@ def test_target_of_other_length_is_refused():
     )
     with pytest.raises(DataError, match=exactly(sentence)):
         model().fit(X, target=X[:3])
+
+
+def test_rows_to_stop_by_are_pairs_where_the_training_rows_are():
+    sentence = "validation has no clean rows, and X has target: give validation=(noisy, clean)."
+    with pytest.raises(DataError, match=exactly(sentence)):
+        model().fit(X, target=X, validation=X)
+
+
+def test_pairs_to_stop_by_of_other_lengths_are_refused():
+    sentence = (
+        "validation[1] has 3 rows and validation[0] has 40: give one clean row for each noisy "
+        "one, in the same order."
+    )
+    with pytest.raises(DataError, match=exactly(sentence)):
+        model().fit(X, validation=(X, X[:3]))
+
+
+@pytest.mark.parametrize(
+    ("name", "wrapped"),
+    [
+        ("target", lambda table: {"target": table}),
+        ("validation", lambda table: {"validation": table}),
+        ("validation[0]", lambda table: {"validation": (table, X)}),
+        ("validation[1]", lambda table: {"validation": (X, table)}),
+    ],
+)
+@pytest.mark.parametrize("library", [pd, pl], ids=["pandas", "polars"])
+def test_further_rows_have_the_columns_of_the_first_in_their_order(name, wrapped, library):
+    def frame(rows, columns):
+        return library.DataFrame(dict(zip(columns, rows.T, strict=True)))
+
+    sentence = (
+        f"{name} has the column 'weight' where X has 'age': give the same columns in the same "
+        f"order."
+    )
+    with pytest.raises(DataError, match=exactly(sentence)):
+        model().fit(frame(X, COLUMNS), **wrapped(frame(X[:, ::-1], COLUMNS[::-1])))
+    assert model().fit(frame(X, COLUMNS), **wrapped(frame(X, COLUMNS))).n_iter_ >= 0
 
 
 def test_bad_value_in_target_is_named_so():

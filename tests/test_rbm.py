@@ -284,7 +284,7 @@ def test_loaded_machine_goes_on_by_partial_fit(tmp_path):
 
 def test_weights_of_another_width_are_refused(tmp_path, monkeypatch):
     model, _ = fitted("bernoulli")
-    monkeypatch.setattr(model, "n_components", 7)
+    monkeypatch.setitem(model.parameters_, "n_components", 7)
     model.save(tmp_path / "model")
     with pytest.raises(ArtefactError, match=r"does not fit together \(.+\): fit and save"):
         load(tmp_path / "model")

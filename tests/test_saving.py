@@ -145,6 +145,20 @@ def test_folder_holds_two_files_and_no_pickle(folder):
     assert "mean" in json.loads(header[8 : 8 + length])
 
 
+@pytest.mark.parametrize(
+    "changes", [{"activation": "tanh"}, {"hidden": (3,)}, {"n_components": 3}, {"scaling": "none"}]
+)
+def test_what_is_saved_is_what_was_fitted_whatever_was_set_since(changes, tmp_path):
+    fitted = Autoencoder(**BASE).fit(X)
+    fitted.save(tmp_path / "before")
+    expected = fitted.transform(X)
+    fitted.set_params(**changes).save(tmp_path / "after")
+    np.testing.assert_array_equal(load(tmp_path / "after").transform(X), expected)
+    for name in FILES:
+        before, after = ((tmp_path / when / name).read_bytes() for when in ("before", "after"))
+        assert before == after
+
+
 def test_two_saves_of_one_model_are_the_same_bytes(folder):
     load(folder).save(folder.parent / "again")
     for name in FILES:

@@ -98,6 +98,7 @@ def demo(out: Path, seed: int) -> None:
 @click.option("--weight", type=float, help="Of a contractive one's penalty.  [default: 0.1]")
 @data_option("--target", "Clean rows, where DATA is noisy.")
 @data_option("--validation", "Rows to stop by, instead of a part of DATA.")
+@data_option("--validation-target", "Their clean rows; needed with --target.")
 @force_option
 @parameters
 def fit(data: Path, **options: Any) -> None:

@@ -36,6 +36,7 @@ def fit(
     *,
     target: Path | None = None,
     validation: Path | None = None,
+    validation_target: Path | None = None,
     force: bool = False,
     **options: Any,
 ) -> None:
@@ -47,6 +48,7 @@ def fit(
     model : folder to save to.
     target : clean rows, where `data` is noisy.
     validation : rows to stop by.
+    validation_target : the clean rows of `validation`, needed where there is a `target`.
     force : whether a saved model at `model` may be replaced.
     options : the estimator's kind and its parameters, as `assemble` takes them.
 
@@ -55,18 +57,16 @@ def fit(
     IsthmusError
         If a file, an option or the rows cannot be used.
     """
+    _check_pairs(target, validation, validation_target)
     check_model(model, force=force)
     estimator = assemble(**options)
     rows = read_rows(data)
     if target is None:
         check_domain(rows.values, estimator.parts().likelihood, str(data))
-    further = {
-        name: _beside(rows, path, paired=name == "target")
-        for name, path in {"target": target, "validation": validation}.items()
-        if path is not None
-    }
+    clean = None if target is None else _beside(rows, target, rows).named()
+    held_out = None if validation is None else _held_out(rows, validation, validation_target)
     began = time.perf_counter()
-    estimator.fit(rows.named(), **further)
+    estimator.fit(rows.named(), target=clean, validation=held_out)
     seconds = time.perf_counter() - began
     estimator.save(model)
     _tell(estimator, rows, model, seconds)
@@ -106,16 +106,37 @@ def assemble(estimator: str | None, **options: Any) -> "BaseAutoencoder":
     return built
 
 
-def _beside(rows: Rows, path: Path, *, paired: bool) -> Any:
-    """Read the rows that `fit` takes besides its first."""
+def _check_pairs(
+    target: Path | None, validation: Path | None, validation_target: Path | None
+) -> None:
+    """Refuse clean rows without noisy ones, and rows to stop by that lack theirs."""
+    if validation_target is not None and validation is None:
+        raise ParameterError("--validation-target needs the noisy rows too: add --validation.")
+    if None not in (target, validation) and validation_target is None:
+        raise ParameterError(
+            "--validation has no clean rows, and the data have --target: add --validation-target."
+        )
+
+
+def _held_out(rows: Rows, path: Path, target: Path | None) -> Any:
+    """Read the rows to stop by, or the pair of them and their clean ones."""
+    noisy = _beside(rows, path)
+    if target is None:
+        return noisy.named()
+    return noisy.named(), _beside(rows, target, noisy).named()
+
+
+def _beside(rows: Rows, path: Path, noisy: Rows | None = None) -> Rows:
+    """Read rows that `fit` takes besides its first: the clean ones of `noisy`, if it is given."""
     further = read_rows(path)
     check_same_features(further, rows.values.shape[1], rows.columns, str(rows.path))
-    if paired and None not in (rows.names, further.names) and rows.names != further.names:
+    names = (further.names, None if noisy is None else noisy.names)
+    if noisy is not None and None not in names and names[0] != names[1]:
         raise DataError(
-            f"{path} and {rows.path} hold pictures of different names: "
+            f"{path} and {noisy.path} hold pictures of different names: "
             "give one clean picture of the same name for each noisy one."
         )
-    return further._replace(columns=rows.columns).named()
+    return further._replace(columns=rows.columns)
 
 
 def _tell(estimator: "BaseAutoencoder", rows: Rows, model: Path, seconds: float) -> None:

@@ -114,16 +114,18 @@ class Selection:
         return dataclasses.replace(self, index=index.to(self.index.device))
 
     def n_batches(self, size: int) -> int:
-        """Return how many batches of at most `size` rows there are."""
-        return -(-self.n_rows // size)
+        """Return how many batches of about `size` rows there are, none of one row unless asked."""
+        most = self.n_rows // min(size, 2)
+        return max(1, min(-(-self.n_rows // size), most))
 
     def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (seen, target), scaled, (B, D) each: every row once, in equal batches.
 
         Batches of at most `size` that differ by one row at the most: no crumb at the end gets
-        a step of its own.
+        a step of its own. Where an odd number of rows is to go in pairs, three go together: a
+        row alone has no batch statistics.
         """
-        for index in self.index.tensor_split(max(1, self.n_batches(size))):
+        for index in self.index.tensor_split(self.n_batches(size)):
             x = self.rows.take(index)
             yield x, (x if self.target is self.rows else self.target.take(index))
 

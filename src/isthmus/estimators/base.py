@@ -8,7 +8,7 @@ import copy
 import dataclasses
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,15 +20,23 @@ from torch import Tensor
 
 from isthmus.data.rows import fit_scaling, moments, select
 from isthmus.data.scaling import Scaling
-from isthmus.errors import TrainingWarning
+from isthmus.errors import ParameterError, TrainingWarning
 from isthmus.estimators import inputs, saving
 from isthmus.estimators.diagnosis import Finding, diagnose
 from isthmus.estimators.inputs import Floats
 from isthmus.estimators.parameters import Parameters, check
 from isthmus.estimators.saving import Learned
 from isthmus.fitting.fit import Fitted, Task, VersusPCA, fit
-from isthmus.fitting.model import Model, Parts, build, check_together, check_width, settle
-from isthmus.fitting.observers import Observer, ProgressBar
+from isthmus.fitting.model import (
+    Model,
+    Parts,
+    build,
+    check_batches,
+    check_together,
+    check_width,
+    settle,
+)
+from isthmus.fitting.observers import ProgressBar
 from isthmus.fitting.optimizers import Optimizer
 from isthmus.fitting.plan import Plan, pick_batch_size, pick_device, pick_max_epochs
 from isthmus.fitting.schedules import Schedule
@@ -57,6 +65,8 @@ class BaseAutoencoder(
         Of the training rows.
     stopped_by_ : str
         "patience", "limit", "interrupted" or "diverged".
+    parameters_ : dict
+        The parameters as they were when the model was fitted, whatever `set_params` did since.
     """
 
     model_: Model
@@ -65,6 +75,7 @@ class BaseAutoencoder(
     n_iter_: int
     mean_: Floats
     stopped_by_: str
+    parameters_: dict[str, Any]
     _session: Session | None
 
     @abstractmethod
@@ -79,7 +90,7 @@ class BaseAutoencoder(
         y: Any = None,
         *,
         target: ArrayLike | None = None,
-        validation: ArrayLike | None = None,
+        validation: ArrayLike | tuple[ArrayLike, ArrayLike] | None = None,
     ) -> Self:
         """Fit to the rows of `X`.
 
@@ -90,8 +101,8 @@ class BaseAutoencoder(
         y : ignored, as pipelines pass it.
         target : (N, D), optional
             The clean rows, where `X` is noisy; by default `X` itself.
-        validation : (M, D), optional
-            Rows to stop by, instead of a part of `X`.
+        validation : (M, D), or a tuple of noisy and clean rows, optional
+            Rows to stop by, instead of a part of `X`; with `target` they have to be such a pair.
 
         Returns
         -------
@@ -112,60 +123,84 @@ class BaseAutoencoder(
         if target is None:
             inputs.check_domain(array, parts.likelihood, "X")
         else:
-            clean = self._further(target, parts, "target")
-            inputs.check_paired(array, clean)
-        scaling, device = fit_scaling(self.scaling, clean), pick_device(self.device)
+            clean = inputs.further(self, target, parts.likelihood, "target")
+            inputs.check_paired(array, clean, "target", "X")
+        scaling, plan = fit_scaling(self.scaling, clean), self._plan(len(array))
+        check_batches(parts, plan.batch_size)
         judge = None
         if validation is not None:
-            held_out = self._further(validation, parts, "validation")
-            judge = select(held_out, held_out, scaling, device)
+            paired = target is not None
+            held_out = inputs.held_out(self, validation, parts.likelihood, paired=paired)
+            judge = select(*held_out, scaling, plan.device)
         with contextlib.ExitStack() as stack:
             show = [ProgressBar(type(self).__name__)] if self.verbose else []
             observers = [stack.enter_context(bar) for bar in show]
-            task = self._task(parts, scaling, len(array), observers)
-            rows = select(array, clean, scaling, device)
+            streams = Streams(self.random_state)
+            task = Task(parts, self.n_components, scaling, plan, streams, observers)
+            rows = select(array, clean, scaling, plan.device)
             fitted = fit(task, rows, judge, self.validation_fraction)
         self._session = None
         self.mean_ = moments(array)[0].numpy()
         self._adopt(fitted, scaling)
+        self._warn()
         return self
 
     def partial_fit(self, X: ArrayLike, y: Any = None) -> Self:
         """Pass once over the rows of `X`; the first call also fixes the scaling and the start.
 
-        Nothing is held out, and the learning rate does not move. After `fit` or `load`, it
-        goes on from there with a fresh optimiser.
+        Nothing is held out, and the learning rate does not move within a portion; it, the
+        batches and the device are those of the parameters at each call. After `fit` or `load`,
+        or with another optimizer or device, the optimiser and the history begin afresh. A pass
+        that is interrupted never was.
+
+        Raises
+        ------
+        ParameterError
+            As `fit`; and if the parts, the width or the scaling are no longer the model's.
+        DataError
+            As `fit`.
         """
         check(self)
         begun = hasattr(self, "model_")
         parts = self.parts()
         check_together(parts)
+        if begun:
+            self._check_unchanged(parts)
         array = inputs.check_rows(self, X, reset=not begun, at_least=1 if begun else 2)
         inputs.check_domain(array, parts.likelihood, "X")
         check_width(parts, self.n_components, array.shape[1])
-        scaling = copy.deepcopy(self.model_.scaling) if begun else fit_scaling(self.scaling, array)
-        rows = select(array, array, scaling, pick_device(self.device))
+        plan = self._plan(len(array))
+        check_batches(parts, plan.batch_size)
+        if begun:
+            scaling = copy.deepcopy(self.model_.scaling).cpu()
+        else:
+            scaling = fit_scaling(self.scaling, array)
+        rows = select(array, array, scaling, plan.device)
         session = getattr(self, "_session", None)
-        if session is None:
-            task = self._task(parts, scaling, len(array), [])
-            model = self.model_ if begun else task.begin(rows).model
-            session = self._session = Session(task, model)
+        if session is None or not session.serves(plan):
+            streams = Streams(self.random_state)
+            task = Task(parts, self.n_components, scaling, plan, streams, [])
+            session = Session(streams, plan, self.model_ if begun else task.begin(rows).model)
+        fitted = session.run(rows, plan)
+        self._session = session
         if not begun:
             self.mean_ = moments(array)[0].numpy()
-        self._adopt(session.run(rows), scaling)
+        self._adopt(fitted, scaling)
+        self._warn()
         return self
 
     # Using -------------------------------------------------------------------------------
 
     def transform(self, X: ArrayLike) -> Floats:
         """Encode rows (N, D) to their deterministic codes (N, K)."""
-        return self._map(X, lambda model, x: model.encode(x), self.n_components)
+        check_is_fitted(self, "model_")
+        return self._map(X, Model.encode, self._n_features_out)
 
     def inverse_transform(self, Z: ArrayLike) -> Floats:
         """Decode codes (N, K) to rows (N, D), in the user's units."""
         check_is_fitted(self, "model_")
-        array = inputs.check_codes(Z, self.n_components)
-        return apply(self.model_, lambda model, z: model.decode(z), array, self.n_features_in_)
+        array = inputs.check_codes(Z, self._n_features_out)
+        return apply(self.model_, Model.decode, array, self.n_features_in_)
 
     def reconstruct(self, X: ArrayLike) -> Floats:
         """Encode and decode rows (N, D)."""
@@ -186,8 +221,16 @@ class BaseAutoencoder(
         return self._map(X, squared, *([self.n_features_in_] if per_feature else []))
 
     def score_samples(self, X: ArrayLike) -> Floats:
-        """Return log p(x | code of x) of each row, nats, (N,): higher is more usual."""
-        return self._map(X, lambda model, x: model.log_likelihood(x))
+        """Return log p(x | code of x) of each row, nats, (N,): higher is more usual.
+
+        Raises
+        ------
+        DataError
+            If a value is outside the likelihood's domain, as in `fit`.
+        """
+        array = self._rows(X)
+        inputs.check_domain(array, self.model_.parts.likelihood, "X")
+        return apply(self.model_, Model.log_likelihood, array)
 
     def score(self, X: ArrayLike, y: Any = None) -> float:
         """Return the fraction of the variance about the training mean that is explained.
@@ -202,9 +245,8 @@ class BaseAutoencoder(
 
     def diagnose(self, X: ArrayLike) -> list[Finding]:
         """Say in plain words what is wrong with the fit, judged on `X`, and what to change."""
-        check_is_fitted(self, "model_")
-        rows = inputs.check_rows(self, X, reset=False)
-        return diagnose(self, rows, apply(self.model_, Model.encode, rows, self.n_components))
+        rows = self._rows(X)
+        return diagnose(self, rows, apply(self.model_, Model.encode, rows, self._n_features_out))
 
     def save(self, path: str | Path) -> None:
         """Save to a folder (`model.safetensors`, `config.json`) that `isthmus.load` reads."""
@@ -220,7 +262,7 @@ class BaseAutoencoder(
 
     @property
     def _n_features_out(self) -> int:
-        return self.n_components
+        return self.model_.n_components
 
     # How it is done ----------------------------------------------------------------------
 
@@ -237,15 +279,28 @@ class BaseAutoencoder(
 
     def _relearn(self, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         """Take over what was saved."""
-        self.n_iter_, self.stopped_by_ = facts["n_iter"], facts["stopped_by"]
-        versus = facts["versus_pca"]
-        self.versus_pca_ = None if versus is None else VersusPCA(**versus)
-        self.history_ = facts["history"]
         self.mean_ = tensors.pop("mean").numpy()
         scaling = Scaling(tensors["scaling.offset"], tensors["scaling.scale"])
         model = build(self.parts(), self.n_components, scaling, torch.Generator())
         model.load_state_dict(tensors)
-        self.model_ = settle(model, scaling)
+        versus = facts["versus_pca"]
+        fitted = Fitted(
+            model,
+            facts["n_iter"],
+            facts["stopped_by"],
+            facts["history"],
+            None if versus is None else VersusPCA(**versus),
+        )
+        self._adopt(fitted, scaling)
+
+    def _adopt(self, fitted: Fitted, scaling: Scaling) -> None:
+        """Take over what a fit has made, or a file has kept."""
+        self.model_ = settle(fitted.model, scaling)
+        self.history_ = fitted.history
+        self.versus_pca_ = fitted.versus_pca
+        self.n_iter_ = fitted.n_epochs
+        self.stopped_by_ = fitted.reason
+        self.parameters_ = self.get_params(deep=False)
 
     def _network(self) -> Network:
         """Return the network with the shorthands applied."""
@@ -253,19 +308,12 @@ class BaseAutoencoder(
         given = {name: value for name, value in shorthand.items() if value is not None}
         return dataclasses.replace(Network.of(self.network), **given)  # type: ignore[type-var]
 
-    def _further(self, X: ArrayLike, parts: Parts, name: str) -> inputs.Array:
-        """Check the rows that `fit` is given besides `X`."""
-        array = inputs.check_rows(self, X, reset=False, name=name)
-        inputs.check_domain(array, parts.likelihood, name)
-        return array
-
-    def _task(
-        self, parts: Parts, scaling: Scaling, n_rows: int, observers: Sequence[Observer]
-    ) -> Task:
+    def _plan(self, n_rows: int) -> Plan:
+        """Return how a fit to so many rows runs."""
         optimizer = Optimizer.of(self.optimizer)
         batch_size = pick_batch_size(self.batch_size, n_rows, whole=optimizer.whole)
         max_epochs = pick_max_epochs(self.max_epochs, n_rows, batch_size)
-        plan = Plan(
+        return Plan(
             optimizer=optimizer,
             rate=optimizer.rate if self.learning_rate == "auto" else float(self.learning_rate),
             schedule=Schedule.of(self.schedule),
@@ -276,26 +324,28 @@ class BaseAutoencoder(
             precision=self.precision,
             device=pick_device(self.device),
         )
-        streams = Streams(self.random_state)
-        return Task(parts, self.n_components, scaling, plan, streams, observers)
 
-    def _adopt(self, fitted: Fitted, scaling: Scaling) -> None:
-        """Take over what the fit has made."""
-        self.model_ = settle(fitted.model, scaling)
-        self.history_ = fitted.history
-        self.versus_pca_ = fitted.versus_pca
-        self.n_iter_ = fitted.n_epochs
-        self.stopped_by_ = fitted.reason
-        if fitted.reason == "diverged":
+    def _check_unchanged(self, parts: Parts) -> None:
+        """Refuse parameters that are no longer those of the model that has begun."""
+        begun = (self.model_.parts, self.model_.n_components, self.parameters_["scaling"])
+        if (parts, self.n_components, self.scaling) != begun:
+            raise ParameterError(
+                "The parts, n_components or scaling are no longer those of the model that has "
+                "begun: set them back, or call fit to begin anew."
+            )
+
+    def _warn(self) -> None:
+        """Say if the fit ended otherwise than asked."""
+        if self.stopped_by_ == "diverged":
             warnings.warn(
-                f"The loss was not finite any more: the weights of epoch {fitted.n_epochs}, the "
+                f"The loss was not finite any more: the weights of epoch {self.n_iter_}, the "
                 f"last good ones, are kept. Lower learning_rate, or scale X.",
                 TrainingWarning,
                 stacklevel=3,
             )
-        elif fitted.reason == "interrupted":
+        elif self.stopped_by_ == "interrupted":
             warnings.warn(
-                f"The fit was interrupted: the weights of epoch {fitted.n_epochs}, the best so "
+                f"The fit was interrupted: the weights of epoch {self.n_iter_}, the best so "
                 f"far, are kept.",
                 TrainingWarning,
                 stacklevel=3,
@@ -305,9 +355,12 @@ class BaseAutoencoder(
         self, X: ArrayLike, function: Callable[[Model, Tensor], Tensor], *width: int
     ) -> Floats:
         """Apply a function of the model to rows of `X`, chunk by chunk."""
+        return apply(self.model_, function, self._rows(X), *width)
+
+    def _rows(self, X: ArrayLike) -> inputs.Array:
+        """Check rows that are not learned from."""
         check_is_fitted(self, "model_")
-        array = inputs.check_rows(self, X, reset=False)
-        return apply(self.model_, function, array, *width)
+        return inputs.check_rows(self, X, reset=False)
 
 
 def apply(

@@ -118,6 +118,7 @@ class BaseRBM(
         self._session, self._scaling = None, scaling
         self.mean_ = moments(array)[0].numpy()
         self.model_ = rbm.double()
+        self.parameters_ = self.get_params(deep=False)
         self.history_, self.n_iter_, self.stopped_by_ = trained
         self._warn()
         return self
@@ -144,6 +145,7 @@ class BaseRBM(
             self.mean_ = moments(array)[0].numpy()
         self._session, self._scaling = (session if sound else None), scaling
         self.model_ = copy.deepcopy(session.rbm).double()
+        self.parameters_ = self.get_params(deep=False)
         self.history_, self.n_iter_ = list(session.history), len(session.history)
         self.stopped_by_ = "limit" if sound else "diverged"
         self._warn()
@@ -343,6 +345,7 @@ class BaseRBM(
         rbm = RestrictedBoltzmann(len(self.mean_), self.n_components, *self._kinds())
         rbm.load_state_dict(tensors)
         self.model_ = rbm.double()
+        self.parameters_ = self.get_params(deep=False)
 
 
 def _check_count(name: str, value: Any, least: int) -> None:

@@ -65,7 +65,7 @@ def worse_than_pca(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterato
 
 def not_scaled(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Finding]:
     """Whether a few features drown the others."""
-    if model.scaling == "standard":
+    if model.parameters_["scaling"] == "standard":
         return
     variance = moments(X)[1].numpy()
     varying = variance[variance > 0]
@@ -90,19 +90,22 @@ def idle_units(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Fi
     if len(dead):
         yield Finding(
             "dead units",
-            f"{len(dead)} of {model.n_components} code units are the same for every row "
+            f"{len(dead)} of {codes.shape[1]} code units are the same for every row "
             f"({listed(dead)}).",
             "Lower n_components or the penalties, or lower learning_rate.",
         )
     if not np.isfinite([code.low, code.high]).all():
         return
     margin = NEAR_LIMIT * (code.high - code.low)
-    ends = (codes < code.low + margin) | (codes > code.high - margin)
+    sparse = any(penalty.hides for penalty in model.model_.parts.penalties)
+    ends = codes > code.high - margin
+    if not sparse:  # whose units are silent by design
+        ends |= codes < code.low + margin
     stuck = np.setdiff1d(np.flatnonzero(ends.mean(axis=0) > MOSTLY), dead)
     if len(stuck):
         yield Finding(
             "saturated units",
-            f"{len(stuck)} of {model.n_components} code units stand at an end of their range for "
+            f"{len(stuck)} of {codes.shape[1]} code units stand at an end of their range for "
             f"over {MOSTLY:.0%} of the rows ({listed(stuck)}).",
             "Lower learning_rate, or write scaling='standard'.",
         )
@@ -110,10 +113,10 @@ def idle_units(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Fi
 
 def free_to_copy(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Finding]:
     """Whether the code is as wide as the input and nothing asks more than copying."""
-    if model.n_components >= model.n_features_in_ and not model.model_.parts.hides:
+    if codes.shape[1] >= model.n_features_in_ and not model.model_.parts.hides:
         yield Finding(
             "free to copy",
-            f"The code has {model.n_components} units for {model.n_features_in_} features and "
+            f"The code has {codes.shape[1]} units for {model.n_features_in_} features and "
             f"nothing keeps it from copying them.",
             "Lower n_components, or add a corruption such as 'gaussian(std=0.1)'.",
         )
@@ -121,12 +124,13 @@ def free_to_copy(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[
 
 def stopped_at_limit(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Finding]:
     """Whether the training was cut off while it still got better."""
-    if model.stopped_by_ == "limit" and model.n_iter_ >= MOSTLY * model.history_[-1]["epoch"] > 0:
+    judged = [record["epoch"] for record in model.history_ if "held_out_loss" in record]
+    if model.stopped_by_ == "limit" and model.n_iter_ >= MOSTLY * max(judged, default=np.inf) > 0:
         yield Finding(
             "stopped at its limit",
             f"The training ended at its limit and was still getting better (best epoch: "
             f"{model.n_iter_}).",
-            f"Raise max_epochs (now {model.max_epochs}).",
+            f"Raise max_epochs (now {model.parameters_['max_epochs']}).",
         )
 
 

@@ -46,6 +46,8 @@ def check_rows(
             f"{name} has {array.shape[1]} columns, and X has {estimator.n_features_in_}: give rows "
             f"with the same columns."
         )
+    if name != "X":
+        _check_columns(estimator, X, name)
     check_finite(array, X, name)
     return array
 
@@ -116,13 +118,54 @@ def check_finite(array: Array, given: Any, name: str) -> None:
             )
 
 
-def check_paired(noisy: Array, clean: Array) -> None:
+def _check_columns(estimator: BaseEstimator, given: Any, name: str) -> None:
+    """Refuse a frame beside X whose columns are not X's."""
+    wanted = getattr(estimator, "feature_names_in_", ())
+    for mine, theirs in zip(getattr(given, "columns", ()), wanted, strict=False):
+        if mine != theirs:
+            raise DataError(
+                f"{name} has the column {mine!r} where X has {theirs!r}: give the same columns in "
+                f"the same order."
+            )
+
+
+def check_paired(noisy: Array, clean: Array, name: str, partner: str) -> None:
     """Refuse clean rows that are not one for each noisy row."""
     if len(noisy) != len(clean):
         raise DataError(
-            f"target has {len(clean)} rows and X has {len(noisy)}: give one clean row for each "
-            f"noisy one, in the same order."
+            f"{name} has {len(clean)} rows and {partner} has {len(noisy)}: give one clean row for "
+            f"each noisy one, in the same order."
         )
+
+
+def further(estimator: BaseEstimator, X: ArrayLike, likelihood: Likelihood, name: str) -> Array:
+    """Check the clean rows that `fit` is given besides X."""
+    array = check_rows(estimator, X, reset=False, name=name)
+    check_domain(array, likelihood, name)
+    return array
+
+
+def held_out(
+    estimator: BaseEstimator, validation: Any, likelihood: Likelihood, *, paired: bool
+) -> tuple[Array, Array]:
+    """Check the rows to stop by; return what goes in and what should come out.
+
+    Raises
+    ------
+    DataError
+        As `check_rows`; and if they are no pair of noisy and clean rows where X is ``paired``.
+    """
+    if not isinstance(validation, tuple) or len(validation) != 2:
+        if paired:
+            raise DataError(
+                "validation has no clean rows, and X has target: give validation=(noisy, clean)."
+            )
+        rows = further(estimator, validation, likelihood, "validation")
+        return rows, rows
+    noisy = check_rows(estimator, validation[0], reset=False, name="validation[0]")
+    clean = further(estimator, validation[1], likelihood, "validation[1]")
+    check_paired(noisy, clean, "validation[1]", "validation[0]")
+    return noisy, clean
 
 
 def check_domain(array: Array, likelihood: Likelihood, name: str) -> None:

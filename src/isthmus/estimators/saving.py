@@ -11,7 +11,6 @@ import torch
 
 from isthmus.data import artefact
 from isthmus.errors import ArtefactError, IsthmusError
-from isthmus.estimators.parameters import declared
 from isthmus.parts.part import Part
 
 # Every estimator that can be saved, and the file that declares it.
@@ -32,6 +31,7 @@ Learned = tuple[dict[str, Any], dict[str, torch.Tensor]]  # plain facts, and ten
 class Saveable(Protocol):
     """A fitted estimator of declared parameters that can be written down and read again."""
 
+    parameters_: dict[str, Any]  # as they were when it was fitted
     n_features_in_: int
     feature_names_in_: Any
 
@@ -56,11 +56,10 @@ def save(estimator: Saveable, path: Path) -> None:
     """
     names = getattr(estimator, "feature_names_in_", None)
     facts, tensors = estimator._learned()
-    fields: Any = declared(type(estimator))
     config = {
         "isthmus": version("isthmus"),
         "estimator": type(estimator).__name__,
-        "parameters": {name: plain(getattr(estimator, name)) for name in fields},
+        "parameters": {name: plain(value) for name, value in estimator.parameters_.items()},
         "n_features_in": estimator.n_features_in_,
         "feature_names_in": None if names is None else list(names),
         **facts,

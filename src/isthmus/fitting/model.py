@@ -74,9 +74,17 @@ class Objective(NamedTuple):
 class Model(nn.Module):
     """The autoencoder that is trained, saved and exported; its scaling belongs to it."""
 
-    def __init__(self, parts: Parts, scaling: Scaling, halves: Halves, memory: nn.Module) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        n_components: int,
+        scaling: Scaling,
+        halves: Halves,
+        memory: nn.Module,
+    ) -> None:
         super().__init__()
         self.parts = parts
+        self.n_components = n_components
         self.scaling = scaling
         self.encoder = halves.encoder
         self.decoder = halves.decoder
@@ -187,7 +195,7 @@ def build(parts: Parts, n_components: int, scaling: Scaling, generator: torch.Ge
     )
     halves = parts.network.build(sizes, generator, linear_path=parts.starts_as_pca)
     memory = parts.code.memory(n_components)
-    return Model(parts, copy.deepcopy(scaling), halves, memory).float()
+    return Model(parts, n_components, copy.deepcopy(scaling), halves, memory).float()
 
 
 def assemble(
@@ -230,6 +238,15 @@ def check_together(parts: Parts) -> None:
                 f"{said} needs rows that do not depend on each other, and network "
                 f"{str(parts.network)!r} mixes those of a batch: write norm='layer' or no norm."
             )
+
+
+def check_batches(parts: Parts, batch_size: int) -> None:
+    """Refuse batches of a single row where the network mixes the rows of a batch."""
+    if batch_size == 1 and not parts.network.rows_apart:
+        raise ParameterError(
+            f"network {str(parts.network)!r} mixes the rows of a batch, and the batch has one: "
+            f"raise batch_size, give more rows, or write norm='layer'."
+        )
 
 
 def check_width(parts: Parts, n_components: int, n_features: int) -> None:

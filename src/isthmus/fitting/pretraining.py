@@ -86,7 +86,8 @@ class GreedyAutoencoders(Pretraining):
             penalties=(Penalty.of(penalties),) if penalties else (),
         )
         check_together(parts)
-        return Model(parts, model.scaling, Halves(stage.encoder, stage.decoder), stage.memory)
+        halves = Halves(stage.encoder, stage.decoder)
+        return Model(parts, stage.width, model.scaling, halves, stage.memory)
 
 
 def layered(model: Model, pretraining: Pretraining) -> list[Stage]:
@@ -145,7 +146,7 @@ class GreedyRBMs(Pretraining):
             scaling = model.scaling if number == 0 and not stage.likelihood.location else None
             seen = rows if scaling is None else natural(rows, scaling)
             rbm = RestrictedBoltzmann.begin(
-                *(mean_of(seen), stage.encoder.out_features),  # type: ignore[arg-type]
+                *(mean_of(seen), stage.width),
                 *(UNITS[_range(stage.likelihood)], UNITS[_range(stage.code)]),
                 streams.generator("init"),
                 centred=self.centred,

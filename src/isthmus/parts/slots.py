@@ -64,6 +64,7 @@ class Halves(NamedTuple):
 class Stage(NamedTuple):
     """A layer and its mirror image: an autoencoder of its own for what the layer below makes."""
 
+    width: int  # W
     encoder: nn.Module  # (B, W below) -> (B, W)
     code: "Code"  # of the encoder's output
     memory: nn.Module  # the code's

@@ -113,6 +113,7 @@ class Dense(Network):
             inner, encoder = self._code_of(layer)
             stages.append(
                 Stage(
+                    layer[0].out_features,  # type: ignore[arg-type]
                     encoder,
                     code if last else inner,
                     memory if last else Nothing(),
