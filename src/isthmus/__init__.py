@@ -6,27 +6,17 @@ Importing this is cheap: torch and scikit-learn are loaded with the first name t
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from isthmus.estimators import ESTIMATORS
+
 if TYPE_CHECKING:
     from isthmus import datasets, errors, evaluation, parts
-    from isthmus.estimators.autoencoder import Autoencoder
-    from isthmus.estimators.denoising import DenoisingAutoencoder
+    from isthmus.estimators.autoencoder import Autoencoder as Autoencoder
+    from isthmus.estimators.denoising import DenoisingAutoencoder as DenoisingAutoencoder
     from isthmus.estimators.saving import load
 
-__all__ = [
-    "Autoencoder",
-    "DenoisingAutoencoder",
-    "datasets",
-    "errors",
-    "evaluation",
-    "load",
-    "parts",
-]
+__all__ = [*ESTIMATORS, "datasets", "errors", "evaluation", "load", "parts"]
 
-_HOMES = {
-    "Autoencoder": "isthmus.estimators.autoencoder",
-    "DenoisingAutoencoder": "isthmus.estimators.denoising",
-    "load": "isthmus.estimators.saving",
-}
+_HOMES = {**ESTIMATORS, "load": "isthmus.estimators.saving"}
 
 
 def __getattr__(name: str) -> Any:

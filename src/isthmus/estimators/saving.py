@@ -11,19 +11,14 @@ import torch
 
 from isthmus.data import artefact
 from isthmus.data.scaling import Scaling
-from isthmus.errors import ArtefactError, IsthmusError
+from isthmus.errors import ArtefactError, FileError, IsthmusError
+from isthmus.estimators import ESTIMATORS
 from isthmus.fitting.fit import Fitted, VersusPCA
 from isthmus.fitting.model import build
 from isthmus.parts.part import Part
 
 if TYPE_CHECKING:
     from isthmus.estimators.base import BaseAutoencoder
-
-# Every estimator that can be saved, and the file that declares it.
-ESTIMATORS = {
-    "Autoencoder": "isthmus.estimators.autoencoder",
-    "DenoisingAutoencoder": "isthmus.estimators.denoising",
-}
 
 
 def save(estimator: "BaseAutoencoder", path: Path) -> None:
@@ -32,8 +27,9 @@ def save(estimator: "BaseAutoencoder", path: Path) -> None:
     Raises
     ------
     FileError
-        If the folder cannot be written.
+        If the folder cannot be written, or `load` would not know the class.
     """
+    _check_known(type(estimator))
     versus = estimator.versus_pca_
     names = getattr(estimator, "feature_names_in_", None)
     config = {
@@ -52,6 +48,15 @@ def save(estimator: "BaseAutoencoder", path: Path) -> None:
     # The weights are float32 values; only the scaling has more digits.
     small = {name: t.cpu() if name in scaling else t.float().cpu() for name, t in tensors.items()}
     artefact.write(path, config, small)
+
+
+def _check_known(kind: type) -> None:
+    """Refuse a class that is not ours: its code is not in the folder."""
+    if ESTIMATORS.get(kind.__name__) != kind.__module__:
+        raise FileError(
+            f"{kind.__qualname__} of {kind.__module__} cannot be saved, for load knows the "
+            f"estimators of isthmus only: save one of those, or pickle it."
+        )
 
 
 def load(path: str | Path) -> Any:
