@@ -150,7 +150,7 @@ def test_answer_of_a_row_does_not_depend_on_the_others(dtype, call, norm):
 
 def test_chunks_do_not_change_the_answer(fitted, monkeypatch):
     together = fitted.transform(FRESH)
-    monkeypatch.setattr("isthmus.estimators.base.WIDEST", 2**26 // 8 // 7)  # seven rows a chunk
+    monkeypatch.setattr("isthmus.estimators.inputs.WIDEST", 2**26 // 8 // 7)  # seven rows a chunk
     np.testing.assert_allclose(fitted.transform(FRESH), together, rtol=1e-9)
 
 
@@ -489,6 +489,7 @@ CHANGES = {
     "corruption": "gaussian(std=0.5)",
     "code": "sigmoid",
     "penalties": ("weight_l1(weight=0.1)",),
+    "pretraining": "autoencoder(n_epochs=1)",
 }
 SILENT = {"device", "verbose", "patience", "validation_fraction"}  # patience: below
 

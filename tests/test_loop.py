@@ -606,6 +606,7 @@ CHANGES = {
     "corruption": "masking",
     "code": "sigmoid",
     "penalties": "weight_l2(weight=0.01)",
+    "pretraining": "autoencoder(n_epochs=1)",
 }
 # What must not change the result: where it is computed, and whether it is shown.
 NO_CHANGE = {"device": "cpu", "verbose": 1}

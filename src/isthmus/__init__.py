@@ -11,8 +11,13 @@ from isthmus.estimators import ESTIMATORS
 if TYPE_CHECKING:
     from isthmus import datasets, errors, evaluation, parts
     from isthmus.estimators.autoencoder import Autoencoder as Autoencoder
+    from isthmus.estimators.contractive import ContractiveAutoencoder as ContractiveAutoencoder
     from isthmus.estimators.denoising import DenoisingAutoencoder as DenoisingAutoencoder
+    from isthmus.estimators.rbm import BernoulliRBM as BernoulliRBM
+    from isthmus.estimators.rbm import GaussianRBM as GaussianRBM
     from isthmus.estimators.saving import load
+    from isthmus.estimators.sparse import SparseAutoencoder as SparseAutoencoder
+    from isthmus.estimators.stacked import StackedAutoencoder as StackedAutoencoder
 
 __all__ = [*ESTIMATORS, "datasets", "errors", "evaluation", "load", "parts"]
 

@@ -72,7 +72,8 @@ def demo(out: Path, seed: int) -> None:
 @click.option(
     "--estimator",
     type=click.Choice(list(ESTIMATORS)),
-    help="Kind of autoencoder.  [default: denoising with --noise, else autoencoder]",
+    help="Kind of autoencoder.  [default: denoising with --noise, sparse with --sparsity, "
+    "contractive with --weight, else autoencoder]",
 )
 @click.option(
     "--corruption",
@@ -88,6 +89,13 @@ def demo(out: Path, seed: int) -> None:
     multiple=True,
     help="Further term of the loss: 'weight_l2(weight=1e-4)'; can be given again.",
 )
+@click.option(
+    "--pretraining",
+    metavar="PART",
+    help="Layer by layer, before the whole: 'autoencoder', 'rbm(n_epochs=10)'.",
+)
+@click.option("--sparsity", metavar="PART", help="Of a sparse one: 'kl', 'l1', 'topk(k=8)', ...")
+@click.option("--weight", type=float, help="Of a contractive one's penalty.  [default: 0.1]")
 @data_option("--target", "Clean rows, where DATA is noisy.")
 @data_option("--validation", "Rows to stop by, instead of a part of DATA.")
 @data_option("--validation-target", "Their clean rows; needed with --target.")

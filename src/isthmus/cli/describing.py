@@ -13,6 +13,7 @@ from isthmus.data import artefact
 from isthmus.estimators.parameters import declared
 from isthmus.estimators.saving import load
 from isthmus.fitting.optimizers import Optimizer
+from isthmus.fitting.pretraining import Pretraining
 from isthmus.fitting.schedules import Schedule
 from isthmus.parts import Code, Corruption, Likelihood, Network, Part, Penalty
 
@@ -25,6 +26,7 @@ SLOTS: tuple[type[Part], ...] = (
     Code,
     Likelihood,
     Penalty,
+    Pretraining,
     Optimizer,
     Schedule,
 )

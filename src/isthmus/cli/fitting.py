@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from isthmus.estimators.base import BaseAutoencoder
     from isthmus.fitting.fit import VersusPCA
 
+# Options that only some estimators have, and which estimator one of them alone asks for.
+OWN = ("corruption", "code", "penalties", "pretraining", "sparsity", "weight")
+NAMED_BY = {"corruption": "denoising", "sparsity": "sparse", "weight": "contractive"}
 ENDED = {
     "patience": "held-out rows got no better",
     "limit": "it ran to max_epochs",
@@ -71,25 +74,22 @@ def fit(
     say(f"Next: {next_command(data, model, denoises=denoises)}")
 
 
-def assemble(
-    estimator: str | None,
-    corruption: str | None,
-    code: str | None,
-    penalties: tuple[str, ...],
-    **parameters: Any,
-) -> "BaseAutoencoder":
+def assemble(estimator: str | None, **options: Any) -> "BaseAutoencoder":
     """Return the estimator that the options describe, its parameters checked.
 
-    Noise alone asks for a denoising autoencoder; with a code or penalties, for the general one.
+    Noise alone asks for a denoising autoencoder, a sparsity for a sparse one; a code or penalties
+    for the general one.
 
     Raises
     ------
     ParameterError
         If an option is unknown, out of range, or another estimator's.
     """
-    own = {"corruption": corruption, "code": code, "penalties": penalties or None}
-    given = {name: value for name, value in own.items() if value is not None}
-    kind = estimator or ("denoising" if list(given) == ["corruption"] else "autoencoder")
+    own = {name: options.pop(name, None) for name in OWN}
+    given = {name: value for name, value in own.items() if value not in (None, ())}
+    kind = estimator or NAMED_BY.get(next(iter(given), ""), "autoencoder")
+    if estimator is None and len(given) > 1:
+        kind = "autoencoder"
     cls = getattr(isthmus, ESTIMATORS[kind])
     for name in given:
         if name not in declared(cls):
@@ -97,7 +97,7 @@ def assemble(
             raise ParameterError(
                 f"{option} is no option of --estimator {kind}: leave one of the two out."
             )
-    built: BaseAutoencoder = cls(**given, **parameters)
+    built: BaseAutoencoder = cls(**given, **options)
     # `fit` refuses all this too, but only once a large file is read.
     check(built)
     built.parts()
@@ -164,7 +164,7 @@ def against_pca(versus: "VersusPCA | None") -> str:
 def epochs(estimator: "BaseAutoencoder") -> str:
     """Return how many epochs made the model, and why there were no more."""
     parts, why = estimator.model_.parts, ENDED.get(estimator.stopped_by_, estimator.stopped_by_)
-    if estimator.n_iter_ == 0 and parts.network.wants_pca(parts.code, parts.likelihood):
+    if estimator.n_iter_ == 0 and parts.starts_as_pca:
         why = "PCA, as which it began, was not beaten"
     return f"{estimator.n_iter_} ({why})"
 

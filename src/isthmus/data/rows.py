@@ -63,6 +63,15 @@ def fit_scaling(name: str, values: NDArray[np.generic]) -> Scaling:
     return scaling_of(name, mean, variance)
 
 
+def fit_range(values: NDArray[np.generic]) -> Scaling:
+    """Build the scaling that takes each feature's lowest value to 0 and its highest to 1."""
+    low, high = values[0].astype(np.float64), values[0].astype(np.float64)
+    for part in chunks(*values.shape):
+        np.minimum(low, values[part].min(axis=0), out=low)
+        np.maximum(high, values[part].max(axis=0), out=high)
+    return Scaling(torch.from_numpy(low), torch.from_numpy(np.where(high > low, high - low, 1.0)))
+
+
 class Rows:
     """The training rows in scaled float32, without a copy where the array allows it.
 

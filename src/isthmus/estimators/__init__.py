@@ -5,4 +5,9 @@
 ESTIMATORS = {
     "Autoencoder": "isthmus.estimators.autoencoder",
     "DenoisingAutoencoder": "isthmus.estimators.denoising",
+    "SparseAutoencoder": "isthmus.estimators.sparse",
+    "ContractiveAutoencoder": "isthmus.estimators.contractive",
+    "StackedAutoencoder": "isthmus.estimators.stacked",
+    "BernoulliRBM": "isthmus.estimators.rbm",
+    "GaussianRBM": "isthmus.estimators.rbm",
 }

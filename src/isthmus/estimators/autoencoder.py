@@ -5,6 +5,7 @@ from typing import Annotated
 from isthmus.estimators.base import BaseAutoencoder
 from isthmus.estimators.parameters import PartLike, estimator, meaning
 from isthmus.fitting.model import Parts
+from isthmus.fitting.pretraining import Pretraining
 from isthmus.parts.slots import Code, Corruption, Likelihood, Penalty
 
 
@@ -47,15 +48,17 @@ class Autoencoder(BaseAutoencoder):
         PartLike | tuple[PartLike, ...],
         meaning("Further terms of the loss, such as ('weight_l2(weight=1e-4)',)."),
     ] = ()
+    pretraining: Annotated[
+        PartLike | None, meaning("Layer by layer before the whole: 'autoencoder', 'rbm' or None.")
+    ] = None
 
     def parts(self) -> Parts:
         """Return what fills the slots."""
-        given = self.penalties
-        penalties = given if isinstance(given, tuple | list) else (given,)
         return Parts(
             network=self._network(),
             corruption=Corruption.of(self.corruption),
             code=Code.of(self.code),
             likelihood=Likelihood.of(self.likelihood),
-            penalties=tuple(Penalty.of(penalty) for penalty in penalties),
+            penalties=Penalty.all_of(self.penalties),
+            pretraining=Pretraining.of(self.pretraining or "none"),
         )

@@ -12,22 +12,30 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from isthmus.data.rows import chunks, fit_scaling, moments, select
+from isthmus.data.rows import fit_scaling, moments, select
 from isthmus.data.scaling import Scaling
 from isthmus.errors import ParameterError, TrainingWarning
 from isthmus.estimators import inputs, saving
 from isthmus.estimators.diagnosis import Finding, diagnose
 from isthmus.estimators.inputs import Floats
 from isthmus.estimators.parameters import Parameters, check
+from isthmus.estimators.saving import Learned
 from isthmus.fitting.fit import Fitted, Task, VersusPCA, fit
-from isthmus.fitting.model import Model, Parts, check_batches, check_together, check_width, settle
+from isthmus.fitting.model import (
+    Model,
+    Parts,
+    build,
+    check_batches,
+    check_together,
+    check_width,
+    settle,
+)
 from isthmus.fitting.observers import ProgressBar
 from isthmus.fitting.optimizers import Optimizer
 from isthmus.fitting.plan import Plan, pick_batch_size, pick_device, pick_max_epochs
@@ -35,8 +43,6 @@ from isthmus.fitting.schedules import Schedule
 from isthmus.fitting.session import Session
 from isthmus.fitting.streams import Streams
 from isthmus.parts.slots import Network
-
-WIDEST = 1024  # features that a chunk is planned for at least, since hidden layers take room too
 
 
 class BaseAutoencoder(
@@ -135,7 +141,7 @@ class BaseAutoencoder(
             fitted = fit(task, rows, judge, self.validation_fraction)
         self._session = None
         self.mean_ = moments(array)[0].numpy()
-        self.adopt(fitted, scaling)
+        self._adopt(fitted, scaling)
         self._warn()
         return self
 
@@ -174,12 +180,12 @@ class BaseAutoencoder(
         if session is None or not session.serves(plan):
             streams = Streams(self.random_state)
             task = Task(parts, self.n_components, scaling, plan, streams, [])
-            session = Session(streams, plan, self.model_ if begun else task.begin(rows)[0])
+            session = Session(streams, plan, self.model_ if begun else task.begin(rows).model)
         fitted = session.run(rows, plan)
         self._session = session
         if not begun:
             self.mean_ = moments(array)[0].numpy()
-        self.adopt(fitted, scaling)
+        self._adopt(fitted, scaling)
         self._warn()
         return self
 
@@ -265,7 +271,34 @@ class BaseAutoencoder(
 
     # How it is done ----------------------------------------------------------------------
 
-    def adopt(self, fitted: Fitted, scaling: Scaling) -> None:
+    def _learned(self) -> Learned:
+        """Return what is saved besides the parameters."""
+        versus = self.versus_pca_
+        facts = {
+            "n_iter": self.n_iter_,
+            "stopped_by": self.stopped_by_,
+            "versus_pca": None if versus is None else versus._asdict(),
+            "history": self.history_,
+        }
+        return facts, {**self.model_.state_dict(), "mean": torch.from_numpy(self.mean_)}
+
+    def _relearn(self, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        """Take over what was saved."""
+        self.mean_ = tensors.pop("mean").numpy()
+        scaling = Scaling(tensors["scaling.offset"], tensors["scaling.scale"])
+        model = build(self.parts(), self.n_components, scaling, torch.Generator())
+        model.load_state_dict(tensors)
+        versus = facts["versus_pca"]
+        fitted = Fitted(
+            model,
+            facts["n_iter"],
+            facts["stopped_by"],
+            facts["history"],
+            None if versus is None else VersusPCA(**versus),
+        )
+        self._adopt(fitted, scaling)
+
+    def _adopt(self, fitted: Fitted, scaling: Scaling) -> None:
         """Take over what a fit has made, or a file has kept."""
         self.model_ = settle(fitted.model, scaling)
         self.history_ = fitted.history
@@ -340,10 +373,5 @@ def apply(
 
     The answer has the precision of the rows, or is ``exact``: float64.
     """
-    out = np.empty((len(array), *width), np.float64 if exact else inputs.float_type(array))
     device = model.scaling.offset.device
-    with torch.no_grad():
-        for part in chunks(len(array), max(array.shape[1], WIDEST)):
-            x = torch.from_numpy(array[part].astype(np.float64)).to(device)
-            out[part] = function(model, x).cpu().numpy()
-    return out
+    return inputs.in_chunks(lambda x: function(model, x), array, device, *width, exact=exact)

@@ -1,5 +1,6 @@
 """What comes into an estimator: arrays, memmaps, frames and tensors, checked without copies."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from sklearn.utils.validation import check_array, validate_data
 from isthmus.data.rows import chunks
 from isthmus.errors import DataError
 from isthmus.parts.slots import Likelihood
+
+WIDEST = 1024  # features that a chunk is planned for at least, since hidden layers take room too
 
 Array = NDArray[np.generic]
 Floats = NDArray[np.floating[Any]]
@@ -170,13 +173,41 @@ def held_out(
 
 def check_domain(array: Array, likelihood: Likelihood, name: str) -> None:
     """Refuse values that the likelihood cannot have produced."""
+    needs = f"likelihood {likelihood.name!r}"
+    instead = "use likelihood='normal'"
+    check_range(array, (likelihood.low, likelihood.high), name, needs, instead)
+
+
+def check_range(
+    array: Array, allowed: tuple[float, float], name: str, needs: str, instead: str
+) -> None:
+    """Refuse values outside a range; say what needs it and what else would do."""
     low, high = float(array.min()), float(array.max())
-    if low < likelihood.low or high > likelihood.high:
+    if low < allowed[0] or high > allowed[1]:
         raise DataError(
-            f"{name} runs from {low:g} to {high:g}, and likelihood {likelihood.name!r} needs "
-            f"values from {likelihood.low:g} to {likelihood.high:g}: rescale {name} (pixels: "
-            f"divide by 255), or use likelihood='normal'."
+            f"{name} runs from {low:g} to {high:g}, and {needs} needs values from "
+            f"{allowed[0]:g} to {allowed[1]:g}: rescale {name} (pixels: divide by 255), or "
+            f"{instead}."
         )
+
+
+def in_chunks(
+    function: Callable[[torch.Tensor], torch.Tensor],
+    array: Array,
+    device: torch.device,
+    *width: int,
+    exact: bool = False,
+) -> Floats:
+    """Apply a function of float64 rows, in bounded memory, (N, *width).
+
+    The answer has the precision of the rows, or is ``exact``: float64.
+    """
+    out = np.empty((len(array), *width), np.float64 if exact else float_type(array))
+    with torch.no_grad():
+        for part in chunks(len(array), max(array.shape[1], WIDEST)):
+            x = torch.from_numpy(array[part].astype(np.float64)).to(device)
+            out[part] = function(x).cpu().numpy()
+    return out
 
 
 def float_type(array: Array) -> type[np.floating[Any]]:

@@ -39,15 +39,40 @@ def meaning(sentence: str, **limits: Any) -> Any:
 
 
 Hidden = tuple[Annotated[int, Field(ge=1)], ...]
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 @dataclasses.dataclass(kw_only=True, eq=False, repr=False)
-class Parameters:
-    """What every estimator takes."""
+class Common:
+    """What every estimator takes, autoencoder or not."""
 
     n_components: Annotated[int, meaning("Width K of the code.", ge=1)] = dataclasses.field(
         default=2, kw_only=False
     )
+    batch_size: Annotated[
+        Annotated[int, Field(ge=1)] | Literal["auto"],
+        meaning("Rows per step; 'auto' grows with the data, 32 to 256."),
+    ] = "auto"
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16"],
+        meaning("Of the products while training; 'auto' is bfloat16 where it is native."),
+    ] = "auto"
+    device: Annotated[str, meaning("'auto' (an accelerator if present), 'cpu', 'cuda', ...")] = (
+        "auto"
+    )
+    random_state: Annotated[
+        RandomState, meaning("Seed of every random stream; an int gives the same fit each time.")
+    ] = None
+    verbose: Annotated[
+        Annotated[int, Field(ge=0)] | bool, meaning("1 shows a progress bar on a terminal.")
+    ] = 0
+
+
+@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
+class Parameters(Common):
+    """What every autoencoder takes."""
+
     network: Annotated[
         PartLike, meaning("Architecture, such as 'dense(hidden=(256, 128), dropout=0.1)'.")
     ] = "dense"
@@ -79,10 +104,6 @@ class Parameters:
         PartLike,
         meaning("How the rate moves over the fit: 'constant', 'linear', 'cosine', 'one_cycle'."),
     ] = "one_cycle"
-    batch_size: Annotated[
-        Annotated[int, Field(ge=1)] | Literal["auto"],
-        meaning("Rows per step; 'auto' grows with the data, 32 to 256."),
-    ] = "auto"
     max_epochs: Annotated[
         Annotated[int, Field(ge=1)] | Literal["auto"],
         meaning("Most passes over the rows; 'auto' is 100, and fewer on large data."),
@@ -95,19 +116,42 @@ class Parameters:
         Annotated[int, Field(ge=1)] | None,
         meaning("Epochs without a better held-out loss before stopping; None: never stop early."),
     ] = 15
-    precision: Annotated[
-        Literal["auto", "float32", "bfloat16"],
-        meaning("Of the products while training; 'auto' is bfloat16 where it is native."),
-    ] = "auto"
-    device: Annotated[str, meaning("'auto' (an accelerator if present), 'cpu', 'cuda', ...")] = (
-        "auto"
+
+
+@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
+class BoltzmannParameters(Common):
+    """What every restricted Boltzmann machine takes."""
+
+    n_components: Annotated[int, meaning("Hidden units K.", ge=1)] = dataclasses.field(
+        default=256, kw_only=False
     )
-    random_state: Annotated[
-        RandomState, meaning("Seed of every random stream; an int gives the same fit each time.")
-    ] = None
-    verbose: Annotated[
-        Annotated[int, Field(ge=0)] | bool, meaning("1 shows a progress bar on a terminal.")
-    ] = 0
+    learning_rate: Annotated[
+        float, meaning("Size of a step before momentum.", gt=0, allow_inf_nan=False)
+    ] = 0.05
+    n_iter: Annotated[
+        Count | Literal["auto"],
+        meaning("Passes over the rows; 'auto' is 100, and fewer on large data."),
+    ] = "auto"
+    n_steps: Annotated[int, meaning("Gibbs steps between two updates: the k of CD-k.", ge=1)] = 1
+    persistent: Annotated[
+        bool, meaning("Whether chains go on from update to update (PCD), or begin at the rows.")
+    ] = True
+    n_chains: Annotated[int, meaning("Chains, where they are persistent.", ge=1)] = 100
+    centred: Annotated[
+        bool, meaning("Whether units count from their means; learns better and more evenly.")
+    ] = True
+    offset_rate: Annotated[
+        float, meaning("Share of a batch's means in the sliding means.", ge=0, le=1)
+    ] = 0.01
+    momentum: Annotated[Share, meaning("Share of the last step in the next, at first.")] = 0.5
+    final_momentum: Annotated[Share, meaning("The same after `momentum_epochs` epochs.")] = 0.9
+    momentum_epochs: Annotated[int, meaning("Epochs before the final momentum.", ge=0)] = 5
+    weight_decay: Annotated[
+        float, meaning("Pull of the weights to 0, per unit of learning rate.", ge=0)
+    ] = 0.0
+    schedule: Annotated[
+        Any, meaning("How the rate moves over the fit: 'constant', 'linear', 'cosine'.")
+    ] = "linear"
 
 
 E = TypeVar("E")

@@ -4,24 +4,38 @@ import json
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from isthmus.data import artefact
-from isthmus.data.scaling import Scaling
 from isthmus.errors import ArtefactError, FileError, IsthmusError
 from isthmus.estimators import ESTIMATORS
-from isthmus.fitting.fit import Fitted, VersusPCA
-from isthmus.fitting.model import build
 from isthmus.parts.part import Part
 
-if TYPE_CHECKING:
-    from isthmus.estimators.base import BaseAutoencoder
+Learned = tuple[dict[str, Any], dict[str, torch.Tensor]]  # plain facts, and tensors by name
 
 
-def save(estimator: "BaseAutoencoder", path: Path) -> None:
+class Saveable(Protocol):
+    """A fitted estimator of declared parameters that can be written down and read again."""
+
+    parameters_: dict[str, Any]  # as they were when it was fitted
+    n_features_in_: int
+    feature_names_in_: Any
+
+    def _learned(self) -> Learned:
+        """Return what is saved besides the parameters."""
+
+    def _relearn(self, facts: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
+        """Take over what was saved."""
+
+
+# Weights are float32 values; only these have more digits.
+EXACT = {"scaling.offset", "scaling.scale", "mean"}
+
+
+def save(estimator: Saveable, path: Path) -> None:
     """Write a fitted estimator to a folder.
 
     Raises
@@ -30,23 +44,17 @@ def save(estimator: "BaseAutoencoder", path: Path) -> None:
         If the folder cannot be written, or `load` would not know the class.
     """
     _check_known(type(estimator))
-    versus = estimator.versus_pca_
     names = getattr(estimator, "feature_names_in_", None)
+    facts, tensors = estimator._learned()
     config = {
         "isthmus": version("isthmus"),
         "estimator": type(estimator).__name__,
         "parameters": {name: plain(value) for name, value in estimator.parameters_.items()},
         "n_features_in": estimator.n_features_in_,
         "feature_names_in": None if names is None else list(names),
-        "n_iter": estimator.n_iter_,
-        "stopped_by": estimator.stopped_by_,
-        "versus_pca": None if versus is None else versus._asdict(),
-        "history": estimator.history_,
+        **facts,
     }
-    tensors = {**estimator.model_.state_dict(), "mean": torch.from_numpy(estimator.mean_)}
-    scaling = {"scaling.offset", "scaling.scale", "mean"}
-    # The weights are float32 values; only the scaling has more digits.
-    small = {name: t.cpu() if name in scaling else t.float().cpu() for name, t in tensors.items()}
+    small = {name: t.cpu() if name in EXACT else t.float().cpu() for name, t in tensors.items()}
     artefact.write(path, config, small)
 
 
@@ -77,25 +85,14 @@ def load(path: str | Path) -> Any:
         ) from None
 
 
-def _rebuild(config: dict[str, Any], tensors: dict[str, torch.Tensor]) -> "BaseAutoencoder":
+def _rebuild(config: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Saveable:
     kind = getattr(import_module(ESTIMATORS[config["estimator"]]), config["estimator"])
-    estimator: BaseAutoencoder = kind(**{n: tupled(v) for n, v in config["parameters"].items()})
+    parameters = {name: tupled(value) for name, value in config["parameters"].items()}
+    estimator: Saveable = kind(**parameters)
     estimator.n_features_in_ = config["n_features_in"]
     if config["feature_names_in"] is not None:
         estimator.feature_names_in_ = np.array(config["feature_names_in"], dtype=object)
-    versus = config["versus_pca"]
-    estimator.mean_ = tensors.pop("mean").numpy()
-    scaling = Scaling(tensors["scaling.offset"], tensors["scaling.scale"])
-    model = build(estimator.parts(), estimator.n_components, scaling, torch.Generator())
-    model.load_state_dict(tensors)
-    fitted = Fitted(
-        model,
-        config["n_iter"],
-        config["stopped_by"],
-        config["history"],
-        None if versus is None else VersusPCA(**versus),
-    )
-    estimator.adopt(fitted, scaling)
+    estimator._relearn(config, tensors)
     return estimator
 
 

@@ -22,6 +22,7 @@ from isthmus.fitting.model import Model, Parts, assemble
 from isthmus.fitting.observers import Epoch, Held, History, Observer
 from isthmus.fitting.pca import PCA, principal_axes
 from isthmus.fitting.plan import Plan
+from isthmus.fitting.start import Surroundings
 from isthmus.fitting.streams import Streams
 from isthmus.parts import Dense, Normal, Plain
 
@@ -56,22 +57,28 @@ class Task(NamedTuple):
     streams: Streams
     observers: Sequence[Observer]
 
-    @property
-    def starts_as_pca(self) -> bool:
-        """Whether the first model is the PCA already."""
-        return self.parts.network.wants_pca(self.parts.code, self.parts.likelihood)
-
-    def begin(self, training: Selection) -> tuple[Model, Model]:
+    def begin(self, training: Selection) -> "Begun":
         """Assemble the model that is trained on these rows, and their PCA as a model."""
         generator = self.streams.generator("pca")
         pca = principal_axes(training, self.n_components, generator)
         linear = Parts(Dense(hidden=()), self.parts.corruption, Plain(), Normal(), ())
-        return self._assemble(self.parts, pca), self._assemble(linear, pca)
+        model = self._assemble(self.parts, pca)
+        around = Surroundings(training, self.plan, self.streams, self.observers)
+        records = self.parts.pretraining.run(model, around)
+        return Begun(model, self._assemble(linear, pca), records)
 
     def _assemble(self, parts: Parts, pca: PCA) -> Model:
         generator = self.streams.generator("init")
         model = assemble(parts, self.n_components, self.scaling, pca, generator)
         return model.to(self.plan.device)
+
+
+class Begun(NamedTuple):
+    """What the training of the whole begins with."""
+
+    model: Model
+    pca: Model
+    records: list[dict[str, Any]]  # of the pretraining
 
 
 class Fitted(NamedTuple):
@@ -106,40 +113,40 @@ def fit(task: Task, rows: Selection, judge: Selection | None, fraction: float) -
 
 def _unjudged(task: Task, rows: Selection) -> Fitted:
     """Train to the limit; nothing is held out."""
-    model, pca = task.begin(rows)
+    model, pca, records = task.begin(rows)
     history = History("all rows")
     nothing = rows.at(rows.index[:0])
     outcome = train(model, rows, nothing, task.plan, task.streams, [history, *task.observers])
     errors = (evaluate(each, rows, task.streams).errors for each in (pca, model))
     versus = versus_pca(task.scaling, *errors, rows="training")
-    return Fitted(model, outcome.best_epoch, outcome.reason, history.records, versus)
+    return Fitted(model, outcome.best_epoch, outcome.reason, records + history.records, versus)
 
 
 def _judged(task: Task, training: Selection, judge: Selection, rows: Selection) -> Fitted:
     """Train on some rows and stop by others."""
-    model, pca = task.begin(training)
+    model, pca, records = task.begin(training)
     history = History("training")
     outcome = train(model, training, judge, task.plan, task.streams, [history, *task.observers])
     pca_errors = evaluate(pca, judge, task.streams).errors
     n_epochs, best = outcome.best_epoch, outcome.best
-    if task.starts_as_pca and certainty(outcome.start, best) <= BEYOND_CHANCE:
-        n_epochs, best, (model, _) = 0, outcome.start, task.begin(rows)
+    if task.parts.starts_as_pca and certainty(outcome.start, best) <= BEYOND_CHANCE:
+        n_epochs, best, model = 0, outcome.start, task.begin(rows).model
     versus = versus_pca(task.scaling, pca_errors, best.errors, rows="held out")
-    return Fitted(model, n_epochs, outcome.reason, history.records, versus)
+    return Fitted(model, n_epochs, outcome.reason, records + history.records, versus)
 
 
 def _folded(task: Task, rows: Selection) -> Fitted:
     """Choose the number of epochs by folds, then train on all rows that long."""
     generator = task.streams.generator("split")
     rounds = [_hold_each_out(task, rows, generator)]
-    in_doubt = task.starts_as_pca and BEYOND_CHANCE < rounds[0].certainty < BEYOND_DOUBT
+    in_doubt = task.parts.starts_as_pca and BEYOND_CHANCE < rounds[0].certainty < BEYOND_DOUBT
     if in_doubt and "interrupted" not in rounds[0].reasons:
         rounds.append(_hold_each_out(task, rows, generator, "second "))
     nats = pool([curve for each in rounds for curve in each.curves], "rows")
     n_epochs = int(nats.mean(1).argmin())
-    if task.starts_as_pca and min(each.certainty for each in rounds) <= BEYOND_CHANCE:
+    if task.parts.starts_as_pca and min(each.certainty for each in rounds) <= BEYOND_CHANCE:
         n_epochs = 0
-    model, _ = task.begin(rows)
+    model, _, pretrained = task.begin(rows)
     history, plan = History("all rows"), task.plan._replace(stop_after=n_epochs, patience=None)
     nothing = rows.at(rows.index[:0])
     outcome = train(model, rows, nothing, plan, task.streams, [history, *task.observers])
@@ -150,12 +157,12 @@ def _folded(task: Task, rows: Selection) -> Fitted:
     errors = torch.cat([each.at(outcome.best_epoch).errors for each in rounds])
     pca_errors = torch.cat([each.pca_errors for each in rounds])
     versus = versus_pca(task.scaling, pca_errors, errors, rows="held out")
-    records = [record for each in rounds for record in each.records] + history.records
+    records = [record for each in rounds for record in each.records]
     return Fitted(
         model,
         outcome.best_epoch,
         reason,
-        records,
+        records + pretrained + history.records,
         versus._replace(n_rows=len(rounds[0].pca_errors)),
     )
 
@@ -190,7 +197,7 @@ def _hold_each_out(
     for i, fold in enumerate(folds):
         rest = torch.cat([other for j, other in enumerate(folds) if j != i])
         training, judge = rows.at(rest), rows.at(fold)
-        model, pca = task.begin(training)
+        model, pca, records = task.begin(training)
         curve, history = Curve(), History(f"{name}fold {i + 1} of {len(folds)}")
         observers: list[Observer] = [curve, history, *task.observers]
         outcome = train(model, training, judge, task.plan, task.streams, observers)
@@ -198,7 +205,7 @@ def _hold_each_out(
         done = Round(
             [*done.curves, curve.held_out],
             torch.cat([done.pca_errors, pca_errors]),
-            done.records + history.records,
+            done.records + records + history.records,
             [*done.reasons, outcome.reason],
         )
         if outcome.reason == "interrupted":

@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 
 from isthmus.data.rows import Selection
 from isthmus.fitting.model import Model, Randomness
-from isthmus.fitting.observers import Epoch, Held, Observer, Terms
+from isthmus.fitting.observers import NOTHING_HELD, Epoch, Held, Observer, Terms
 from isthmus.fitting.plan import Plan, threads_for, uses_bfloat16
 from isthmus.fitting.streams import Streams
 from isthmus.parts.networks.dropout import Dropout
@@ -26,9 +26,6 @@ WILD = 1000.0  # times the loss at the start, from where no fit comes back
 FLUSH_EVERY = 200  # steps: 0.9^200 of what vanished just not is still a normal number
 VANISHED = 1e-25
 NOISY_ROWS = 1000  # held-out rows are corrupted anew until there are about as many
-
-
-NOTHING_HELD = Held(torch.empty(0), torch.empty(0), {}, math.inf)
 
 
 class Outcome(NamedTuple):

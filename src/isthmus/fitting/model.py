@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from isthmus.data.scaling import Scaling
 from isthmus.errors import ParameterError
 from isthmus.fitting.pca import PCA
+from isthmus.fitting.start import NoPretraining, Pretraining
 from isthmus.parts.networks.dense import exact
 from isthmus.parts.slots import (
     Code,
@@ -22,6 +23,7 @@ from isthmus.parts.slots import (
     Pass,
     Penalty,
     Sizes,
+    Stage,
 )
 
 # Components narrower than this share of the widest learn no faster than it.
@@ -36,6 +38,13 @@ class Parts(NamedTuple):
     code: Code
     likelihood: Likelihood
     penalties: tuple[Penalty, ...]
+    pretraining: Pretraining = NoPretraining()
+
+    @property
+    def starts_as_pca(self) -> bool:
+        """Whether the first model is the PCA already."""
+        wants = self.network.wants_pca(self.code, self.likelihood)
+        return wants and not self.pretraining.trains
 
     @property
     def hides(self) -> bool:
@@ -90,7 +99,7 @@ class Model(nn.Module):
 
     def encode(self, x: Tensor) -> Tensor:
         """User's rows (B, D) to their deterministic codes (B, K)."""
-        return self._mean(self.encoder(self.scaling(x)))
+        return self.code_of(self.scaling(x))
 
     def decode(self, z: Tensor) -> Tensor:
         """Codes (B, K) to expected rows in the user's units (B, D)."""
@@ -110,6 +119,16 @@ class Model(nn.Module):
         return -self.parts.likelihood.nll(output, x)
 
     # What the loop calls; rows scaled ----------------------------------------------------
+
+    def code_of(self, x: Tensor) -> Tensor:
+        """Scaled rows (B, D) to their deterministic codes (B, K)."""
+        return self._mean(self.encoder(x))
+
+    def stages(self) -> list[Stage]:
+        """Return the layers that can be trained one after the other; they share the weights."""
+        halves = Halves(self.encoder, self.decoder)
+        parts = self.parts
+        return parts.network.stages(halves, parts.code, self.memory, parts.likelihood)
 
     def see(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Corrupt scaled rows (B, D)."""
@@ -140,7 +159,7 @@ class Model(nn.Module):
             head=head,
             code=code,
             output=output,
-            encode=lambda rows: self._mean(self.encoder(rows)),
+            encode=self.code_of,
             mean=self._mean,
             elementwise=self.parts.code.elementwise,
             nll=lambda outputs: self.parts.likelihood.nll(outputs, predicted),
@@ -178,8 +197,7 @@ def build(parts: Parts, n_components: int, scaling: Scaling, generator: torch.Ge
         n_components,
         n_features * parts.likelihood.outputs_per_feature,
     )
-    linear_path = parts.network.wants_pca(parts.code, parts.likelihood)
-    halves = parts.network.build(sizes, generator, linear_path=linear_path)
+    halves = parts.network.build(sizes, generator, linear_path=parts.starts_as_pca)
     memory = parts.code.memory(n_components)
     return Model(parts, n_components, copy.deepcopy(scaling), halves, memory).float()
 
@@ -189,7 +207,7 @@ def assemble(
 ) -> Model:
     """Build the model of the parts; a linear path starts as the PCA."""
     model = build(parts, n_components, scaling, generator)
-    if parts.network.wants_pca(parts.code, parts.likelihood):
+    if parts.starts_as_pca:
         start_as_pca(Halves(model.encoder, model.decoder), pca)
     return model
 

@@ -1,7 +1,9 @@
 """Observers watch the training; they change nothing of it."""
 
+import math
 from typing import Any, NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 Terms = dict[str, float]  # nats per sample; "loss" is the sum of the others
@@ -14,6 +16,9 @@ class Held(NamedTuple):
     errors: Tensor  # (M,) squared error of each, scaled units, summed over features
     terms: Terms  # averaged
     loss: float
+
+
+NOTHING_HELD = Held(torch.empty(0), torch.empty(0), {}, math.inf)
 
 
 class Epoch(NamedTuple):
@@ -86,7 +91,10 @@ class ProgressBar:
     def epoch(self, epoch: Epoch) -> None:
         """Move the bar."""
         parts = (("training", epoch.training), ("held out", epoch.held_out.terms))
-        losses = "".join(f", {name} {terms['loss']:.4g}" for name, terms in parts if terms)
+        # The first term is the whole: the loss, or what is watched instead of one.
+        losses = "".join(
+            f", {name} {next(iter(terms.values())):.4g}" for name, terms in parts if terms
+        )
         self._progress.update(
             self._task, completed=epoch.number, total=epoch.n_epochs, losses=losses
         )

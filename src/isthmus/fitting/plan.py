@@ -4,7 +4,7 @@ import contextlib
 import math
 import threading
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 
@@ -20,6 +20,22 @@ WORTH_BFLOAT16 = 200_000
 # Below this many multiplications a step is over before a second thread has begun, and on a busy
 # machine it would wait for it.
 WORTH_THREADS = 3e8
+
+
+class Pace(Protocol):
+    """What decides how a step is computed; a `Plan` is one."""
+
+    @property
+    def batch_size(self) -> int:
+        """Rows per step."""
+
+    @property
+    def precision(self) -> str:
+        """One of "auto", "float32" and "bfloat16"."""
+
+    @property
+    def device(self) -> str:
+        """Where the step is computed."""
 
 
 class Plan(NamedTuple):
@@ -55,7 +71,7 @@ def pick_device(name: str) -> str:
     return name
 
 
-def uses_bfloat16(plan: Plan, n_weights: int) -> bool:
+def uses_bfloat16(plan: Pace, n_weights: int) -> bool:
     """Return whether products are made in bfloat16."""
     if plan.precision == "auto":
         return n_weights >= WORTH_BFLOAT16 and multiplies_bfloat16(plan.device)
@@ -93,10 +109,15 @@ class _Threads:
 _THREADS = _Threads()
 
 
-def threads_for(plan: Plan, n_weights: int) -> contextlib.AbstractContextManager[None]:
-    """Run small steps on one thread; put the number of threads back at the end."""
-    # forward, to the weights, to the input
-    is_small = 3 * n_weights * plan.batch_size < WORTH_THREADS
+def threads_for(
+    plan: Pace, n_weights: int, *, products: int = 3
+) -> contextlib.AbstractContextManager[None]:
+    """Run small steps on one thread; put the number of threads back at the end.
+
+    Of the `products` with the weights, a network has three: forward, to the weights, to the
+    input.
+    """
+    is_small = products * n_weights * plan.batch_size < WORTH_THREADS
     return _THREADS.one() if is_small else contextlib.nullcontext()
 
 

@@ -14,7 +14,16 @@ import torch
 from isthmus.errors import ParameterError
 
 Role = Literal[
-    "init", "split", "order", "corruption", "code", "penalty", "held_out", "pca", "dropout"
+    "init",
+    "split",
+    "order",
+    "corruption",
+    "code",
+    "penalty",
+    "held_out",
+    "pca",
+    "dropout",
+    "gibbs",
 ]
 RandomState = int | np.random.RandomState | np.random.Generator | None
 
@@ -36,6 +45,12 @@ class Streams:
         key = zlib.crc32(role.encode())
         state = np.random.SeedSequence(self.entropy, spawn_key=(key,)).generate_state(1, np.uint64)
         return int(state[0] >> 1)
+
+    def child(self, name: str) -> "Streams":
+        """Return streams of their own, such as those of a layer that is trained by itself."""
+        key = zlib.crc32(name.encode())
+        state = np.random.SeedSequence(self.entropy, spawn_key=(key,)).generate_state(4)
+        return Streams(int.from_bytes(state.tobytes(), "little"))
 
     def generator(self, role: Role, device: str | torch.device = "cpu") -> torch.Generator:
         """Return a new generator at the start of the role's stream."""

@@ -11,7 +11,7 @@ import functools
 import operator
 import re
 from abc import ABC
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
 
 import pydantic
@@ -66,6 +66,12 @@ class Part(ABC):
         if twice:
             raise ParameterError(f"{cls.slot}={value!r} gives {min(twice)} twice.")
         return kind(*args, **fields)
+
+    @classmethod
+    def all_of(cls, values: "str | Part | Sequence[str | Part]") -> tuple[Self, ...]:
+        """Return the parts of a parameter that takes one or several."""
+        given = values if isinstance(values, tuple | list) else (values,)
+        return tuple(cls.of(value) for value in given)
 
     def __str__(self) -> str:
         """Return the string that `of` turns back into this part: only what is not default."""

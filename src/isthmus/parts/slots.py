@@ -61,6 +61,17 @@ class Halves(NamedTuple):
     decoder: nn.Module  # (B, K) -> (B, O)
 
 
+class Stage(NamedTuple):
+    """A layer and its mirror image: an autoencoder of its own for what the layer below makes."""
+
+    width: int  # W
+    encoder: nn.Module  # (B, W below) -> (B, W)
+    code: "Code"  # of the encoder's output
+    memory: nn.Module  # the code's
+    decoder: nn.Module  # (B, W) -> (B, outputs for the W below)
+    likelihood: "Likelihood"  # of what the layer below makes
+
+
 class Corruption(Part):
     """Noise that training puts on the rows before the encoder sees them."""
 
@@ -192,3 +203,12 @@ class Network(Part):
     @abstractmethod
     def build(self, sizes: Sizes, generator: torch.Generator, *, linear_path: bool) -> Halves:
         """Return freshly initialised modules, the same for the same generator state."""
+
+    @abstractmethod
+    def stages(
+        self, halves: Halves, code: Code, memory: nn.Module, likelihood: Likelihood
+    ) -> list[Stage]:
+        """Return the layers of a built network from the input on; they share its weights.
+
+        None where the network cannot be trained layer by layer.
+        """

@@ -13,9 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from isthmus.errors import ParameterError
+from isthmus.parts.code import Plain, Rectified, Sigmoid
+from isthmus.parts.likelihood import Bernoulli, Normal
 from isthmus.parts.networks.dropout import Dropout
 from isthmus.parts.part import part
-from isthmus.parts.slots import Code, Halves, Likelihood, Network, Sizes
+from isthmus.parts.slots import Code, Halves, Likelihood, Network, Nothing, Sizes, Stage
 
 Activation = Literal[
     "relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "tanh", "sigmoid", "identity"
@@ -99,6 +101,38 @@ class Dense(Network):
             return Halves(encoder, decoder)
         return Halves(LinearPathEncoder(encoder, down), LinearPathDecoder(decoder, up))
 
+    def stages(
+        self, halves: Halves, code: Code, memory: nn.Module, likelihood: Likelihood
+    ) -> list[Stage]:
+        if not all(isinstance(half, nn.Sequential) for half in halves):  # with a linear path
+            return []
+        down, up = (_layers(half) for half in halves)
+        stages, below = [], likelihood
+        for number, (layer, mirror) in enumerate(zip(down, reversed(up), strict=True)):
+            last = number == len(down) - 1
+            inner, encoder = self._code_of(layer)
+            stages.append(
+                Stage(
+                    layer[0].out_features,  # type: ignore[arg-type]
+                    encoder,
+                    code if last else inner,
+                    memory if last else Nothing(),
+                    # Natural parameters of what is below: no activation after logits.
+                    mirror[0] if isinstance(below, Bernoulli) or number == 0 else mirror,
+                    below,
+                )
+            )
+            below = Bernoulli() if isinstance(inner, Sigmoid) else Normal()
+        return stages
+
+    def _code_of(self, layer: nn.Sequential) -> tuple[Code, nn.Module]:
+        """Split a layer into its product and the code that its activation is, if it is one."""
+        if len(layer) == 1:
+            return Plain(), layer[0]
+        code = {"sigmoid": Sigmoid(), "relu": Rectified()}.get(self.activation)
+        plain = [type(module) for module in layer] == [Linear, _ACTIVATIONS[self.activation]]
+        return (code, layer[0]) if code is not None and plain else (Plain(), layer)
+
     def _stack(
         self, widths: Sequence[int], generator: torch.Generator, tied_to: nn.Module | None = None
     ) -> nn.Sequential:
@@ -122,6 +156,16 @@ class Dense(Network):
         if self.dropout > 0:
             layers.append(Dropout(self.dropout))
         return layers
+
+
+def _layers(half: nn.Module) -> list[nn.Sequential]:
+    """Divide a half before each of its products."""
+    layers: list[list[nn.Module]] = []
+    for module in half.children():
+        if isinstance(module, Linear | Transposed):
+            layers.append([])
+        layers[-1].append(module)
+    return [nn.Sequential(*layer) for layer in layers]
 
 
 class Linear(nn.Linear):

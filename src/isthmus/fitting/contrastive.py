@@ -1,0 +1,255 @@
+"""Training a restricted Boltzmann machine by contrast: rows pull down, samples push up.
+
+Shapes: N rows, B rows of a batch, C chains, D visible units, K hidden units.
+"""
+
+import math
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from isthmus.data.rows import Selection
+from isthmus.fitting.observers import NOTHING_HELD, Epoch, History, Observer
+from isthmus.fitting.plan import threads_for, uses_bfloat16
+from isthmus.fitting.schedules import Constant, Schedule
+from isthmus.fitting.streams import Streams
+from isthmus.parts.boltzmann import RestrictedBoltzmann
+
+JUDGED = 500  # rows, of which the reconstruction error is reported
+
+
+class ContrastiveOptions(NamedTuple):
+    """How a restricted Boltzmann machine is trained."""
+
+    n_epochs: int = 10
+    batch_size: int = 100
+    learning_rate: float = 0.01
+    schedule: Schedule = Constant()
+    n_steps: int = 1  # of Gibbs sampling between two updates: the k of CD-k
+    persistent: bool = True  # chains that go on from update to update; else from the batch
+    n_chains: int = 100  # C, where they are persistent
+    offset_rate: float = 0.01  # share of a batch's means in the sliding offsets; 0: they stay
+    momentum: float = 0.5
+    final_momentum: float = 0.9
+    momentum_epochs: int = 5  # epochs before the final momentum
+    weight_decay: float = 0.0  # times the weights, subtracted from their gradient
+    precision: str = "auto"  # "auto", "float32" or "bfloat16"
+    device: str = "cpu"
+
+
+class Trained(NamedTuple):
+    """What a training came to."""
+
+    history: list[dict[str, Any]]  # a record per epoch
+    n_epochs: int  # that made the machine
+    reason: str  # "limit", "diverged" or "interrupted"
+
+
+def train_rbm(
+    rbm: RestrictedBoltzmann,
+    rows: Selection,
+    options: ContrastiveOptions,
+    streams: Streams,
+    observers: Sequence[Observer] = (),
+) -> Trained:
+    """Fit `rbm`, in place, to the selected rows; every row is seen once an epoch.
+
+    Ended by the user or by numbers that are not finite, it is left as after its last whole
+    epoch. Each record holds the mean squared error of ``mean_visible(mean_hidden(v))``, summed
+    over units, of up to 500 rows, in the units that the machine sees.
+    """
+    contrast = Contrast(rbm, options, streams)
+    history = History("rbm")
+    began = time.perf_counter()
+    done, reason = 0, "limit"
+    good = snapshot(rbm)
+    with _threads(options, rbm):
+        try:
+            for number in range(1, options.n_epochs + 1):
+                rate = contrast.run_epoch(rows)
+                error = reconstruction_error(rbm, rows)
+                if not math.isfinite(error):
+                    reason = "diverged"
+                    break
+                done, good = number, snapshot(rbm)
+                terms = {"reconstruction_error": error}
+                seconds = time.perf_counter() - began
+                for observer in (history, *observers):
+                    observer.epoch(
+                        Epoch(number, options.n_epochs, rate, terms, NOTHING_HELD, True, seconds)
+                    )
+        except KeyboardInterrupt:
+            reason = "interrupted"
+    if reason != "limit":
+        rbm.load_state_dict(good)
+    return Trained(history.records, done, reason)
+
+
+class Contrast:
+    """A machine in training together with its chains, its velocities and its streams.
+
+    ``step = rate * (<(v - mu)(h - lambda)^T>_rows - <(v - mu)(h - lambda)^T>_samples)``
+
+    Samples come from `n_steps` steps of Gibbs sampling, from the batch (CD, Hinton 2002) or from
+    where the chains stood (PCD, Tieleman 2008). Offsets follow the means of the rows, and the
+    biases with them (Melchior, Fischer & Wiskott 2016, algorithm 1).
+    """
+
+    def __init__(
+        self, rbm: RestrictedBoltzmann, options: ContrastiveOptions, streams: Streams
+    ) -> None:
+        self.rbm = rbm
+        self.options = options
+        self.n_epochs = 0
+        self._order = streams.generator("order")
+        self._draws = streams.generator("gibbs", rbm.weight.device)
+        reduced = uses_bfloat16(options, rbm.weight.numel())
+        self._quick = rbm.rounded(torch.bfloat16 if reduced else rbm.weight.dtype)
+        self._ascent = self._optimizer()
+        self._room = _Room(rbm, options, self._quick.weight.dtype)
+        # Chains begin as if there were no weights.
+        bias = rbm.visible_bias.expand(options.n_chains, -1)
+        self._chains = rbm.sample_hidden(rbm.visible.sample(bias, self._draws), self._draws)
+
+    @torch.no_grad()
+    def run_epoch(self, rows: Selection) -> float:
+        """Take one step per batch, the rows in a new order; return the last learning rate."""
+        options = self.options
+        order = torch.randperm(rows.n_rows, generator=self._order).to(rows.index.device)
+        shuffled = rows.at(rows.index[order])
+        early = self.n_epochs < options.momentum_epochs
+        rate, n_batches = options.learning_rate, rows.n_batches(options.batch_size)
+        for group in self._ascent.param_groups:
+            group["momentum"] = options.momentum if early else options.final_momentum
+        for number, (v, _) in enumerate(shuffled.batches(options.batch_size)):
+            at = (self.n_epochs + (number + 0.5) / n_batches) / options.n_epochs
+            rate = options.learning_rate * options.schedule.factor(at)
+            for group in self._ascent.param_groups:
+                group["lr"] = rate
+            rbm = self.rbm
+            rbm.weight.grad, rbm.visible_bias.grad, rbm.hidden_bias.grad = self.gradients(v)
+            self._ascent.step()
+            self._quick.weight.copy_(rbm.weight)
+        self.n_epochs += 1
+        return rate
+
+    def gradients(self, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Estimate the log-likelihood's slope in W, b and c from rows (B, D); move the offsets."""
+        rbm, room = self._quick, self._room
+        field = rbm.hidden_field(v)
+        h = rbm.hidden.mean(field)
+        sampled_v, sampled_h = self._sample(field)
+        # Rows count 1 / B, samples -1 / C: one product, rounded only once.
+        n, n_samples = len(v), len(sampled_v)
+        share = torch.cat([v.new_full((n,), 1 / n), v.new_full((n_samples,), -1 / n_samples)])
+        all_v = torch.cat([v, sampled_v], out=room.v[: n + n_samples])
+        all_h = torch.cat([h, sampled_h], out=room.h[: n + n_samples])
+        visible_slope, hidden_slope = share @ all_v, share @ all_h
+        self._recentre(share[:n] @ v, share[:n] @ h)
+        left, right = room.left[: len(share)], room.right[: len(share)]
+        torch.mul(all_h.sub_(rbm.hidden_offset), share[:, None], out=left)
+        torch.sub(all_v, rbm.visible_offset, out=right)
+        torch.mm(left.T, right, out=room.product)
+        return room.slope.copy_(room.product), visible_slope, hidden_slope
+
+    def _sample(self, field: Tensor) -> tuple[Tensor, Tensor]:
+        """Return visible states of the machine, (C, D), and the hidden means at them, (C, K)."""
+        rbm, draws, persistent = self._quick, self._draws, self.options.persistent
+        h = self._chains if persistent else rbm.hidden.sample(field, draws)
+        for _ in range(self.options.n_steps - 1):
+            h = rbm.sample_hidden(rbm.sample_visible(h, draws), draws)
+        v = rbm.sample_visible(h, draws)
+        field = rbm.hidden_field(v)
+        if persistent:
+            self._chains = rbm.hidden.sample(field, draws)
+        return v, rbm.hidden.mean(field)
+
+    def _recentre(self, mean_v: Tensor, mean_h: Tensor) -> None:
+        """Move the offsets towards the means of a batch."""
+        rbm, rate = self.rbm, self.options.offset_rate
+        if rate:
+            rbm.recentre(
+                torch.lerp(rbm.visible_offset, mean_v, rate),
+                torch.lerp(rbm.hidden_offset, mean_h, rate),
+            )
+
+    def _optimizer(self) -> torch.optim.SGD:
+        """Return what climbs with momentum; only the weights decay."""
+        rbm = self.rbm
+        groups: list[dict[str, Any]] = [
+            {"params": [rbm.weight], "weight_decay": self.options.weight_decay},
+            {"params": [rbm.visible_bias, rbm.hidden_bias]},
+        ]
+        momentum = self.options.momentum
+        return torch.optim.SGD(groups, 1.0, momentum=momentum, maximize=True, fused=True)
+
+
+def _threads(options: ContrastiveOptions, rbm: RestrictedBoltzmann) -> AbstractContextManager[None]:
+    # Up; down and up again for each step of Gibbs sampling; the slope, of rows and of samples.
+    return threads_for(options, rbm.weight.numel(), products=3 + 2 * options.n_steps)
+
+
+class _Room:
+    """Memory kept from step to step: new memory of this size costs as much as the products."""
+
+    def __init__(
+        self, rbm: RestrictedBoltzmann, options: ContrastiveOptions, dtype: torch.dtype
+    ) -> None:
+        n_hidden, n_visible = rbm.weight.shape
+        n_rows = options.batch_size + max(options.batch_size, options.n_chains)
+        self.v = rbm.weight.new_empty(n_rows, n_visible)
+        self.h = rbm.weight.new_empty(n_rows, n_hidden)
+        self.left = torch.empty_like(self.h, dtype=dtype)
+        self.right = torch.empty_like(self.v, dtype=dtype)
+        self.product = torch.empty_like(rbm.weight, dtype=dtype)
+        self.slope = torch.empty_like(rbm.weight)
+
+
+class Session:
+    """A machine in training in the user's own portions of rows, a pass at a time."""
+
+    def __init__(
+        self, rbm: RestrictedBoltzmann, options: ContrastiveOptions, streams: Streams
+    ) -> None:
+        self.rbm = rbm
+        self.history: list[dict[str, Any]] = []
+        self._options = options._replace(schedule=Constant())
+        self._contrast = Contrast(rbm, self._options, streams)
+
+    def run(self, rows: Selection) -> bool:
+        """Pass once over the rows; leave the machine as it was if it would not stay finite."""
+        began, good = time.perf_counter(), snapshot(self.rbm)
+        with _threads(self._options, self.rbm):
+            rate = self._contrast.run_epoch(rows)
+        error = reconstruction_error(self.rbm, rows)
+        if not math.isfinite(error):
+            self.rbm.load_state_dict(good)
+            return False
+        self.history.append(
+            {
+                "stage": "partial fit",
+                "epoch": len(self.history) + 1,
+                "reconstruction_error": error,
+                "learning_rate": rate,
+                "seconds": time.perf_counter() - began,
+            }
+        )
+        return True
+
+
+@torch.no_grad()
+def reconstruction_error(rbm: RestrictedBoltzmann, rows: Selection) -> float:
+    """Return the mean squared error of rows that lie evenly over the selection, at most 500."""
+    stride = -(-rows.n_rows // JUDGED)
+    v = rows.rows.take(rows.index[::stride])
+    rebuilt = rbm.mean_visible(rbm.mean_hidden(v))
+    return float((v - rebuilt).square().sum(1).mean())
+
+
+def snapshot(rbm: RestrictedBoltzmann) -> dict[str, Tensor]:
+    """Return a copy of everything that the machine has learned."""
+    return {name: value.clone() for name, value in rbm.state_dict().items()}
