@@ -136,7 +136,7 @@ def test_transform_is_scikit_learns_for_the_same_weights():
 
 def test_digits_are_learned_better_than_by_independent_pixels():
     X = (datasets.digits().images > 0.5).astype(np.float64)
-    model = BernoulliRBM(32, n_iter=30, random_state=0).fit(X[:1500])
+    model = BernoulliRBM(64, random_state=0).fit(X[:1500])
     rate = X[:1500].mean(0).clip(1e-3, 1 - 1e-3)
     independent = (X[1500:] * np.log(rate) + (1 - X[1500:]) * np.log(1 - rate)).sum(1).mean()
     assert model.score(X[1500:]) > independent + 5
