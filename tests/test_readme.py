@@ -10,7 +10,7 @@ import click
 import numpy as np
 import pytest
 
-from isthmus import Autoencoder, DenoisingAutoencoder
+from isthmus import Autoencoder, BernoulliRBM, DenoisingAutoencoder, GaussianRBM
 from isthmus.cli.main import isthmus
 from isthmus.parts import Corruption
 
@@ -40,7 +40,9 @@ def test_readme_claims_what_it_prints(tmp_path, monkeypatch, capsys):
     np.testing.assert_allclose(printed, claimed, atol=0.02)
 
 
-@pytest.mark.parametrize("estimator", [Autoencoder, DenoisingAutoencoder])
+@pytest.mark.parametrize(
+    "estimator", [Autoencoder, BernoulliRBM, DenoisingAutoencoder, GaussianRBM]
+)
 def test_example_of_the_docstring_gives_what_it_shows(estimator):
     example = inspect.getdoc(estimator)
     statements = re.findall(r"^>>> (.*)\n(\(.*\))?", example, flags=re.MULTILINE)
