@@ -24,7 +24,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", help="names of pictures")
     options = parser.parse_args()
     page = (DOCS / "which-autoencoder.md").read_text(encoding="utf-8")
-    names: dict[str, Any] = {"X": datasets.mnist(options.mnist).images}
+    X = datasets.mnist(options.mnist).images
+    names: dict[str, Any] = {"X": X}
     # Each block of code is followed by the picture that it makes.
     for code, picture in re.findall(
         r"```python\n(.*?)```\s+!\[[^\]]*\]\((\S+)\)", page, flags=re.DOTALL
@@ -35,7 +36,8 @@ def main() -> None:
         exec(code, names)
         path = DOCS / picture
         path.parent.mkdir(exist_ok=True)
-        matplotlib.image.imsave(path, tiled(filters(names["model"])), cmap="gray", vmin=-1, vmax=1)
+        sheet = tiled(filters(names["model"]) * X.std(axis=0))
+        matplotlib.image.imsave(path, sheet, cmap="gray", vmin=-1, vmax=1)
         print(path.name, flush=True)
 
 
