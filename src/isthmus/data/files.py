@@ -223,7 +223,17 @@ def _read_table(path: Path) -> Table:
     except pl.exceptions.PanicException as panic:  # is no Exception, so nobody would catch it
         raise ValueError(reason(panic)) from panic
     columns = tuple(name.strip() for name in frame.columns) if named else None
+    _check_different(path, columns or ())
     return Table(numbers.to_numpy(), "table", columns)
+
+
+def _check_different(path: Path, columns: tuple[str, ...]) -> None:
+    """Refuse columns that are the same but for the spaces round their names."""
+    for i, name in enumerate(columns):
+        if (first := columns.index(name)) < i:
+            raise DataError(
+                f"Columns {first + 1} and {i + 1} of {path} are both called {name!r}: rename one."
+            )
 
 
 def _csv(path: Path) -> tuple["pl.DataFrame", bool]:

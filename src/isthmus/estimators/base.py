@@ -193,8 +193,8 @@ class BaseAutoencoder(
 
     def transform(self, X: ArrayLike) -> Floats:
         """Encode rows (N, D) to their deterministic codes (N, K)."""
-        check_is_fitted(self, "model_")
-        return self._map(X, Model.encode, self._n_features_out)
+        rows = self._rows(X)
+        return apply(self.model_, Model.encode, rows, self._n_features_out)
 
     def inverse_transform(self, Z: ArrayLike) -> Floats:
         """Decode codes (N, K) to rows (N, D), in the user's units."""
@@ -204,21 +204,23 @@ class BaseAutoencoder(
 
     def reconstruct(self, X: ArrayLike) -> Floats:
         """Encode and decode rows (N, D)."""
-        check_is_fitted(self, "model_")
-        return self._map(X, lambda model, x: model.decode(model.encode(x)), self.n_features_in_)
+        rows = self._rows(X)
+        return apply(self.model_, Model.reconstruct, rows, self.n_features_in_)
 
     def reconstruction_error(self, X: ArrayLike, *, per_feature: bool = False) -> Floats:
         """Return each row's squared error in the user's units, summed over features, (N,).
 
-        With ``per_feature=True`` the squared errors themselves, (N, D).
+        With ``per_feature=True`` the squared errors themselves, (N, D). In float64, since the
+        squares of float32 may be too large for it.
         """
-        check_is_fitted(self, "model_")
 
         def squared(model: Model, x: Tensor) -> Tensor:
-            errors = (x - model.decode(model.encode(x))).square()
+            errors = (x - model.reconstruct(x)).square()
             return errors if per_feature else errors.sum(1)
 
-        return self._map(X, squared, *([self.n_features_in_] if per_feature else []))
+        rows = self._rows(X)
+        width = [self.n_features_in_] if per_feature else []
+        return apply(self.model_, squared, rows, *width, exact=True)
 
     def score_samples(self, X: ArrayLike) -> Floats:
         """Return log p(x | code of x) of each row, nats, (N,): higher is more usual.
@@ -228,18 +230,21 @@ class BaseAutoencoder(
         DataError
             If a value is outside the likelihood's domain, as in `fit`.
         """
-        array = self._rows(X)
-        inputs.check_domain(array, self.model_.parts.likelihood, "X")
-        return apply(self.model_, Model.log_likelihood, array)
+        rows = self._rows(X)
+        inputs.check_domain(rows, self.model_.parts.likelihood, "X")
+        return apply(self.model_, Model.log_likelihood, rows, exact=True)
 
     def score(self, X: ArrayLike, y: Any = None) -> float:
         """Return the fraction of the variance about the training mean that is explained.
 
         ``1 - sum |x - reconstruct(x)|^2 / sum |x - mean_|^2``; 1 is perfect, 0 is the mean's.
         """
-        check_is_fitted(self, "model_")
-        mean = torch.from_numpy(self.mean_)
-        spread = self._map(X, lambda _, x: (x - mean.to(x)).square().sum(1))
+        rows, mean = self._rows(X), torch.from_numpy(self.mean_)
+
+        def squared(_: Model, x: Tensor) -> Tensor:
+            return (x - mean.to(x)).square().sum(1)
+
+        spread = apply(self.model_, squared, rows, exact=True)
         total, lost = float(spread.sum()), float(self.reconstruction_error(X).sum())
         return 1 - lost / total if total > 0 else float(lost == 0)
 
@@ -351,12 +356,6 @@ class BaseAutoencoder(
                 stacklevel=3,
             )
 
-    def _map(
-        self, X: ArrayLike, function: Callable[[Model, Tensor], Tensor], *width: int
-    ) -> Floats:
-        """Apply a function of the model to rows of `X`, chunk by chunk."""
-        return apply(self.model_, function, self._rows(X), *width)
-
     def _rows(self, X: ArrayLike) -> inputs.Array:
         """Check rows that are not learned from."""
         check_is_fitted(self, "model_")
@@ -364,8 +363,15 @@ class BaseAutoencoder(
 
 
 def apply(
-    model: Model, function: Callable[[Model, Tensor], Tensor], array: inputs.Array, *width: int
+    model: Model,
+    function: Callable[[Model, Tensor], Tensor],
+    array: inputs.Array,
+    *width: int,
+    exact: bool = False,
 ) -> Floats:
-    """Apply a function of the model and of float64 rows, in bounded memory, (N, *width)."""
+    """Apply a function of the model and of float64 rows, in bounded memory, (N, *width).
+
+    The answer has the precision of the rows, or is ``exact``: float64.
+    """
     device = model.scaling.offset.device
-    return inputs.in_chunks(lambda x: function(model, x), array, device, *width)
+    return inputs.in_chunks(lambda x: function(model, x), array, device, *width, exact=exact)

@@ -10,20 +10,9 @@ import numpy as np
 import torch
 
 from isthmus.data import artefact
-from isthmus.errors import ArtefactError, IsthmusError
+from isthmus.errors import ArtefactError, FileError, IsthmusError
+from isthmus.estimators import ESTIMATORS
 from isthmus.parts.part import Part
-
-# Every estimator that can be saved, and the file that declares it.
-ESTIMATORS = {
-    "Autoencoder": "isthmus.estimators.autoencoder",
-    "BernoulliRBM": "isthmus.estimators.rbm",
-    "ContractiveAutoencoder": "isthmus.estimators.contractive",
-    "DenoisingAutoencoder": "isthmus.estimators.denoising",
-    "GaussianRBM": "isthmus.estimators.rbm",
-    "SparseAutoencoder": "isthmus.estimators.sparse",
-    "StackedAutoencoder": "isthmus.estimators.stacked",
-}
-
 
 Learned = tuple[dict[str, Any], dict[str, torch.Tensor]]  # plain facts, and tensors by name
 
@@ -52,8 +41,9 @@ def save(estimator: Saveable, path: Path) -> None:
     Raises
     ------
     FileError
-        If the folder cannot be written.
+        If the folder cannot be written, or `load` would not know the class.
     """
+    _check_known(type(estimator))
     names = getattr(estimator, "feature_names_in_", None)
     facts, tensors = estimator._learned()
     config = {
@@ -66,6 +56,15 @@ def save(estimator: Saveable, path: Path) -> None:
     }
     small = {name: t.cpu() if name in EXACT else t.float().cpu() for name, t in tensors.items()}
     artefact.write(path, config, small)
+
+
+def _check_known(kind: type) -> None:
+    """Refuse a class that is not ours: its code is not in the folder."""
+    if ESTIMATORS.get(kind.__name__) != kind.__module__:
+        raise FileError(
+            f"{kind.__qualname__} of {kind.__module__} cannot be saved, for load knows the "
+            f"estimators of isthmus only: save one of those, or pickle it."
+        )
 
 
 def load(path: str | Path) -> Any:

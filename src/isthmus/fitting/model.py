@@ -88,6 +88,10 @@ class Model(Learner):
         mean = self.parts.likelihood.mean(self.decoder(z))
         return self.scaling.inverse(mean) if self.parts.likelihood.location else mean
 
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Encode and decode user's rows, (B, D)."""
+        return self.decode(self.encode(x))
+
     def log_likelihood(self, x: Tensor) -> Tensor:
         """Return log p(x | its deterministic code) of user's rows, nats in user's units, (B,)."""
         output = self.decoder(self.encode(x))
