@@ -7,11 +7,12 @@ import copy
 import dataclasses
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
+from pydantic import Field
 from scipy.special import log_softmax, softmax
 from sklearn.base import (
     BaseEstimator,
@@ -52,6 +53,7 @@ from isthmus.fitting.streams import Streams
 from isthmus.parts.slots import Corruption
 
 WIDEST_DEFAULT = 64  # units of the code where no autoencoder is given
+HEAD_ALONE = 5.0  # times the usual learning rate, which a convex problem bears
 
 
 class Fitted:
@@ -127,6 +129,10 @@ class AutoencoderClassifier(
         Any,
         meaning("An estimator of this library with a code; None: Autoencoder(64) or narrower."),
     ] = dataclasses.field(default=None, kw_only=False)
+    learning_rate: Annotated[
+        Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["auto"],
+        meaning("Size of a step; 'auto': the optimiser's usual one, 5 times it for a head alone."),
+    ] = "auto"
     fine_tune: Annotated[
         bool, meaning("Whether the encoder is trained with the head, or stays as it is.")
     ] = True
@@ -154,7 +160,7 @@ class AutoencoderClassifier(
         self._check_together()
         array = inputs.check_rows(self, X, reset=True, at_least=2)
         labels = check_labels(y, len(array), type(self).__name__)
-        plan = plan_for(self, int((labels.numbers >= 0).sum()))
+        plan = self._plan(int((labels.numbers >= 0).sum()))
         streams, history = Streams(self.random_state), History("classifier")
         autoencoder = self._autoencoder(array.shape[1], streams).fit(X)
         encoder = autoencoder._encoder()
@@ -180,7 +186,8 @@ class AutoencoderClassifier(
 
     def predict(self, X: ArrayLike) -> Array:
         """Return the likeliest class of each row, (N,)."""
-        return self.classes_[self._scores(X).argmax(axis=1)]
+        places = self._scores(X).argmax(axis=1)
+        return self.classes_[places]
 
     def predict_proba(self, X: ArrayLike) -> Floats:
         """Return the probability of each class, in the order of `classes_`, (N, C)."""
@@ -234,6 +241,12 @@ class AutoencoderClassifier(
                 f"fine_tune=False leaves it as it is: write fine_tune=True, or corruption='clean'."
             )
 
+    def _plan(self, n_rows: int) -> Plan:
+        """Return how the training on so many labelled rows runs."""
+        plan = plan_for(self, n_rows)
+        fast = self.learning_rate == "auto" and not (self.fine_tune or plan.optimizer.whole)
+        return plan._replace(rate=HEAD_ALONE * plan.rate) if fast else plan
+
     def _check_batches(self, encoder: Encoder, plan: Plan) -> None:
         if self.fine_tune and plan.batch_size == 1 and not encoder.rows_apart:
             raise ParameterError(
@@ -243,17 +256,19 @@ class AutoencoderClassifier(
 
     def _autoencoder(self, n_features: int, streams: Streams) -> BaseAutoencoder | BaseRBM:
         """Return the autoencoder to fit; one without a seed of its own gets one of ours."""
-        built = clone(self.autoencoder)
-        if built is None:
-            built = Autoencoder(
-                min(WIDEST_DEFAULT, n_features),
-                precision=self.precision,
-                device=self.device,
-                verbose=self.verbose,
-            )
+        given = self.autoencoder
+        built = self._default(n_features) if given is None else clone(given)
         if built.random_state is None:
             built.set_params(random_state=streams.child("autoencoder").seed("init"))
         return built
+
+    def _default(self, n_features: int) -> Autoencoder:
+        return Autoencoder(
+            min(WIDEST_DEFAULT, n_features),
+            precision=self.precision,
+            device=self.device,
+            verbose=self.verbose,
+        )
 
     def _head(self, classes: Array) -> Head:
         return Head(len(classes), Corruption.of(self.corruption), float(self.weight_l2))
