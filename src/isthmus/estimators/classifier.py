@@ -50,6 +50,7 @@ from isthmus.fitting.observers import History, Observer, ProgressBar
 from isthmus.fitting.plan import Plan
 from isthmus.fitting.pretraining import identity
 from isthmus.fitting.streams import Streams
+from isthmus.parts.corruption import Clean
 from isthmus.parts.slots import Corruption
 
 WIDEST_DEFAULT = 64  # units of the code where no autoencoder is given
@@ -140,8 +141,12 @@ class AutoencoderClassifier(
         PartLike, meaning("Noise on the rows while encoder and head are trained together.")
     ] = "clean"
     weight_l2: Annotated[
-        float, meaning("Weight of the sum of the head's squared weights in the loss.", ge=0)
-    ] = 1e-4
+        Annotated[float, Field(ge=0, allow_inf_nan=False)] | Literal["auto"],
+        meaning(
+            "Weight of the sum of the head's squared weights in the loss; 'auto' is 1 / (2 N) of N "
+            "labelled rows, a normal prior of variance 1."
+        ),
+    ] = "auto"
 
     # Fitting -----------------------------------------------------------------------------
 
@@ -173,7 +178,7 @@ class AutoencoderClassifier(
             held, known = self._divide(labels, streams)
             lesson = Lesson(rows.at(known), rows.at(held), plan, streams, observers)
             teach = fine_tune if self.fine_tune else teach_head
-            classifier, outcome = teach(encoder, self._head(labels.classes), lesson)
+            classifier, outcome = teach(encoder, self._head(labels), lesson)
         self.classes_, self.autoencoder_ = labels.classes, autoencoder
         self.model_ = settle(classifier, scaling)
         self.history_ = autoencoder.history_ + history.records
@@ -270,8 +275,10 @@ class AutoencoderClassifier(
             verbose=self.verbose,
         )
 
-    def _head(self, classes: Array) -> Head:
-        return Head(len(classes), Corruption.of(self.corruption), float(self.weight_l2))
+    def _head(self, labels: Labels) -> Head:
+        n_rows, weight = int((labels.numbers >= 0).sum()), self.weight_l2
+        weight_l2 = 1 / (2 * n_rows) if weight == "auto" else float(weight)
+        return Head(len(labels.classes), Corruption.of(self.corruption), weight_l2)
 
     def _divide(self, labels: Labels, streams: Streams) -> tuple[Tensor, Tensor]:
         """Return the places of the held-out labelled rows, and of the other labelled ones."""
@@ -315,7 +322,7 @@ class AutoencoderClassifier(
         encoder = self.autoencoder_._encoder()
         codes = identity(torch.empty(0, encoder.n_components))
         scaling = Scaling(tensors["scaling.offset"], tensors["scaling.scale"])
-        model = Classifier(encoder, codes, self._head(self.classes_)).float()
+        model = Classifier(encoder, codes, Head(len(self.classes_), Clean(), 0.0)).float()
         model.load_state_dict(tensors)
         self.model_ = settle(model, scaling)
         self.history_, self.n_iter_ = facts["history"], facts["n_iter"]
