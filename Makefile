@@ -27,6 +27,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/pca_floor.py --json benchmarks/results/pca_floor.json
 	$(BIN)/python benchmarks/denoising.py --json benchmarks/results/denoising.json
 	$(BIN)/python benchmarks/memory.py --json benchmarks/results/memory.json
+	$(BIN)/python benchmarks/rbm.py --json benchmarks/results/rbm.json
 
 clean:
 	rm -rf .venv demo

@@ -189,9 +189,11 @@ def estimator(cls: type[E]) -> type[E]:
 
 @cache
 def declared(cls: Any) -> Mapping[str, tuple[dataclasses.Field[Any], Any]]:
-    """Return each parameter's field and its annotation."""
+    """Return each parameter's field and its annotation: the width, its own, then the common."""
     hints = get_type_hints(cls, include_extras=True)
-    return {field.name: (field, hints[field.name]) for field in dataclasses.fields(cls)}
+    common = {field.name for field in dataclasses.fields(Common)} - {"n_components"}
+    fields = sorted(dataclasses.fields(cls), key=lambda field: field.name in common)
+    return {field.name: (field, hints[field.name]) for field in fields}
 
 
 def sentence_of(annotation: Any) -> str:
