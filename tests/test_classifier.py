@@ -110,7 +110,7 @@ def test_objective_is_the_cross_entropy_and_the_penalty():
         found = objective(model, X, Y)
     expected = torch.nn.functional.cross_entropy(found.output, torch.from_numpy(Y))
     assert float(found.terms["cross_entropy"]) == pytest.approx(float(expected), rel=1e-6)
-    squares = float(model.head.weight.square().sum())
+    squares = float(model.head.weight.detach().square().sum())
     assert float(found.terms["weight_l2"]) == pytest.approx(0.1 * squares, rel=1e-6)
     assert float(found.loss) == pytest.approx(float(sum(found.terms.values())), rel=1e-6)
     np.testing.assert_allclose(found.rows.detach().mean(), expected.detach(), rtol=1e-6)
@@ -526,7 +526,6 @@ def test_fifty_labels_and_all_pictures_beat_fifty_labelled_pictures():
         known = few >= 0
         ours = AutoencoderClassifier(autoencoder, **ALONE).fit(X, few)
         raw = LogisticRegression(max_iter=5000).fit(X[known], y[known])
-        print(ours.score(X[~known], y[~known]), raw.score(X[~known], y[~known]))
         gains.append(ours.score(X[~known], y[~known]) - raw.score(X[~known], y[~known]))
     assert min(gains) > 0
     assert np.mean(gains) > 0.01

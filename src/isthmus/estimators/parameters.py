@@ -189,10 +189,10 @@ def estimator(cls: type[E]) -> type[E]:
 
 @cache
 def declared(cls: Any) -> Mapping[str, tuple[dataclasses.Field[Any], Any]]:
-    """Return each parameter's field and its annotation: the width, its own, then the common."""
+    """Return each parameter's field and annotation: the positional, its own, how it runs."""
     hints = get_type_hints(cls, include_extras=True)
-    common = {field.name for field in dataclasses.fields(Common)} - {"n_components"}
-    fields = sorted(dataclasses.fields(cls), key=lambda field: field.name in common)
+    running = {field.name for field in dataclasses.fields(Running)}
+    fields = sorted(dataclasses.fields(cls), key=lambda f: (bool(f.kw_only), f.name in running))
     return {field.name: (field, hints[field.name]) for field in fields}
 
 
