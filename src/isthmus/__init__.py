@@ -11,6 +11,7 @@ from isthmus.estimators import ESTIMATORS
 if TYPE_CHECKING:
     from isthmus import datasets, errors, evaluation, parts
     from isthmus.estimators.autoencoder import Autoencoder as Autoencoder
+    from isthmus.estimators.classifier import AutoencoderClassifier as AutoencoderClassifier
     from isthmus.estimators.contractive import ContractiveAutoencoder as ContractiveAutoencoder
     from isthmus.estimators.denoising import DenoisingAutoencoder as DenoisingAutoencoder
     from isthmus.estimators.rbm import BernoulliRBM as BernoulliRBM

@@ -6,7 +6,6 @@ Shapes: N rows, D features, K components.
 import contextlib
 import copy
 import dataclasses
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
@@ -20,12 +19,14 @@ from torch import Tensor
 
 from isthmus.data.rows import fit_scaling, moments, select
 from isthmus.data.scaling import Scaling
-from isthmus.errors import ParameterError, TrainingWarning
+from isthmus.errors import ParameterError
 from isthmus.estimators import inputs, saving
 from isthmus.estimators.diagnosis import Finding, diagnose
 from isthmus.estimators.inputs import Floats
 from isthmus.estimators.parameters import Parameters, check
+from isthmus.estimators.planning import plan_for, warn
 from isthmus.estimators.saving import Learned
+from isthmus.fitting.classifier import Encoder
 from isthmus.fitting.fit import Fitted, Task, VersusPCA, fit
 from isthmus.fitting.model import (
     Model,
@@ -37,9 +38,6 @@ from isthmus.fitting.model import (
     settle,
 )
 from isthmus.fitting.observers import ProgressBar
-from isthmus.fitting.optimizers import Optimizer
-from isthmus.fitting.plan import Plan, pick_batch_size, pick_device, pick_max_epochs
-from isthmus.fitting.schedules import Schedule
 from isthmus.fitting.session import Session
 from isthmus.fitting.streams import Streams
 from isthmus.parts.slots import Network
@@ -125,7 +123,7 @@ class BaseAutoencoder(
         else:
             clean = inputs.further(self, target, parts.likelihood, "target")
             inputs.check_paired(array, clean, "target", "X")
-        scaling, plan = fit_scaling(self.scaling, clean), self._plan(len(array))
+        scaling, plan = fit_scaling(self.scaling, clean), plan_for(self, len(array))
         check_batches(parts, plan.batch_size)
         judge = None
         if validation is not None:
@@ -142,7 +140,7 @@ class BaseAutoencoder(
         self._session = None
         self.mean_ = moments(array)[0].numpy()
         self._adopt(fitted, scaling)
-        self._warn()
+        warn(self.stopped_by_, self.n_iter_)
         return self
 
     def partial_fit(self, X: ArrayLike, y: Any = None) -> Self:
@@ -169,7 +167,7 @@ class BaseAutoencoder(
         array = inputs.check_rows(self, X, reset=not begun, at_least=1 if begun else 2)
         inputs.check_domain(array, parts.likelihood, "X")
         check_width(parts, self.n_components, array.shape[1])
-        plan = self._plan(len(array))
+        plan = plan_for(self, len(array))
         check_batches(parts, plan.batch_size)
         if begun:
             scaling = copy.deepcopy(self.model_.scaling).cpu()
@@ -186,7 +184,7 @@ class BaseAutoencoder(
         if not begun:
             self.mean_ = moments(array)[0].numpy()
         self._adopt(fitted, scaling)
-        self._warn()
+        warn(self.stopped_by_, self.n_iter_)
         return self
 
     # Using -------------------------------------------------------------------------------
@@ -271,6 +269,14 @@ class BaseAutoencoder(
 
     # How it is done ----------------------------------------------------------------------
 
+    def _encoder(self) -> Encoder:
+        """Return a copy of what makes the codes."""
+        model, parts = self.model_, self.model_.parts
+        scaling, network, memory = copy.deepcopy((model.scaling, model.encoder, model.memory))
+        return Encoder(
+            scaling, network, parts.code, memory, model.n_components, parts.network.rows_apart
+        )
+
     def _learned(self) -> Learned:
         """Return what is saved besides the parameters."""
         versus = self.versus_pca_
@@ -313,23 +319,6 @@ class BaseAutoencoder(
         given = {name: value for name, value in shorthand.items() if value is not None}
         return dataclasses.replace(Network.of(self.network), **given)  # type: ignore[type-var]
 
-    def _plan(self, n_rows: int) -> Plan:
-        """Return how a fit to so many rows runs."""
-        optimizer = Optimizer.of(self.optimizer)
-        batch_size = pick_batch_size(self.batch_size, n_rows, whole=optimizer.whole)
-        max_epochs = pick_max_epochs(self.max_epochs, n_rows, batch_size)
-        return Plan(
-            optimizer=optimizer,
-            rate=optimizer.rate if self.learning_rate == "auto" else float(self.learning_rate),
-            schedule=Schedule.of(self.schedule),
-            batch_size=batch_size,
-            max_epochs=max_epochs,
-            stop_after=max_epochs,
-            patience=self.patience,
-            precision=self.precision,
-            device=pick_device(self.device),
-        )
-
     def _check_unchanged(self, parts: Parts) -> None:
         """Refuse parameters that are no longer those of the model that has begun."""
         begun = (self.model_.parts, self.model_.n_components, self.parameters_["scaling"])
@@ -337,23 +326,6 @@ class BaseAutoencoder(
             raise ParameterError(
                 "The parts, n_components or scaling are no longer those of the model that has "
                 "begun: set them back, or call fit to begin anew."
-            )
-
-    def _warn(self) -> None:
-        """Say if the fit ended otherwise than asked."""
-        if self.stopped_by_ == "diverged":
-            warnings.warn(
-                f"The loss was not finite any more: the weights of epoch {self.n_iter_}, the "
-                f"last good ones, are kept. Lower learning_rate, or scale X.",
-                TrainingWarning,
-                stacklevel=3,
-            )
-        elif self.stopped_by_ == "interrupted":
-            warnings.warn(
-                f"The fit was interrupted: the weights of epoch {self.n_iter_}, the best so "
-                f"far, are kept.",
-                TrainingWarning,
-                stacklevel=3,
             )
 
     def _rows(self, X: ArrayLike) -> inputs.Array:
