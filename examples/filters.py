@@ -28,7 +28,7 @@ def main() -> None:
     names: dict[str, Any] = {"X": X}
     # Each block of code is followed by the picture that it makes.
     for code, picture in re.findall(
-        r"```python\n(.*?)```\s+!\[[^\]]*\]\((\S+)\)", page, flags=re.DOTALL
+        r"```python\n((?:(?!```).)*)```\s+!\[[^\]]*\]\((\S+)\)", page, flags=re.DOTALL
     ):
         exec("\n".join(re.findall(r"^from .*$", code, flags=re.MULTILINE)), names)
         if options.only and Path(picture).stem not in options.only:

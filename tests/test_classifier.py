@@ -124,9 +124,9 @@ def test_errors_are_the_rows_of_another_class():
 
 def test_corruption_is_for_training_only():
     model, clean = classifier_of(corruption=Masking(fraction=0.5)), classifier_of()
-    noisy = objective(model.train(), X, Y).loss
-    assert float(noisy) != float(objective(clean, X, Y).loss)
-    assert float(objective(model.eval(), X, Y).loss) == float(objective(clean, X, Y).loss)
+    noisy = objective(model.train(), X, Y).loss.item()
+    assert noisy != objective(clean, X, Y).loss.item()
+    assert objective(model.eval(), X, Y).loss.item() == objective(clean, X, Y).loss.item()
 
 
 # The head alone ---------------------------------------------------------------------------

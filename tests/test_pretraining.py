@@ -163,6 +163,19 @@ def test_penalties_are_every_layers_or_each_its_own(monkeypatch, given, expected
     assert caught == expected
 
 
+@pytest.mark.parametrize("n", [100, 300])
+@pytest.mark.parametrize("fraction", [0, 0.1])
+def test_no_epochs_leave_the_start_as_it_is(n, fraction):
+    options = {"max_epochs": 0, "validation_fraction": fraction, "random_state": 0}
+    pca = Autoencoder(3, **options).fit(X[:n])
+    assert (pca.n_iter_, pca.stopped_by_) == (0, "limit")
+    assert pca.versus_pca_.ratio == pytest.approx(1, abs=1e-6)
+    stack = StackedAutoencoder(3, hidden=(8,), pretraining="rbm(n_epochs=2)", **options)
+    stages = {record["stage"] for record in stack.fit(X[:n]).history_}
+    assert {"layer 1 of 2", "layer 2 of 2"} < stages
+    assert stack.n_iter_ == 0
+
+
 def test_no_pretraining_is_bitwise_none_at_all():
     weights = []
     for pretraining in (None, "none"):

@@ -122,8 +122,11 @@ class Training(Running):
         meaning("How the rate moves over the fit: 'constant', 'linear', 'cosine', 'one_cycle'."),
     ] = "one_cycle"
     max_epochs: Annotated[
-        Annotated[int, Field(ge=1)] | Literal["auto"],
-        meaning("Most passes over the rows; 'auto' is 100, and fewer on large data."),
+        Annotated[int, Field(ge=0)] | Literal["auto"],
+        meaning(
+            "Most passes over the rows; 'auto' is 100, and fewer on large data; 0 leaves the "
+            "start as it is, PCA or pretrained."
+        ),
     ] = "auto"
     validation_fraction: Annotated[
         float,
