@@ -149,9 +149,11 @@ class BaseAutoencoder(
         """Pass once over the rows of `X`; the first call also fixes the scaling and the start.
 
         Nothing is held out, and the learning rate does not move within a portion; it, the
-        batches and the device are those of the parameters at each call. After `fit` or `load`,
-        or with another optimizer or device, the optimiser and the history begin afresh. A pass
-        that is interrupted never was.
+        batches and the device are those of the parameters at each call. A model that has been
+        fitted moves at a tenth of the rate, so that it adapts and does not forget; the first 100
+        steps after `fit` or `load`, or with another optimizer or device, rise to the rate. Give
+        large portions: each step follows its own rows alone. `history_` goes on, and
+        `versus_pca_`, which no longer holds, becomes None. A pass that is interrupted never was.
 
         Raises
         ------
@@ -180,7 +182,8 @@ class BaseAutoencoder(
         if session is None or not session.serves(plan):
             streams = Streams(self.random_state)
             task = Task(parts, self.n_components, scaling, plan, streams, [])
-            session = Session(streams, plan, self.model_ if begun else task.begin(rows).model)
+            made = (self.model_, self.n_iter_, self.history_) if begun else None
+            session = Session(streams, plan, *(made or (task.begin(rows).model, 0, [])))
         fitted = session.run(rows, plan)
         self._session = session
         if not begun:

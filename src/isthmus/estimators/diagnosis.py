@@ -138,6 +138,8 @@ def free_to_copy(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[
 
 def stopped_at_limit(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Finding]:
     """Whether the training was cut off while it still got better."""
+    if model.versus_pca_ is None:  # portions came last, and nothing judged them
+        return
     judged = [record["epoch"] for record in model.history_ if "held_out_loss" in record]
     if model.stopped_by_ == "limit" and model.n_iter_ >= MOSTLY * max(judged, default=np.inf) > 0:
         yield Finding(
