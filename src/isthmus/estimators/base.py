@@ -98,7 +98,7 @@ class BaseAutoencoder(
         ----------
         X : array, memmap, frame or tensor (N, D)
             A float32 array (memory-mapped or not) is used where it lies, without a copy.
-        y : ignored, as pipelines pass it.
+        y : ignored, as pipelines pass it; clean rows go to `target`.
         target : (N, D), optional
             The clean rows, where `X` is noisy; by default `X` itself.
         validation : (M, D), or a tuple of noisy and clean rows, optional
@@ -117,6 +117,7 @@ class BaseAutoencoder(
         """
         check(self)
         parts, array = self.parts(), inputs.check_rows(self, X, reset=True, at_least=2)
+        inputs.warn_of_lost_rows(y, array.shape)
         check_together(parts)
         check_width(parts, self.n_components, array.shape[1])
         clean = array
@@ -169,6 +170,7 @@ class BaseAutoencoder(
         if begun:
             self._check_unchanged(parts)
         array = inputs.check_rows(self, X, reset=not begun, at_least=1 if begun else 2)
+        inputs.warn_of_lost_rows(y, array.shape)
         inputs.check_domain(array, parts.likelihood, "X")
         check_width(parts, self.n_components, array.shape[1])
         plan = self._plan(len(array))

@@ -1,5 +1,6 @@
 """What comes into an estimator: arrays, memmaps, frames and tensors, checked without copies."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -135,6 +136,15 @@ def check_paired(noisy: Array, clean: Array, name: str, partner: str) -> None:
         raise DataError(
             f"{name} has {len(clean)} rows and {partner} has {len(noisy)}: give one clean row for "
             f"each noisy one, in the same order."
+        )
+
+
+def warn_of_lost_rows(y: Any, shape: tuple[int, ...]) -> None:
+    """Say that `y` is ignored where it looks like clean rows: of X's shape."""
+    if getattr(y, "shape", ()) == shape:
+        warnings.warn(
+            "y has the shape of X and is ignored: if it holds clean rows, write fit(X, target=y).",
+            stacklevel=3,
         )
 
 
