@@ -680,18 +680,37 @@ def test_score_prints_the_models_scores_and_its_worst_rows(home):
         ("mean squared error", f"{errors.mean():.6g} (summed over 4 features)"),
         ("explained variance", f"{model.score(X):.4f} (1 is perfect)"),
         ("mean log-likelihood", f"{model.score_samples(X).mean():.6g} nats per row"),
-        ("row (from 0)", "squared error"),
-        *((str(row), f"{errors[row]:.6g}") for row in np.argsort(-errors)[:5]),
+        ("row (from 0)", "log-likelihood", "squared error"),
+        *(
+            (str(row), f"{model.score_samples(X)[row]:.6g}", f"{errors[row]:.6g}")
+            for row in np.argsort(model.score_samples(X))[:5]
+        ),
     ]
 
 
-def test_score_names_the_pictures_that_are_rebuilt_worst(home):
+def test_score_finds_the_odd_row_among_features_of_larger_numbers(tmp_path):
+    income, age, height = np.random.default_rng(0).normal(size=(3, 200))
+    height[17] = 9
+    table = pl.DataFrame({"income": 20000 * income + 50000, "age": 9 * age, "height": height})
+    table.write_csv(tmp_path / "people.csv")
+    options = ["--scaling", "standard", "-k", "1", *QUICKLY]
+    invoke("fit", tmp_path / "people.csv", "--model", tmp_path / "model", *options)
+    printed = cells(invoke("score", tmp_path / "people.csv", "--model", tmp_path / "model"))
+    errors = load(tmp_path / "model").reconstruction_error(table)
+    assert 17 not in np.argsort(-errors)[:5]  # the incomes drown it
+    assert printed[5][0] == "17"
+
+
+def test_score_names_the_pictures_that_are_least_likely(home):
     printed = invoke("score", home / "digits", "--model", home / "strokes")
-    errors = load(home / "strokes").reconstruction_error(LIGHT)
-    worst = np.argsort(-errors)[:5]
+    model = load(home / "strokes")
+    errors, likelihoods = model.reconstruction_error(LIGHT), model.score_samples(LIGHT)
     assert cells(printed)[-6:] == [
-        ("row (from 0)", "picture", "squared error"),
-        *((str(row), PICTURES[row], f"{errors[row]:.6g}") for row in worst),
+        ("row (from 0)", "picture", "log-likelihood", "squared error"),
+        *(
+            (str(row), PICTURES[row], f"{likelihoods[row]:.6g}", f"{errors[row]:.6g}")
+            for row in np.argsort(likelihoods)[:5]
+        ),
     ]
 
 
@@ -726,7 +745,7 @@ def test_info_says_what_the_model_is(home):
         ("code width", "2"),
         (
             "against PCA",
-            f"{model.versus_pca_.ratio:.2f} times the error of PCA (held out, 150 rows)",
+            f"{model.versus_pca_.ratio:.2f} times the error of PCA (held out, 149 rows)",
         ),
         ("epochs", "0 (PCA, as which it began, was not beaten)"),
         ("saved by", f"Isthmus {isthmus.__version__} (this is {isthmus.__version__})"),

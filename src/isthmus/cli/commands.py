@@ -148,7 +148,7 @@ def denoise(data: Path, out: Path, model: Path, force: bool) -> None:
 @click.option("--out", type=PATH, help="File for every row's squared error and log-likelihood.")
 @force_option
 def score(data: Path, model: Path, out: Path | None, force: bool) -> None:
-    """Say how well the model rebuilds DATA, and which rows worst."""
+    """Say how well the model rebuilds DATA, and which rows are least likely."""
     with loading():
         from isthmus.cli.scoring import score
     score(data, model, out, force=force)

@@ -59,8 +59,8 @@ class BaseAutoencoder(
     history_ : list of dict
         A record per epoch: terms in nats per sample, learning rate, seconds.
     versus_pca_ : VersusPCA
-        The error beside that of PCA of the same width, on held-out rows; None after
-        `partial_fit`.
+        The error beside that of PCA of the same width, on held-out rows, in the user's units (in
+        standard deviations if ``scaling="standard"``); None after `partial_fit`.
     n_iter_ : int
         Epochs that made the model; 0 where the PCA it began as was not beaten.
     mean_ : ndarray (D,)
@@ -217,7 +217,9 @@ class BaseAutoencoder(
     def reconstruction_error(self, X: ArrayLike, *, per_feature: bool = False) -> Floats:
         """Return each row's squared error in the user's units, summed over features, (N,).
 
-        With ``per_feature=True`` the squared errors themselves, (N, D).
+        With ``per_feature=True`` the squared errors themselves, (N, D). Whatever the scaling is:
+        of features in different units, those with the largest numbers decide. To find outliers,
+        see `score_samples`.
         """
         check_is_fitted(self, "model_")
 
