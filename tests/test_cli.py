@@ -38,7 +38,9 @@ LIGHT = np.divide(BYTES, 255, dtype=np.float32).reshape(60, 64)
 PICTURES = [f"digit{i:02}.png" for i in range(60)]
 QUICK = {"hidden": (), "max_epochs": 2, "random_state": 0}
 QUICKLY = ["--hidden", "()", "--max-epochs", "2", "--random-state", "0"]
-ENCODE = "drop it or encode it as numbers first (sklearn.preprocessing.OneHotEncoder)."
+ENCODE = (
+    "leave it out (--drop species), or encode it as numbers (sklearn.preprocessing.OneHotEncoder)."
+)
 
 
 def iris_frame(values=IRIS):
@@ -117,12 +119,13 @@ BAD = {
     ),
     "a wrong ending": (
         "fit iris.xlsx --model new",
-        "iris.xlsx has an ending that cannot be read: use .npy, .npz, .csv, .parquet, .idx, "
-        ".idx.gz, names such as t10k-images-idx3-ubyte.gz, or a folder of pictures.",
+        "iris.xlsx has an ending that cannot be read: use .npy, .npz, .csv, .tsv, .parquet, "
+        ".idx, .idx.gz, names such as t10k-images-idx3-ubyte.gz, or a folder of pictures.",
     ),
     "a column of text": (
         "fit species.csv --model new",
-        f"Column 'species' of species.csv holds text, for example 'setosa' in row 1: {ENCODE}",
+        "Column 'species' of species.csv holds text, for example 'setosa' in row 0 (from 0): "
+        + ENCODE,
     ),
     "a cell that is missing": (
         "fit gaps.csv --model new",
@@ -166,7 +169,7 @@ def test_process_refuses_in_one_sentence_with_exit_code_2(processes, name):
 
 
 def test_run_exits_with_130_and_no_word_when_interrupted(monkeypatch, capsys, home):
-    def interrupt(path):
+    def interrupt(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(fitting, "read_rows", interrupt)
@@ -187,7 +190,7 @@ def test_loading_lets_an_interrupt_end_the_process_and_then_no_more():
 
 
 def test_run_hides_no_mistake_of_our_own(monkeypatch, home):
-    monkeypatch.setattr(fitting, "read_rows", lambda path: 1 / 0)
+    monkeypatch.setattr(fitting, "read_rows", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run(["fit", str(home / "iris.csv"), "--model", str(home / "new")])
 
@@ -309,8 +312,10 @@ def assembled(home, *typed):
     args = [str(home / "iris.csv"), "--model", "m", *map(str, typed)]
     with fit.make_context("fit", args) as context:
         options = chosen(context.params)
-    for name in ("data", "model", "target", "validation", "validation_target", "force"):
+    for name in ("data", "target", "validation", "validation_target", "columns", "drop"):
         options.pop(name, None)
+    for name in ("model", "force"):
+        options.pop(name)
     return assemble(**options)
 
 
@@ -537,12 +542,6 @@ def test_rows_refuse_a_list_of_numbers(tmp_path, refusal):
     ("columns", "said"),
     [
         (NAMES[:3], "has no column 'petal_width', which {model} has: add it."),
-        ([*NAMES, "id"], "has a column 'id', which {model} has not: drop it."),
-        (
-            [NAMES[1], NAMES[0], *NAMES[2:]],
-            "has the column 'sepal_width' where {model} has 'sepal_length': "
-            "put them in the same order.",
-        ),
         (None, "has 3 values in a row and {model} 4: give rows of 4 values."),
     ],
 )
@@ -557,11 +556,52 @@ def test_rows_with_other_columns_than_the_models_are_refused(
 
 
 def test_rows_to_stop_by_must_have_the_columns_of_the_others(tmp_path, home, refusal):
-    write(path := tmp_path / "x.csv", IRIS[:, ::-1], NAMES[::-1])
+    write(path := tmp_path / "x.csv", IRIS[:, :3], NAMES[:3])
     command = ["fit", home / "iris.csv", "--model", tmp_path / "m", "--validation", path]
     assert refusal(*command) == (
-        f"{path} has the column 'petal_width' where {home / 'iris.csv'} has 'sepal_length': "
-        "put them in the same order."
+        f"{path} has no column 'petal_width', which {home / 'iris.csv'} has: add it."
+    )
+
+
+@pytest.fixture
+def people(tmp_path):
+    """Return a table with columns that are no numbers, and what the others hold."""
+    people = iris_frame().insert_column(0, pl.Series("id", [f"p{i}" for i in range(150)]))
+    people.insert_column(3, pl.Series("city", ["Rome", "Oslo"] * 75))
+    people.write_csv(tmp_path / "people.csv")
+    return tmp_path / "people.csv"
+
+
+@pytest.mark.parametrize(
+    "option", [["--drop", "id, city"], ["--columns", ",".join(NAMES)]], ids=["drop", "columns"]
+)
+def test_columns_are_chosen_once_and_found_again_by_name(tmp_path, people, option):
+    invoke("fit", people, "--model", tmp_path / "m", *option, *QUICKLY)
+    model = load(tmp_path / "m")
+    assert list(model.feature_names_in_) == NAMES
+    pl.read_csv(people).select(reversed(pl.read_csv(people).columns)).write_parquet(
+        turned := tmp_path / "turned.parquet"
+    )
+    for given in (people, turned):
+        invoke("transform", given, tmp_path / "z.npy", "--model", tmp_path / "m", "--force")
+        np.testing.assert_array_equal(np.load(tmp_path / "z.npy"), model.transform(iris_frame()))
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (["--drop", "idd,city"], "has no column 'idd' (did you mean 'id'?): correct the name."),
+        (["--columns", "id", "--drop", "id"], "has no column left: drop fewer."),
+    ],
+)
+def test_columns_that_are_not_there_are_refused(tmp_path, people, refusal, option, said):
+    assert refusal("fit", people, "--model", tmp_path / "m", *option) == f"{people} {said}"
+
+
+def test_columns_are_refused_where_there_are_no_names(tmp_path, home, refusal):
+    command = ["fit", home / "iris.npy", "--model", tmp_path / "m", "--drop", "id"]
+    assert refusal(*command) == (
+        f"{home / 'iris.npy'} has no names of columns: leave --columns and --drop out."
     )
 
 
@@ -574,8 +614,11 @@ def test_transform_writes_the_models_codes_bit_for_bit(tmp_path, home, given, wa
     out = tmp_path / f"z.{wanted}"
     printed = invoke("transform", home / f"iris.{given}", out, "--model", home / "iris")
     table = read(out)
-    np.testing.assert_array_equal(table.values, load(home / "iris").transform(iris_frame()))
-    assert table.columns in (("autoencoder0", "autoencoder1"), None)
+    codes = table.values if table.columns is None else table.values[:, 1:]
+    np.testing.assert_array_equal(codes, load(home / "iris").transform(iris_frame()))
+    assert table.columns in (("row", "autoencoder0", "autoencoder1"), None)
+    if table.columns:
+        np.testing.assert_array_equal(table.values[:, 0], range(150))
     assert printed == f"{out}: 150 rows, 2 columns.\n"
 
 
@@ -726,9 +769,19 @@ def test_score_names_the_file_that_leaves_the_likelihoods_domain(tmp_path, home,
 def test_score_writes_every_rows_error_and_likelihood(tmp_path, home):
     invoke("score", home / "iris.csv", "--model", home / "iris", "--out", tmp_path / "s.csv")
     table, model, X = read(tmp_path / "s.csv"), load(home / "iris"), iris_frame()
-    assert table.columns == ("squared_error", "log_likelihood")
-    np.testing.assert_array_equal(table.values[:, 0], model.reconstruction_error(X))
-    np.testing.assert_array_equal(table.values[:, 1], model.score_samples(X))
+    assert table.columns == ("row", "squared_error", "log_likelihood")
+    np.testing.assert_array_equal(table.values[:, 0], range(150))
+    np.testing.assert_array_equal(table.values[:, 1], model.reconstruction_error(X))
+    np.testing.assert_array_equal(table.values[:, 2], model.score_samples(X))
+
+
+@pytest.mark.parametrize("command", ["transform", "score"])
+def test_tables_about_pictures_bear_their_names(tmp_path, home, command):
+    out = tmp_path / "x.csv"
+    place = ["--out", out] if command == "score" else [out]
+    invoke(command, home / "digits", *place, "--model", home / "strokes")
+    assert pl.read_csv(out)["picture"].to_list() == PICTURES
+    assert pl.read_csv(out)["row"].to_list() == list(range(60))
 
 
 # info, parts, demo

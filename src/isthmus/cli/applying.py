@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isthmus.cli.outputs import check_file, check_folder, say
-from isthmus.cli.rows import Rows, check_same_features, read_rows
+from isthmus.cli.rows import Rows, check_width, read_rows
+from isthmus.data.tables import Columns
 from isthmus.data.writing import write, write_pictures
 from isthmus.estimators.saving import load
 
@@ -16,7 +17,7 @@ FILES = (".npy", ".npz", *TABLES)
 
 
 def transform(data: Path, out: Path, model: Path, *, force: bool) -> None:
-    """Write the codes of a file's rows to another file.
+    """Write the codes of a file's rows to another file; in a table, beside the rows' numbers.
 
     Raises
     ------
@@ -25,7 +26,8 @@ def transform(data: Path, out: Path, model: Path, *, force: bool) -> None:
     """
     check_file(out, data, force=force)
     estimator, rows = model_and_rows(model, data)
-    write(out, estimator.transform(rows.values), estimator.get_feature_names_out().tolist())
+    names = estimator.get_feature_names_out().tolist()
+    write(out, estimator.transform(rows.values), names, rows.labels())
     say(f"{out}: {len(rows.values)} rows, {estimator.n_components} columns.")
 
 
@@ -56,10 +58,11 @@ def denoise(data: Path, out: Path, model: Path, *, force: bool) -> None:
 def model_and_rows(model: Path, data: Path) -> tuple["BaseAutoencoder", Rows]:
     """Load a model and read rows that fit it; the rows bear the model's names of columns."""
     estimator = load(model)
-    rows = read_rows(data)
     names = getattr(estimator, "feature_names_in_", None)
     columns = None if names is None else tuple(map(str, names))
-    check_same_features(rows, estimator.n_features_in_, columns, f"the model {model}")
+    owner = f"the model {model}"
+    rows = read_rows(data, Columns(columns, owner=owner))
+    check_width(rows, estimator.n_features_in_, owner)
     # They are checked; arrays have no names, and scikit-learn would warn of that.
     vars(estimator).pop("feature_names_in_", None)
     return estimator, rows._replace(columns=rows.columns or columns)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import isthmus
 from isthmus.cli.options import ESTIMATORS
 from isthmus.cli.outputs import check_model, facts, plain_console, say
-from isthmus.cli.rows import Rows, check_same_features, read_rows
+from isthmus.cli.rows import Rows, check_width, read_rows
+from isthmus.data.tables import ALL, Columns
 from isthmus.errors import DataError, ParameterError
 from isthmus.estimators.inputs import check_domain
 from isthmus.estimators.parameters import check, declared
@@ -37,6 +38,7 @@ def fit(
     target: Path | None = None,
     validation: Path | None = None,
     validation_target: Path | None = None,
+    columns: Columns = ALL,
     force: bool = False,
     **options: Any,
 ) -> None:
@@ -49,6 +51,7 @@ def fit(
     target : clean rows, where `data` is noisy.
     validation : rows to stop by.
     validation_target : the clean rows of `validation`, needed where there is a `target`.
+    columns : of a table, those to fit to; the model remembers their names.
     force : whether a saved model at `model` may be replaced.
     options : the estimator's kind and its parameters, as `assemble` takes them.
 
@@ -60,7 +63,7 @@ def fit(
     _check_pairs(target, validation, validation_target)
     check_model(model, force=force)
     estimator = assemble(**options)
-    rows = read_rows(data)
+    rows = read_rows(data, columns)
     if target is None:
         check_domain(rows.values, estimator.parts().likelihood, str(data))
     clean = None if target is None else _beside(rows, target, rows).named()
@@ -128,8 +131,8 @@ def _held_out(rows: Rows, path: Path, target: Path | None) -> Any:
 
 def _beside(rows: Rows, path: Path, noisy: Rows | None = None) -> Rows:
     """Read rows that `fit` takes besides its first: the clean ones of `noisy`, if it is given."""
-    further = read_rows(path)
-    check_same_features(further, rows.values.shape[1], rows.columns, str(rows.path))
+    further = read_rows(path, Columns(rows.columns, owner=str(rows.path)))
+    check_width(further, rows.values.shape[1], str(rows.path))
     names = (further.names, None if noisy is None else noisy.names)
     if noisy is not None and None not in names and names[0] != names[1]:
         raise DataError(

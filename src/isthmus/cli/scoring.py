@@ -40,7 +40,8 @@ def score(data: Path, model: Path, out: Path | None, *, force: bool) -> None:
     console.print(facts(f"{data}, by {model}", pairs))
     console.print(worst(rows, errors, likelihoods))
     if out is not None:
-        write(out, np.column_stack([errors, likelihoods]), ["squared_error", "log_likelihood"])
+        both = np.column_stack([errors, likelihoods])
+        write(out, both, ["squared_error", "log_likelihood"], rows.labels())
         say(f"{out}: {len(errors)} rows, 2 columns.")
 
 

@@ -9,7 +9,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -122,7 +122,12 @@ def check_ending(path: StrPath) -> str:
     return ending
 
 
-def write(path: StrPath, values: npt.ArrayLike, columns: Sequence[str] | None = None) -> None:
+def write(
+    path: StrPath,
+    values: npt.ArrayLike,
+    columns: Sequence[str] | None = None,
+    labels: Mapping[str, Sequence[Any]] | None = None,
+) -> None:
     """Write an array to one file, whole or not at all.
 
     Parameters
@@ -133,6 +138,9 @@ def write(path: StrPath, values: npt.ArrayLike, columns: Sequence[str] | None = 
         Numbers; for ``.csv`` and ``.parquet`` of shape (n, d) or (n,).
     columns : sequence of str, optional
         The d names of the columns, ``x0, x1, ...`` by default; ``.npy`` and ``.npz`` hold none.
+    labels : mapping of str to sequence, optional
+        Columns of n cells each that go before the others in a table, such as names of the rows;
+        ``.npy`` and ``.npz`` hold none.
 
     Raises
     ------
@@ -147,7 +155,9 @@ def write(path: StrPath, values: npt.ArrayLike, columns: Sequence[str] | None = 
     ending, array = check_ending(path), np.asarray(values)
     if array.dtype.kind not in "biuf":
         raise DataError(f"Values of type {array.dtype} cannot be written to {path}: give numbers.")
-    content: Any = _frame(path, array, columns) if ending in (".csv", ".parquet") else array
+    content: Any = array
+    if ending in (".csv", ".parquet"):
+        content = _frame(path, array, columns, labels or {})
     with replacing(path) as beside, beside.open("wb") as stream:
         _SAVE[ending](content, stream)
 
@@ -269,7 +279,12 @@ def _save_frame(save: Callable[[IO[bytes]], None], stream: IO[bytes]) -> None:
         raise
 
 
-def _frame(path: object, array: npt.NDArray[Any], columns: Sequence[str] | None) -> "pl.DataFrame":
+def _frame(
+    path: object,
+    array: npt.NDArray[Any],
+    columns: Sequence[str] | None,
+    labels: Mapping[str, Sequence[Any]],
+) -> "pl.DataFrame":
     try:
         import polars as pl
     except ImportError:
@@ -286,7 +301,8 @@ def _frame(path: object, array: npt.NDArray[Any], columns: Sequence[str] | None)
         raise DataError(
             f"{path} needs {table.shape[1]} different column names, and got {held}: name each once."
         )
-    return pl.DataFrame(table, schema=names, orient="row")
+    frame = pl.DataFrame(table, schema=names, orient="row")
+    return frame.select(*(pl.Series(name, list(labels[name])) for name in labels), pl.all())
 
 
 # Pictures

@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, validate_data
 
 from isthmus.data.rows import chunks
+from isthmus.data.tables import as_number
 from isthmus.errors import DataError
 from isthmus.parts.slots import Likelihood
 
@@ -240,8 +241,7 @@ def _text_error(X: Any, name: str) -> DataError | None:
             if kind is not None:
                 return DataError(
                     f"{name} has {kind} at row {row}, column {_column(X, column)} ({value!r}): "
-                    f"drop that column, or encode it as numbers "
-                    f"(sklearn.preprocessing.OneHotEncoder)."
+                    f"drop that column, or {as_number(value)}."
                 )
     return None
 
