@@ -24,7 +24,7 @@ from isthmus.cli.describing import SLOTS
 from isthmus.cli.fitting import assemble
 from isthmus.cli.main import isthmus as command_line
 from isthmus.cli.main import run
-from isthmus.cli.options import chosen
+from isthmus.cli.options import at_the_shell, chosen
 from isthmus.cli.rows import read_rows
 from isthmus.data.files import read
 from isthmus.data.writing import write, write_pictures
@@ -139,7 +139,7 @@ BAD = {
     ),
     "an unknown optimizer": (
         "fit iris.csv --model new --optimizer adm",
-        "optimizer='adm' is unknown; did you mean 'adam'? (known: sgd, momentum, nesterov, "
+        "--optimizer adm is unknown; did you mean 'adam'? (known: sgd, momentum, nesterov, "
         "adagrad, rmsprop, adadelta, adam, adamw, adamax, nadam, radam, lbfgs, muon).",
     ),
 }
@@ -202,7 +202,7 @@ def test_run_shows_a_warning_in_one_line(tmp_path, home, capsys):
         code = run(["fit", str(home / "iris.npy"), "--model", str(tmp_path / "m"), *options])
     warning = (
         "The loss was not finite any more: the weights of epoch 0, the last good ones, are kept. "
-        "Lower learning_rate, or scale X."
+        "Lower --learning-rate, or scale X."
     )
     assert (code, capsys.readouterr().err) == (0, f"Warning: {warning}\n")
 
@@ -388,11 +388,11 @@ def test_fit_tells_what_came_of_it(tmp_path, home):
         "features": "64",
         "code width": "2",
         "against PCA": versus,
-        "epochs": "2 (it ran to max_epochs)",
+        "epochs": "2 (it ran to --max-epochs)",
     }
     findings = model.diagnose(LIGHT)
     assert [finding.name for finding in findings] == ["worse than PCA", "stopped at its limit"]
-    assert all(f"\n! {finding}\n" in printed for finding in findings)
+    assert all(f"\n! {at_the_shell(str(finding))}\n" in printed for finding in findings)
 
 
 def test_fit_prints_a_finding_with_the_columns_name(tmp_path):
@@ -400,7 +400,7 @@ def test_fit_prints_a_finding_with_the_columns_name(tmp_path):
     printed = invoke("fit", tmp_path / "x.csv", "--model", tmp_path / "m", *QUICKLY)
     assert (
         "\n! Feature 'petal_width' alone makes 100% of the variance: the model sees little else. "
-        "If the features have different units, write scaling='standard'.\n" in printed
+        "If the features have different units, write --scaling standard.\n" in printed
     )
 
 
@@ -458,7 +458,7 @@ def test_fit_names_the_file_that_leaves_the_likelihoods_domain(tmp_path, home, r
     path = home / "iris.npy"
     assert refusal("fit", path, "--model", tmp_path / "m", "--likelihood", "bernoulli") == (
         f"{path} runs from 0.1 to 7.9, and likelihood 'bernoulli' needs values from 0 to 1: "
-        f"rescale {path} (pixels: divide by 255), or use likelihood='normal'."
+        f"rescale {path} (pixels: divide by 255), or use --likelihood normal."
     )
 
 
@@ -709,6 +709,55 @@ def test_denoise_turns_a_folder_of_pictures_into_one_of_the_same_names(tmp_path,
     assert table.rows == tuple(PICTURES)
     np.testing.assert_array_equal(np.rint(table.values * 255), np.rint(light * 255))
     assert printed == f"{tmp_path / 'x'}: 60 pictures.\n"
+
+
+def test_denoise_keeps_the_depth_of_pictures(tmp_path, home):
+    write_pictures(tmp_path / "deep", LIGHT.reshape(60, 8, 8), PICTURES, deep=True)
+    invoke("denoise", tmp_path / "deep", tmp_path / "x", "--model", home / "strokes")
+    light = np.clip(load(home / "strokes").reconstruct(LIGHT), 0, 1).reshape(60, 8, 8)
+    np.testing.assert_allclose(read(tmp_path / "x").values, light, atol=0.6 / 65535)
+
+
+@pytest.mark.parametrize(
+    ("data", "out"), [("clean", "clean2"), ("elsewhere/clean", "clean"), ("noisy", "clean")]
+)
+def test_next_command_does_not_write_over_its_input(tmp_path, monkeypatch, data, out):
+    monkeypatch.chdir(tmp_path)
+    Path(data).mkdir(parents=True)
+    command = fitting.next_command(Path(data), Path("model"), denoises=True)
+    assert command == f"isthmus denoise {data} {out} --model model"
+
+
+@pytest.mark.parametrize(
+    ("said", "typed"),
+    [
+        ("write scaling='standard'.", "write --scaling standard."),
+        ("Raise max_epochs (now 5).", "Raise --max-epochs (now 5)."),
+        ("write code='topk(k=8)', or", "write --code 'topk(k=8)', or"),
+        ("a code of weight_l2(weight=1e-4)", "a code of weight_l2(weight=1e-4)"),
+        (
+            "a name of part 'weight_l2' and model_epochs",
+            "a name of part 'weight_l2' and model_epochs",
+        ),
+    ],
+)
+def test_advice_is_what_can_be_typed(said, typed):
+    assert at_the_shell(said) == typed
+
+
+def test_range_of_an_option_is_in_plain_words(home, refusal):
+    said = refusal("fit", home / "iris.csv", "--model", "m", "--verbose", "-1")
+    assert said.startswith(
+        "Invalid value for '--verbose': '-1' should be greater than or equal to 0 or should be "
+        "true or false"
+    )
+
+
+@pytest.mark.parametrize("module", ["isthmus", "isthmus.cli.main"])
+def test_module_is_the_command(module):
+    process = [sys.executable, "-m", module, "--version"]
+    done = subprocess.run(process, capture_output=True, text=True, check=True)
+    assert done.stdout == f"isthmus {isthmus.__version__}\n"
 
 
 # score

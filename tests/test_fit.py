@@ -380,6 +380,16 @@ def test_rows_too_few_for_folds_are_all_trained_on_where_the_start_is_not_pca(re
     assert model.n_iter_ == 4
 
 
+def test_versus_pca_shows_three_digits_and_keeps_all():
+    versus = fitting.VersusPCA(1.23456, 0.00098765, 0.0008, "held out", 1797)
+    assert (
+        str(versus)
+        == repr(versus)
+        == ("VersusPCA(pca_error=1.23, error=0.000988, ratio=0.0008, rows='held out', n_rows=1797)")
+    )
+    assert versus.pca_error == 1.23456
+
+
 # Copies ----------------------------------------------------------------------------------
 
 

@@ -499,3 +499,21 @@ def test_clean_rows_given_as_y_are_not_lost_in_silence(kind, make, method):
 @pytest.mark.parametrize("y", [X[:, 0], X[:, :1], None])
 def test_labels_given_as_y_are_nothing_to_speak_of(y):
     assert model().fit(X, y).n_iter_ >= 0
+
+
+def test_lazy_frame_is_asked_to_be_collected():
+    lazy = pl.DataFrame(X, schema=COLUMNS).lazy()
+    sentence = "X is a LazyFrame, which holds no rows yet: give X.collect()."
+    with pytest.raises(DataError, match=exactly(sentence)):
+        model().fit(lazy)
+    assert model().fit(lazy.collect()).n_features_in_ == 4
+
+
+def test_widths_that_are_given_twice_are_refused():
+    sentence = (
+        "hidden is given twice, by hidden=(5,) and by network='dense(hidden=(3,))': leave one of "
+        "the two out."
+    )
+    with pytest.raises(ParameterError, match=exactly(sentence)):
+        model(hidden=(5,), network="dense(hidden=(3,))").fit(X)
+    assert model(hidden=(5,), network="dense(tied=True)").fit(X).model_.parts.network.tied

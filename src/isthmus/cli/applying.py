@@ -34,8 +34,8 @@ def transform(data: Path, out: Path, model: Path, *, force: bool) -> None:
 def denoise(data: Path, out: Path, model: Path, *, force: bool) -> None:
     """Write a file's rows as the model rebuilds them, in the shape that they had.
 
-    Pictures of a folder become pictures of the same names where `out` has no ending of a file;
-    pictures in a table become one row each.
+    Pictures of a folder become pictures of the same names and depth where `out` has no ending of
+    a file; pictures in a table become one row each.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def denoise(data: Path, out: Path, model: Path, *, force: bool) -> None:
     estimator, rows = model_and_rows(model, data)
     rebuilt = estimator.reconstruct(rows.values)
     if as_pictures:
-        write_pictures(out, rows.shaped(rebuilt), rows.names or ())
+        write_pictures(out, rows.shaped(rebuilt), rows.names or (), deep=rows.deep)
     elif out.suffix.lower() in TABLES:
         write(out, rebuilt, rows.columns)
     else:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import isthmus
-from isthmus.cli.options import ESTIMATORS
+from isthmus.cli.options import ESTIMATORS, at_the_shell
 from isthmus.cli.outputs import check_model, facts, plain_console, say
 from isthmus.cli.rows import Rows, check_width, read_rows
 from isthmus.data.tables import ALL, Columns
@@ -25,7 +25,7 @@ OWN = ("corruption", "code", "penalties", "pretraining", "sparsity", "weight")
 NAMED_BY = {"corruption": "denoising", "sparsity": "sparse", "weight": "contractive"}
 ENDED = {
     "patience": "held-out rows got no better",
-    "limit": "it ran to max_epochs",
+    "limit": "it ran to --max-epochs",
     "interrupted": "it was interrupted",
     "diverged": "the loss was not finite",
 }
@@ -154,7 +154,7 @@ def _tell(estimator: "BaseAutoencoder", rows: Rows, model: Path, seconds: float)
     }
     plain_console().print(facts(f"{type(estimator).__name__}, saved to {model}", pairs))
     for finding in estimator.diagnose(rows.named()):
-        say(f"! {finding}")
+        say(f"! {at_the_shell(str(finding))}")
 
 
 def against_pca(versus: "VersusPCA | None") -> str:
@@ -174,8 +174,11 @@ def epochs(estimator: "BaseAutoencoder") -> str:
 
 def next_command(data: Path, model: Path, *, denoises: bool) -> str:
     """Return what to type next."""
-    ending = data.suffix if data.suffix in (".csv", ".parquet", ".npz") else ".npy"
+    ending = ".csv" if data.suffix == ".tsv" else data.suffix
+    ending = ending if ending in (".csv", ".parquet", ".npz") else ".npy"
     name = "clean" if denoises else "codes"
-    out = name if denoises and data.is_dir() else f"{name}{ending}"
+    out = Path(name if denoises and data.is_dir() else f"{name}{ending}")
+    if out.resolve() == data.resolve():
+        out = out.with_stem(f"{out.stem}2")
     verb = "denoise" if denoises else "transform"
-    return shlex.join(["isthmus", verb, str(data), out, "--model", str(model)])
+    return shlex.join(["isthmus", verb, str(data), str(out), "--model", str(model)])

@@ -24,6 +24,7 @@ class Rows(NamedTuple):
     shape: tuple[int, ...]  # of one row as it was: (d,), or (h, w[, c]) of pictures
     columns: tuple[str, ...] | None  # d names, of csv and parquet
     names: tuple[str, ...] | None  # n file names, of a folder of pictures
+    deep: bool = False  # whether the pictures have 16 bits
 
     def named(self) -> Any:
         """Return a frame where the columns have names, for the estimator to remember them."""
@@ -66,7 +67,7 @@ def read_rows(path: Path, columns: Columns = ALL) -> Rows:
         values = np.divide(values, 255, dtype=np.float32)
     flat = values.reshape(n, -1)
     check_finite(flat, table, str(path))
-    return Rows(path, flat, values.shape[1:], table.columns, table.rows)
+    return Rows(path, flat, values.shape[1:], table.columns, table.rows, table.deep)
 
 
 def check_width(rows: Rows, n_features: int, owner: str) -> None:

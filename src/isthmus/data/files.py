@@ -31,6 +31,7 @@ class Table(NamedTuple):
     kind: Literal["array", "table", "pictures"]
     columns: tuple[str, ...] | None = None  # d names, of csv and parquet
     rows: tuple[str, ...] | None = None  # n file names, of pictures
+    deep: bool = False  # whether pictures have 16 bits
 
 
 def read(path: str | os.PathLike[str], columns: Columns = ALL) -> Table:
@@ -92,8 +93,8 @@ def check_readable(path: Path) -> None:
 
 def _read(path: Path, columns: Columns) -> Table:
     if path.is_dir():
-        values, names = read_pictures(path)
-        return Table(values, "pictures", rows=names)
+        values, names, deep = read_pictures(path)
+        return Table(values, "pictures", rows=names, deep=deep)
     form = _FORMS[_ending(path)]
     if form.read is not None:
         return form.read(path)

@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from isthmus.data.pictures import bytes_of, png_names
+from isthmus.data.pictures import levels_of, png_names
 from isthmus.errors import DataError, FileError, guess, missing
 
 if TYPE_CHECKING:
@@ -162,8 +162,10 @@ def write(
         _SAVE[ending](content, stream)
 
 
-def write_pictures(folder: StrPath, values: npt.ArrayLike, names: Sequence[str]) -> None:
-    """Write pictures as 8-bit PNG files into a folder of their own, all or none.
+def write_pictures(
+    folder: StrPath, values: npt.ArrayLike, names: Sequence[str], *, deep: bool = False
+) -> None:
+    """Write pictures as PNG files into a folder of their own, all or none.
 
     Parameters
     ----------
@@ -173,6 +175,8 @@ def write_pictures(folder: StrPath, values: npt.ArrayLike, names: Sequence[str])
         Light from 0 to 1, clipped to that; c is 1 or 3.
     names : sequence of str
         The n file names; their endings become ``.png``.
+    deep : bool
+        Whether grey ones get 16 bits; else all have 8.
 
     Raises
     ------
@@ -187,7 +191,7 @@ def write_pictures(folder: StrPath, values: npt.ArrayLike, names: Sequence[str])
         from PIL import Image
     except ImportError:
         raise missing("pillow", "Writing pictures", "pictures") from None
-    pictures = bytes_of(np.asarray(values, np.float32))
+    pictures = levels_of(np.asarray(values, np.float32), deep=deep)
     files = png_names(names, len(pictures))
     _refuse_strangers(Path(folder), files)
     with replacing_folder(folder) as beside:

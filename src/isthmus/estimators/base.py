@@ -315,7 +315,14 @@ class BaseAutoencoder(
         """Return the network with the shorthands applied."""
         shorthand = {"hidden": self.hidden, "activation": self.activation}
         given = {name: value for name, value in shorthand.items() if value is not None}
-        return dataclasses.replace(Network.of(self.network), **given)  # type: ignore[type-var]
+        network = Network.of(self.network)
+        for field in dataclasses.fields(network):  # type: ignore[arg-type]
+            if field.name in given and getattr(network, field.name) != field.default:
+                raise ParameterError(
+                    f"{field.name} is given twice, by {field.name}={given[field.name]!r} and by "
+                    f"network={str(network)!r}: leave one of the two out."
+                )
+        return dataclasses.replace(network, **given)  # type: ignore[type-var]
 
     def _plan(self, n_rows: int) -> Plan:
         """Return how a fit to so many rows runs."""

@@ -36,6 +36,8 @@ def check_rows(
     DataError
         If there are too few rows, text, or values that are not finite.
     """
+    if type(X).__name__ == "LazyFrame":
+        raise DataError(f"{name} is a LazyFrame, which holds no rows yet: give {name}.collect().")
     X = from_torch(X)
     _check_enough(_n_rows(X), at_least, estimator, name)  # before scikit-learn says it its way
     try:

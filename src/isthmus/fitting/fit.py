@@ -46,6 +46,10 @@ class VersusPCA(NamedTuple):
     rows: str  # "held out", or "training" where none were
     n_rows: int
 
+    def __repr__(self) -> str:
+        figures = f"pca_error={self.pca_error:.3g}, error={self.error:.3g}, ratio={self.ratio:.3g}"
+        return f"VersusPCA({figures}, rows={self.rows!r}, n_rows={self.n_rows})"
+
 
 class Task(NamedTuple):
     """What a fit is given besides its rows."""
