@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test check format bench published clean
 
 demo: $(READY)
 	$(BIN)/isthmus demo --out demo
@@ -27,6 +27,12 @@ bench: $(READY)
 	$(BIN)/python benchmarks/pca_floor.py --json benchmarks/results/pca_floor.json
 	$(BIN)/python benchmarks/denoising.py --json benchmarks/results/denoising.json
 	$(BIN)/python benchmarks/memory.py --json benchmarks/results/memory.json
+	$(BIN)/python benchmarks/rbm.py --json benchmarks/results/rbm.json
+
+# Hours; it goes on where it was stopped.
+published: $(READY)
+	$(BIN)/python benchmarks/published.py
+	$(BIN)/python benchmarks/pretraining.py --json benchmarks/results/pretraining.json --picture docs/pictures/pretraining.png
 
 clean:
 	rm -rf .venv demo

@@ -840,9 +840,9 @@ def test_info_says_what_the_model_is(home):
     model = load(home / "iris")
     assert cells(invoke("info", home / "iris")) == [
         ("estimator", "Autoencoder"),
-        ("parameters", "random_state=0"),
-        ("", "hidden=()"),
+        ("parameters", "hidden=()"),
         ("", "max_epochs=2"),
+        ("", "random_state=0"),
         ("features", "4 (sepal_length, sepal_width, petal_length, petal_width)"),
         ("code width", "2"),
         (

@@ -10,6 +10,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from isthmus import (
     Autoencoder,
+    AutoencoderClassifier,
     BernoulliRBM,
     ContractiveAutoencoder,
     DenoisingAutoencoder,
@@ -27,6 +28,9 @@ ESTIMATORS = [
     ContractiveAutoencoder(max_epochs=3),
     StackedAutoencoder(2, hidden=(8,), max_epochs=3, pretraining="autoencoder(n_epochs=2)"),
     StackedAutoencoder(2, hidden=(8,), max_epochs=3, pretraining="rbm(n_epochs=2)"),
+    AutoencoderClassifier(Autoencoder(2, hidden=(8,), max_epochs=2), max_epochs=30),
+    AutoencoderClassifier(Autoencoder(2, hidden=(8,), max_epochs=2), fine_tune=False),
+    AutoencoderClassifier(GaussianRBM(8, n_iter=3), max_epochs=30),
     # The checks' rows are far outside 0 to 1.
     BernoulliRBM(8, n_iter=3, scaling="range"),
     GaussianRBM(8, n_iter=3),

@@ -271,6 +271,15 @@ def test_read_parquet_turns_nulls_into_nan_and_booleans_into_0_and_1(tmp_path):
     )
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_read_table_refuses_columns_that_differ_by_spaces_only(tmp_path, ending):
+    table = pl.DataFrame({"a": [1.0], "b": [2.0], " a": [3.0]})
+    getattr(table, f"write_{ending}")(tmp_path / f"x.{ending}")
+    sentence = f"Columns 1 and 3 of {tmp_path / f'x.{ending}'} are both called 'a': rename one."
+    with pytest.raises(DataError, match=f"^{re.escape(sentence)}$"):
+        read(tmp_path / f"x.{ending}")
+
+
 def test_read_csv_loses_no_row_where_there_is_no_header(tmp_path):
     table = read(csv(tmp_path, "5,0.5\n1,2\n"))
     np.testing.assert_array_equal(table.values, [[5, 0.5], [1, 2]])

@@ -1,14 +1,18 @@
 """Importing Isthmus: cheap, complete, and from floor to floor only downwards."""
 
+import inspect
 import os
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+from sklearn.base import BaseEstimator
 
 import isthmus
+from isthmus.estimators import ESTIMATORS
 
 ROOT = Path(__file__).resolve().parents[1]
 AT_MOST = 0.3  # seconds
@@ -39,6 +43,21 @@ def test_public_names_resolve_in_a_fresh_process():
     assert kinds["Autoencoder"] == kinds["DenoisingAutoencoder"] == "ABCMeta"
     assert kinds["load"] == "function"
     assert set(kinds.values()) <= {"ABCMeta", "function", "module"}
+
+
+def test_public_estimators_are_the_ones_that_stand_in_the_table():
+    """And every concrete one that a file of the folder declares stands there."""
+    folder = Path(isthmus.__file__).parent / "estimators"
+    files = [f"isthmus.estimators.{file.stem}" for file in folder.glob("[!_]*.py")]
+    declared = {
+        name: module
+        for module in files
+        for name, value in vars(import_module(module)).items()
+        if isinstance(value, type) and value.__module__ == module
+        if issubclass(value, BaseEstimator) and not inspect.isabstract(value)
+    }
+    assert declared == ESTIMATORS
+    assert set(ESTIMATORS) < set(isthmus.__all__)
 
 
 def test_public_names_are_listed():

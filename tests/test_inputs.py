@@ -103,6 +103,30 @@ def test_column_that_is_not_numbers_is_refused_in_our_words(column):
         model().fit(with_text(column))
 
 
+RAGGED = [
+    [np.zeros((2, 2)), np.zeros((2, 3))],
+    [[1, 2], [3]],
+    [[1, 2], 3],
+    np.array([[1, 2], [3]], dtype=object),
+]
+
+
+@pytest.mark.parametrize("rows", RAGGED, ids=["arrays", "lists", "number", "objects"])
+@pytest.mark.parametrize("name", ["X", "target", "Z"])
+def test_rows_of_different_lengths_are_refused(fitted, rows, name):
+    sentence = (
+        f"{name} has rows of different lengths, or a list where a number belongs: give every row "
+        f"the same number of numbers."
+    )
+    calls = {
+        "X": lambda: model().fit(rows),
+        "target": lambda: model().fit(X, target=rows),
+        "Z": lambda: fitted.inverse_transform(rows),
+    }
+    with pytest.raises(DataError, match=exactly(sentence)):
+        calls[name]()
+
+
 @pytest.mark.parametrize(("width", "call"), [(3, "transform"), (5, "reconstruct"), (3, "score")])
 def test_wrong_width_is_refused_in_the_words_of_sklearn(fitted, width, call):
     sentence = f"X has {width} features, but Autoencoder is expecting 4 features as input."
@@ -455,9 +479,35 @@ def test_truth_values_are_zero_and_one():
         (np.longdouble, np.float64),
     ],
 )
-@pytest.mark.parametrize("call", ["transform", "reconstruct", "score_samples"])
+@pytest.mark.parametrize("call", ["transform", "reconstruct"])
 def test_answer_has_the_precision_of_the_question(given, returned, call, of_whole):
     assert getattr(of_whole, call)(WHOLE.astype(given)).dtype == returned
+
+
+@pytest.mark.parametrize("scaling", ["isotropic", "standard"])
+def test_squares_of_large_float32_values_do_not_overflow(scaling):
+    rows = (1e20 * X).astype(np.float32)
+    estimator = model(scaling=scaling).fit(rows)
+    rebuilt = estimator.reconstruct(rows)
+    assert rebuilt.dtype == np.float32
+    errors = np.square(rows.astype(np.float64) - rebuilt)
+    np.testing.assert_allclose(estimator.reconstruction_error(rows), errors.sum(1), rtol=1e-4)
+    spread = np.square(rows.astype(np.float64) - estimator.mean_).sum()
+    assert estimator.score(rows) == pytest.approx(1 - errors.sum() / spread, rel=1e-4)
+    assert np.isfinite(estimator.score_samples(rows)).all()
+
+
+@pytest.mark.parametrize("scaling", ["isotropic", "standard", "none"])
+@pytest.mark.parametrize("call", ["fit", "partial_fit"])
+def test_values_too_large_to_square_are_refused(scaling, call):
+    rows = 1e200 * np.clip(X, -1, 1)
+    rows[2, 1] = -3e200
+    sentence = (
+        "The values reach 3e+200, and their variance overflows: divide them by a large number "
+        "first."
+    )
+    with pytest.raises(DataError, match=exactly(sentence)):
+        getattr(model(scaling=scaling), call)(rows)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])

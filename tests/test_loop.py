@@ -3,6 +3,7 @@ import copy
 import itertools
 import random
 import re
+import threading
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from isthmus.fitting.model import Model, Objective, Parts, Randomness, assemble
 from isthmus.fitting.observers import History
 from isthmus.fitting.optimizers import Optimizer
 from isthmus.fitting.pca import principal_axes
-from isthmus.fitting.plan import Plan
+from isthmus.fitting.plan import Plan, threads_for
 from isthmus.fitting.schedules import Schedule
 from isthmus.fitting.streams import Streams
 from isthmus.parts import Code, Corruption, Likelihood, Network, Penalty
@@ -867,6 +868,42 @@ def test_threads_of_a_small_fit_are_given_back(reason):
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_threads_are_given_back_by_fits_that_overlap():
+    """The second fit begins within the first and ends after it."""
+    both_in, first_out = threading.Barrier(2), threading.Event()
+    left = {}
+
+    def first():
+        with threads_for(PLAN, n_weights=1):
+            both_in.wait(10)
+        left["first"] = torch.get_num_threads()
+        first_out.set()
+
+    def second():
+        with threads_for(PLAN, n_weights=1):
+            both_in.wait(10)
+            first_out.wait(10)
+        left["second"] = torch.get_num_threads()
+
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        in_threads(first, second)
+        in_threads(lambda: left.update(later=torch.get_num_threads()))
+        assert left == {"first": 2, "second": 2, "later": 2}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def in_threads(*functions):
+    threads = [threading.Thread(target=function) for function in functions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 # Subnormal numbers -----------------------------------------------------------------------

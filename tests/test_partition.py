@@ -99,6 +99,7 @@ def test_annealing_comes_near_the_exact_value(visible, method):
 
 def test_annealing_is_exact_where_the_path_has_one_machine():
     rbm = machine(6, 4, scale=0)
+    rbm.hidden_bias.zero_()
     base = torch.sigmoid(rbm.visible_bias)
     found = anneal(rbm, base, Annealing(3, 5), generator())
     assert found.value == pytest.approx(count_states(rbm).value, abs=1e-9)

@@ -139,6 +139,30 @@ def test_unrolled_machines_give_what_the_machines_gave(monkeypatch, likelihood, 
     assert up.shape == seen.shape
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("weight_l2", [["weight_l2"]] * 3),
+        (("weight_l1", "weight_l2"), [["weight_l1", "weight_l2"]] * 3),
+        (
+            (("activity_kl", "weight_l2"), ("weight_l1",)),
+            [["activity_kl", "weight_l2"], ["weight_l1"], []],
+        ),
+    ],
+)
+def test_penalties_are_every_layers_or_each_its_own(monkeypatch, given, expected):
+    caught = []
+    train = module.train
+
+    def catch(model, *rest):
+        caught.append([str(penalty) for penalty in model.parts.penalties])
+        return train(model, *rest)
+
+    monkeypatch.setattr(module, "train", catch)
+    fitted(pretraining=GreedyAutoencoders(n_epochs=1, penalties=given))
+    assert caught == expected
+
+
 def test_no_pretraining_is_bitwise_none_at_all():
     weights = []
     for pretraining in (None, "none"):

@@ -15,6 +15,7 @@ from sklearn.neural_network import BernoulliRBM as SklearnRBM
 from sklearn.pipeline import make_pipeline
 
 from isthmus import BernoulliRBM, GaussianRBM, datasets, load
+from isthmus.cli.main import run
 from isthmus.errors import ArtefactError, DataError, ParameterError, TrainingWarning
 
 draw = np.random.default_rng(0)
@@ -136,7 +137,7 @@ def test_transform_is_scikit_learns_for_the_same_weights():
 
 def test_digits_are_learned_better_than_by_independent_pixels():
     X = (datasets.digits().images > 0.5).astype(np.float64)
-    model = BernoulliRBM(32, n_iter=30, random_state=0).fit(X[:1500])
+    model = BernoulliRBM(64, random_state=0).fit(X[:1500])
     rate = X[:1500].mean(0).clip(1e-3, 1 - 1e-3)
     independent = (X[1500:] * np.log(rate) + (1 - X[1500:]) * np.log(1 - rate)).sum(1).mean()
     assert model.score(X[1500:]) > independent + 5
@@ -382,3 +383,24 @@ def test_global_generator_is_not_touched():
     model.sample(3)
     model.log_likelihood(X, n_betas=3)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+# Command line -------------------------------------------------------------------------------
+
+
+def test_command_line_knows_what_a_machine_can_do(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    model, X = fitted("gaussian")
+    model.save("machine")
+    np.save("rows.npy", X)
+    assert run(["transform", "rows.npy", "codes.npy", "--model", "machine"]) == 0
+    np.testing.assert_array_equal(np.load("codes.npy"), model.transform(X))
+    assert run(["info", "machine"]) == 0
+    assert "3 (limit)" in capsys.readouterr().out
+    sentence = (
+        "machine is a GaussianRBM, which only transforms on the command line: give the model of "
+        "an autoencoder."
+    )
+    for command in (["score", "rows.npy"], ["denoise", "rows.npy", "clean.npy"]):
+        assert run([*command, "--model", "machine"]) != 0
+        assert sentence in capsys.readouterr().err

@@ -10,12 +10,13 @@ import click
 import numpy as np
 import pytest
 
-from isthmus import Autoencoder, DenoisingAutoencoder
+from isthmus import Autoencoder, BernoulliRBM, DenoisingAutoencoder, GaussianRBM
 from isthmus.cli.main import isthmus
+from isthmus.datasets import digits
 from isthmus.parts import Corruption
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = ["README.md", "docs/guide.md"]
+DOCUMENTS = ["README.md", "docs/guide.md", "docs/which-autoencoder.md"]
 
 
 def blocks(document, language):
@@ -26,7 +27,8 @@ def blocks(document, language):
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_document_runs_from_top_to_bottom(document, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    found, names = blocks(document, "python"), {}
+    # Pages that speak of rows X as given.
+    found, names = blocks(document, "python"), {"X": digits().images[:60]}
     assert len(found) >= 5
     for i, block in enumerate(found):
         exec(compile(block, f"{document}, block {i + 1}", "exec"), names)
@@ -43,7 +45,9 @@ def test_readme_claims_what_it_prints(tmp_path, monkeypatch, capsys):
     assert re.sub(figure, "#", text) == re.sub(figure, "#", blocks("README.md", "text")[0])
 
 
-@pytest.mark.parametrize("estimator", [Autoencoder, DenoisingAutoencoder])
+@pytest.mark.parametrize(
+    "estimator", [Autoencoder, BernoulliRBM, DenoisingAutoencoder, GaussianRBM]
+)
 def test_example_of_the_docstring_gives_what_it_shows(estimator):
     example = inspect.getdoc(estimator)
     statements = re.findall(r"^>>> (.*)\n(\(.*\))?", example, flags=re.MULTILINE)

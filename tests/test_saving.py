@@ -191,6 +191,22 @@ def test_saving_over_something_else_is_refused_and_leaves_it(tmp_path):
     assert [path.name for path in (tmp_path / "papers").iterdir()] == ["thesis.tex"]
 
 
+class Mine(Autoencoder):
+    pass
+
+
+@pytest.mark.parametrize("kind", [Mine, type("Autoencoder", (Autoencoder,), {})])
+def test_class_that_load_would_not_know_is_refused_when_it_is_saved(kind, tmp_path):
+    sentence = (
+        f"{kind.__qualname__} of {kind.__module__} cannot be saved, for load knows the estimators "
+        f"of isthmus only: save one of those, or pickle it."
+    )
+    model = kind(**BASE).fit(X)
+    with pytest.raises(FileError, match=exactly(sentence)):
+        model.save(tmp_path / "model")
+    assert not list(tmp_path.iterdir())
+
+
 # Damage -----------------------------------------------------------------------------------
 
 

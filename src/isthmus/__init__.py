@@ -6,41 +6,23 @@ Importing this is cheap: torch and scikit-learn are loaded with the first name t
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from isthmus.estimators import ESTIMATORS
+
 if TYPE_CHECKING:
     from isthmus import datasets, errors, evaluation, parts
-    from isthmus.estimators.autoencoder import Autoencoder
-    from isthmus.estimators.contractive import ContractiveAutoencoder
-    from isthmus.estimators.denoising import DenoisingAutoencoder
-    from isthmus.estimators.rbm import BernoulliRBM, GaussianRBM
+    from isthmus.estimators.autoencoder import Autoencoder as Autoencoder
+    from isthmus.estimators.classifier import AutoencoderClassifier as AutoencoderClassifier
+    from isthmus.estimators.contractive import ContractiveAutoencoder as ContractiveAutoencoder
+    from isthmus.estimators.denoising import DenoisingAutoencoder as DenoisingAutoencoder
+    from isthmus.estimators.rbm import BernoulliRBM as BernoulliRBM
+    from isthmus.estimators.rbm import GaussianRBM as GaussianRBM
     from isthmus.estimators.saving import load
-    from isthmus.estimators.sparse import SparseAutoencoder
-    from isthmus.estimators.stacked import StackedAutoencoder
+    from isthmus.estimators.sparse import SparseAutoencoder as SparseAutoencoder
+    from isthmus.estimators.stacked import StackedAutoencoder as StackedAutoencoder
 
-__all__ = [
-    "Autoencoder",
-    "BernoulliRBM",
-    "ContractiveAutoencoder",
-    "DenoisingAutoencoder",
-    "GaussianRBM",
-    "SparseAutoencoder",
-    "StackedAutoencoder",
-    "datasets",
-    "errors",
-    "evaluation",
-    "load",
-    "parts",
-]
+__all__ = [*ESTIMATORS, "datasets", "errors", "evaluation", "load", "parts"]
 
-_HOMES = {
-    "Autoencoder": "isthmus.estimators.autoencoder",
-    "BernoulliRBM": "isthmus.estimators.rbm",
-    "ContractiveAutoencoder": "isthmus.estimators.contractive",
-    "DenoisingAutoencoder": "isthmus.estimators.denoising",
-    "GaussianRBM": "isthmus.estimators.rbm",
-    "SparseAutoencoder": "isthmus.estimators.sparse",
-    "StackedAutoencoder": "isthmus.estimators.stacked",
-    "load": "isthmus.estimators.saving",
-}
+_HOMES = {**ESTIMATORS, "load": "isthmus.estimators.saving"}
 
 
 def __getattr__(name: str) -> Any:

@@ -7,6 +7,7 @@ from isthmus.cli.outputs import check_file, check_folder, say
 from isthmus.cli.rows import Rows, check_width, read_rows
 from isthmus.data.tables import Columns
 from isthmus.data.writing import write, write_pictures
+from isthmus.errors import ParameterError
 from isthmus.estimators.saving import load
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def denoise(data: Path, out: Path, model: Path, *, force: bool) -> None:
     """
     as_pictures = data.is_dir() and out.suffix.lower() not in FILES
     (check_folder if as_pictures else check_file)(out, data, force=force)
-    estimator, rows = model_and_rows(model, data)
+    estimator, rows = autoencoder_and_rows(model, data)
     rebuilt = estimator.reconstruct(rows.values)
     if as_pictures:
         write_pictures(out, rows.shaped(rebuilt), rows.names or (), deep=rows.deep)
@@ -53,6 +54,23 @@ def denoise(data: Path, out: Path, model: Path, *, force: bool) -> None:
     else:
         write(out, rows.shaped(rebuilt))
     say(f"{out}: {len(rebuilt)} {'pictures' if as_pictures else 'rows'}.")
+
+
+def autoencoder_and_rows(model: Path, data: Path) -> tuple["BaseAutoencoder", Rows]:
+    """Load a model that rebuilds rows, and rows that fit it.
+
+    Raises
+    ------
+    ParameterError
+        If the model is no autoencoder.
+    """
+    estimator, rows = model_and_rows(model, data)
+    if not hasattr(estimator, "reconstruct"):
+        raise ParameterError(
+            f"{model} is a {type(estimator).__name__}, which only transforms on the command line: "
+            f"give the model of an autoencoder."
+        )
+    return estimator, rows
 
 
 def model_and_rows(model: Path, data: Path) -> tuple["BaseAutoencoder", Rows]:

@@ -2,7 +2,7 @@
 
 import inspect
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.table import Table
 
@@ -10,15 +10,13 @@ import isthmus
 from isthmus.cli.fitting import against_pca, epochs
 from isthmus.cli.outputs import facts, plain_console, titled
 from isthmus.data import artefact
+from isthmus.estimators.base import BaseAutoencoder
 from isthmus.estimators.parameters import declared
 from isthmus.estimators.saving import load
 from isthmus.fitting.optimizers import Optimizer
 from isthmus.fitting.pretraining import Pretraining
 from isthmus.fitting.schedules import Schedule
 from isthmus.parts import Code, Corruption, Likelihood, Network, Part, Penalty
-
-if TYPE_CHECKING:
-    from isthmus.estimators.base import BaseAutoencoder
 
 SLOTS: tuple[type[Part], ...] = (
     Network,
@@ -48,11 +46,17 @@ def info(model: Path) -> None:
         "parameters": "\n".join(_changed(estimator)) or "all at their defaults",
         "features": _features(estimator),
         "code width": estimator.n_components,
-        "against PCA": against_pca(estimator.versus_pca_),
-        "epochs": epochs(estimator),
+        **_fit(estimator),
         "saved by": f"Isthmus {config['isthmus']} (this is {isthmus.__version__})",
     }
     plain_console().print(facts(str(model), pairs))
+
+
+def _fit(estimator: Any) -> dict[str, str]:
+    """Return how the fit went; only an autoencoder stands beside a PCA."""
+    if not isinstance(estimator, BaseAutoencoder):
+        return {"epochs": f"{estimator.n_iter_} ({estimator.stopped_by_})"}
+    return {"against PCA": against_pca(estimator.versus_pca_), "epochs": epochs(estimator)}
 
 
 def _changed(estimator: "BaseAutoencoder") -> list[str]:

@@ -9,17 +9,16 @@ import click
 from click.core import ParameterSource
 from pydantic import Field, TypeAdapter, ValidationError
 
+from isthmus import estimators
 from isthmus.errors import plain_words
 from isthmus.estimators.parameters import Parameters, declared, sentence_of
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-# What --estimator calls each of the public names.
+# What --estimator calls each of the public autoencoders: "denoising" is DenoisingAutoencoder.
 ESTIMATORS = {
-    "autoencoder": "Autoencoder",
-    "denoising": "DenoisingAutoencoder",
-    "sparse": "SparseAutoencoder",
-    "contractive": "ContractiveAutoencoder",
-    "stacked": "StackedAutoencoder",
+    name.removesuffix("Autoencoder").lower() or "autoencoder": name
+    for name in estimators.ESTIMATORS
+    if name.endswith("Autoencoder")
 }
 Seed = Annotated[int, Field(ge=0)] | None
 

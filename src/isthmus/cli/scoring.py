@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from rich.table import Table
 
-from isthmus.cli.applying import model_and_rows
+from isthmus.cli.applying import autoencoder_and_rows
 from isthmus.cli.outputs import check_file, facts, plain_console, say, titled
 from isthmus.cli.rows import Rows
 from isthmus.data.writing import write
@@ -26,7 +26,7 @@ def score(data: Path, model: Path, out: Path | None, *, force: bool) -> None:
     """
     if out is not None:
         check_file(out, data, force=force)
-    estimator, rows = model_and_rows(model, data)
+    estimator, rows = autoencoder_and_rows(model, data)
     check_domain(rows.values, estimator.model_.parts.likelihood, str(data))
     errors = estimator.reconstruction_error(rows.values)
     likelihoods = estimator.score_samples(rows.values)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from isthmus.data.copies import Copies, find_copies
 from isthmus.data.scaling import Scaling, scaling_of
+from isthmus.errors import DataError
 
 CHUNK_BYTES = 2**26  # what a pass over all rows holds at once, in float64
 # What float32 holds exactly is kept as it came, without a copy.
@@ -45,8 +46,22 @@ def moments(values: NDArray[np.generic]) -> tuple[Tensor, Tensor]:
 
 
 def fit_scaling(name: str, values: NDArray[np.generic]) -> Scaling:
-    """Build the named scaling from all rows."""
-    return scaling_of(name, *moments(values))
+    """Build the named scaling from all rows.
+
+    Raises
+    ------
+    DataError
+        If the values are so large that their variance overflows.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, variance = moments(values)
+    if not torch.isfinite(variance.sum()):
+        largest = float(max(values.max(), -values.min()))
+        raise DataError(
+            f"The values reach {largest:g}, and their variance overflows: divide them by a large "
+            f"number first."
+        )
+    return scaling_of(name, mean, variance)
 
 
 def fit_range(values: NDArray[np.generic]) -> Scaling:

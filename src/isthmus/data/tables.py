@@ -76,6 +76,7 @@ def read_table(path: Path, columns: Columns) -> tuple[npt.NDArray[Any], tuple[st
         form = None if path.suffix.lower() == ".parquet" else Form.of(path)
         frame = pl.read_parquet(path, glob=False) if form is None else form.read(path)
         names = [name.strip() for name in frame.columns]
+        _check_different(path, names)
         series = frame.rename(dict(zip(frame.columns, names, strict=True))).get_columns()
         if form is None or form.named:
             series = [series[place] for place in columns.places(path, names)]
@@ -84,6 +85,15 @@ def read_table(path: Path, columns: Columns) -> tuple[npt.NDArray[Any], tuple[st
     except pl.exceptions.PanicException as panic:  # is no Exception, so nobody would catch it
         raise ValueError(reason(panic)) from panic
     return numbers.to_numpy(), tuple(numbers.columns) if form is None or form.named else None
+
+
+def _check_different(path: Path, columns: list[str]) -> None:
+    """Refuse columns that are the same but for the spaces round their names."""
+    for i, name in enumerate(columns):
+        if (first := columns.index(name)) < i:
+            raise DataError(
+                f"Columns {first + 1} and {i + 1} of {path} are both called {name!r}: rename one."
+            )
 
 
 # Text: how it is encoded, what parts its cells, whether its first line names the columns

@@ -8,7 +8,6 @@ from __future__ import annotations  # help texts name the types, and do not unfo
 import contextlib
 import copy
 import dataclasses
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
@@ -22,12 +21,14 @@ from torch import Tensor
 
 from isthmus.data.rows import fit_scaling, moments, select
 from isthmus.data.scaling import Scaling
-from isthmus.errors import ParameterError, TrainingWarning
+from isthmus.errors import ParameterError
 from isthmus.estimators import inputs, saving
 from isthmus.estimators.diagnosis import Finding, diagnose
 from isthmus.estimators.inputs import Floats
 from isthmus.estimators.parameters import Parameters, check
+from isthmus.estimators.planning import plan_for, warn
 from isthmus.estimators.saving import Learned
+from isthmus.fitting.classifier import Encoder
 from isthmus.fitting.fit import Fitted, Task, VersusPCA, fit
 from isthmus.fitting.model import (
     Model,
@@ -39,9 +40,6 @@ from isthmus.fitting.model import (
     settle,
 )
 from isthmus.fitting.observers import ProgressBar
-from isthmus.fitting.optimizers import Optimizer
-from isthmus.fitting.plan import Plan, pick_batch_size, pick_device, pick_max_epochs
-from isthmus.fitting.schedules import Schedule
 from isthmus.fitting.session import Session
 from isthmus.fitting.streams import Streams
 from isthmus.parts.slots import Network
@@ -128,7 +126,7 @@ class BaseAutoencoder(
         else:
             clean = inputs.further(self, target, parts.likelihood, "target")
             inputs.check_paired(array, clean, "target", "X")
-        scaling, plan = fit_scaling(self.scaling, clean), self._plan(len(array))
+        scaling, plan = fit_scaling(self.scaling, clean), plan_for(self, len(array))
         check_batches(parts, plan.batch_size)
         judge = None
         if validation is not None:
@@ -145,7 +143,7 @@ class BaseAutoencoder(
         self._session = None
         self.mean_ = moments(array)[0].numpy()
         self._adopt(fitted, scaling)
-        self._warn()
+        warn(self.stopped_by_, self.n_iter_)
         return self
 
     def partial_fit(self, X: ArrayLike, y: Any = None) -> Self:
@@ -175,7 +173,7 @@ class BaseAutoencoder(
         inputs.warn_of_lost_rows(y, array.shape)
         inputs.check_domain(array, parts.likelihood, "X")
         check_width(parts, self.n_components, array.shape[1])
-        plan = self._plan(len(array))
+        plan = plan_for(self, len(array))
         check_batches(parts, plan.batch_size)
         if begun:
             scaling = copy.deepcopy(self.model_.scaling).cpu()
@@ -193,15 +191,15 @@ class BaseAutoencoder(
         if not begun:
             self.mean_ = moments(array)[0].numpy()
         self._adopt(fitted, scaling)
-        self._warn()
+        warn(self.stopped_by_, self.n_iter_)
         return self
 
     # Using -------------------------------------------------------------------------------
 
     def transform(self, X: ArrayLike) -> Floats:
         """Encode rows (N, D) to their deterministic codes (N, K)."""
-        check_is_fitted(self, "model_")
-        return self._map(X, Model.encode, self._n_features_out)
+        rows = self._rows(X)
+        return apply(self.model_, Model.encode, rows, self._n_features_out)
 
     def inverse_transform(self, Z: ArrayLike) -> Floats:
         """Decode codes (N, K) to rows (N, D), in the user's units."""
@@ -211,23 +209,25 @@ class BaseAutoencoder(
 
     def reconstruct(self, X: ArrayLike) -> Floats:
         """Encode and decode rows (N, D)."""
-        check_is_fitted(self, "model_")
-        return self._map(X, lambda model, x: model.decode(model.encode(x)), self.n_features_in_)
+        rows = self._rows(X)
+        return apply(self.model_, Model.reconstruct, rows, self.n_features_in_)
 
     def reconstruction_error(self, X: ArrayLike, *, per_feature: bool = False) -> Floats:
         """Return each row's squared error in the user's units, summed over features, (N,).
 
-        With ``per_feature=True`` the squared errors themselves, (N, D). Whatever the scaling is:
-        of features in different units, those with the largest numbers decide. To find outliers,
-        see `score_samples`.
+        With ``per_feature=True`` the squared errors themselves, (N, D). In float64, since the
+        squares of float32 may be too large for it. Whatever the scaling is: of features in
+        different units, those with the largest numbers decide. To find outliers, see
+        `score_samples`.
         """
-        check_is_fitted(self, "model_")
 
         def squared(model: Model, x: Tensor) -> Tensor:
-            errors = (x - model.decode(model.encode(x))).square()
+            errors = (x - model.reconstruct(x)).square()
             return errors if per_feature else errors.sum(1)
 
-        return self._map(X, squared, *([self.n_features_in_] if per_feature else []))
+        rows = self._rows(X)
+        width = [self.n_features_in_] if per_feature else []
+        return apply(self.model_, squared, rows, *width, exact=True)
 
     def score_samples(self, X: ArrayLike) -> Floats:
         """Return log p(x | code of x) of each row, nats, (N,): higher is more usual.
@@ -237,18 +237,21 @@ class BaseAutoencoder(
         DataError
             If a value is outside the likelihood's domain, as in `fit`.
         """
-        array = self._rows(X)
-        inputs.check_domain(array, self.model_.parts.likelihood, "X")
-        return apply(self.model_, Model.log_likelihood, array)
+        rows = self._rows(X)
+        inputs.check_domain(rows, self.model_.parts.likelihood, "X")
+        return apply(self.model_, Model.log_likelihood, rows, exact=True)
 
     def score(self, X: ArrayLike, y: Any = None) -> float:
         """Return the fraction of the variance about the training mean that is explained.
 
         ``1 - sum |x - reconstruct(x)|^2 / sum |x - mean_|^2``; 1 is perfect, 0 is the mean's.
         """
-        check_is_fitted(self, "model_")
-        mean = torch.from_numpy(self.mean_)
-        spread = self._map(X, lambda _, x: (x - mean.to(x)).square().sum(1))
+        rows, mean = self._rows(X), torch.from_numpy(self.mean_)
+
+        def squared(_: Model, x: Tensor) -> Tensor:
+            return (x - mean.to(x)).square().sum(1)
+
+        spread = apply(self.model_, squared, rows, exact=True)
         total, lost = float(spread.sum()), float(self.reconstruction_error(X).sum())
         return 1 - lost / total if total > 0 else float(lost == 0)
 
@@ -274,6 +277,14 @@ class BaseAutoencoder(
         return self.model_.n_components
 
     # How it is done ----------------------------------------------------------------------
+
+    def _encoder(self) -> Encoder:
+        """Return a copy of what makes the codes."""
+        model, parts = self.model_, self.model_.parts
+        scaling, network, memory = copy.deepcopy((model.scaling, model.encoder, model.memory))
+        return Encoder(
+            scaling, network, parts.code, memory, model.n_components, parts.network.rows_apart
+        )
 
     def _learned(self) -> Learned:
         """Return what is saved besides the parameters."""
@@ -324,23 +335,6 @@ class BaseAutoencoder(
                 )
         return dataclasses.replace(network, **given)  # type: ignore[type-var]
 
-    def _plan(self, n_rows: int) -> Plan:
-        """Return how a fit to so many rows runs."""
-        optimizer = Optimizer.of(self.optimizer)
-        batch_size = pick_batch_size(self.batch_size, n_rows, whole=optimizer.whole)
-        max_epochs = pick_max_epochs(self.max_epochs, n_rows, batch_size)
-        return Plan(
-            optimizer=optimizer,
-            rate=optimizer.rate if self.learning_rate == "auto" else float(self.learning_rate),
-            schedule=Schedule.of(self.schedule),
-            batch_size=batch_size,
-            max_epochs=max_epochs,
-            stop_after=max_epochs,
-            patience=self.patience,
-            precision=self.precision,
-            device=pick_device(self.device),
-        )
-
     def _check_unchanged(self, parts: Parts) -> None:
         """Refuse parameters that are no longer those of the model that has begun."""
         begun = (self.model_.parts, self.model_.n_components, self.parameters_["scaling"])
@@ -350,29 +344,6 @@ class BaseAutoencoder(
                 "begun: set them back, or call fit to begin anew."
             )
 
-    def _warn(self) -> None:
-        """Say if the fit ended otherwise than asked."""
-        if self.stopped_by_ == "diverged":
-            warnings.warn(
-                f"The loss was not finite any more: the weights of epoch {self.n_iter_}, the "
-                f"last good ones, are kept. Lower learning_rate, or scale X.",
-                TrainingWarning,
-                stacklevel=3,
-            )
-        elif self.stopped_by_ == "interrupted":
-            warnings.warn(
-                f"The fit was interrupted: the weights of epoch {self.n_iter_}, the best so "
-                f"far, are kept.",
-                TrainingWarning,
-                stacklevel=3,
-            )
-
-    def _map(
-        self, X: ArrayLike, function: Callable[[Model, Tensor], Tensor], *width: int
-    ) -> Floats:
-        """Apply a function of the model to rows of `X`, chunk by chunk."""
-        return apply(self.model_, function, self._rows(X), *width)
-
     def _rows(self, X: ArrayLike) -> inputs.Array:
         """Check rows that are not learned from."""
         check_is_fitted(self, "model_")
@@ -380,8 +351,15 @@ class BaseAutoencoder(
 
 
 def apply(
-    model: Model, function: Callable[[Model, Tensor], Tensor], array: inputs.Array, *width: int
+    model: Model,
+    function: Callable[[Model, Tensor], Tensor],
+    array: inputs.Array,
+    *width: int,
+    exact: bool = False,
 ) -> Floats:
-    """Apply a function of the model and of float64 rows, in bounded memory, (N, *width)."""
+    """Apply a function of the model and of float64 rows, in bounded memory, (N, *width).
+
+    The answer has the precision of the rows, or is ``exact``: float64.
+    """
     device = model.scaling.offset.device
-    return inputs.in_chunks(lambda x: function(model, x), array, device, *width)
+    return inputs.in_chunks(lambda x: function(model, x), array, device, *width, exact=exact)

@@ -27,6 +27,7 @@ from isthmus.estimators import inputs, saving
 from isthmus.estimators.inputs import Array, Floats
 from isthmus.estimators.parameters import BoltzmannParameters, RandomState, check
 from isthmus.estimators.saving import Learned
+from isthmus.fitting.classifier import Encoder, layer_of
 from isthmus.fitting.contrastive import ContrastiveOptions, Session, train_rbm
 from isthmus.fitting.observers import ProgressBar
 from isthmus.fitting.partition import Annealing, log_partition
@@ -34,6 +35,8 @@ from isthmus.fitting.plan import pick_batch_size, pick_device, pick_max_epochs
 from isthmus.fitting.schedules import Schedule
 from isthmus.fitting.streams import Streams
 from isthmus.parts.boltzmann import RestrictedBoltzmann
+from isthmus.parts.code import Plain
+from isthmus.parts.slots import Nothing
 
 
 class BaseRBM(
@@ -263,6 +266,11 @@ class BaseRBM(
         return self.n_components
 
     # How it is done ----------------------------------------------------------------------
+
+    def _encoder(self) -> Encoder:
+        """Return a copy of what makes the codes, as a layer with the weights in float32."""
+        scaling = copy.deepcopy(self._scaling).to(self.model_.weight.device)
+        return Encoder(scaling, layer_of(self.model_), Plain(), Nothing(), self.n_components, True)
 
     def _options(self, n_rows: int) -> ContrastiveOptions:
         batch_size = pick_batch_size(self.batch_size, n_rows, whole=False)

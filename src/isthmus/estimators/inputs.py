@@ -43,7 +43,7 @@ def check_rows(
     try:
         array = _validated(estimator, X, reset=reset, further=name != "X")
     except (ValueError, TypeError) as error:
-        raise _text_error(X, name) or error from None
+        raise _ragged_error(error, name) or _text_error(X, name) or error from None
     _check_enough(len(array), at_least, estimator, name)
     if array.shape[1] != estimator.n_features_in_:
         raise DataError(
@@ -92,7 +92,10 @@ def check_codes(Z: ArrayLike, n_components: int) -> Array:
         If the width is not K or a value is not finite.
     """
     Z = from_torch(Z)
-    array: Array = check_array(Z, dtype="numeric", ensure_all_finite=False, input_name="Z")
+    try:
+        array: Array = check_array(Z, dtype="numeric", ensure_all_finite=False, input_name="Z")
+    except ValueError as error:
+        raise _ragged_error(error, "Z") or error from None
     if array.shape[1] != n_components:
         raise DataError(
             f"Z has {array.shape[1]} columns, and the code has n_components={n_components}: "
@@ -206,9 +209,13 @@ def in_chunks(
     array: Array,
     device: torch.device,
     *width: int,
+    exact: bool = False,
 ) -> Floats:
-    """Apply a function of float64 rows, in bounded memory, (N, *width)."""
-    out = np.empty((len(array), *width), dtype=float_type(array))
+    """Apply a function of float64 rows, in bounded memory, (N, *width).
+
+    The answer has the precision of the rows, or is ``exact``: float64.
+    """
+    out = np.empty((len(array), *width), np.float64 if exact else float_type(array))
     with torch.no_grad():
         for part in chunks(len(array), max(array.shape[1], WIDEST)):
             x = torch.from_numpy(array[part].astype(np.float64)).to(device)
@@ -229,6 +236,16 @@ def _n_rows(X: Any) -> int | None:
 def _column(given: Any, column: int) -> str:
     columns = getattr(given, "columns", None)
     return repr(list(columns)[column]) if columns is not None else str(column)
+
+
+def _ragged_error(error: Exception, name: str) -> DataError | None:
+    """Say what NumPy's "setting an array element with a sequence" means."""
+    if "array element with a sequence" not in str(error):
+        return None
+    return DataError(
+        f"{name} has rows of different lengths, or a list where a number belongs: give every row "
+        f"the same number of numbers."
+    )
 
 
 def _text_error(X: Any, name: str) -> DataError | None:

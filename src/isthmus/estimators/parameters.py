@@ -44,12 +44,18 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 @dataclasses.dataclass(kw_only=True, eq=False, repr=False)
-class Common:
-    """What every estimator takes, autoencoder or not."""
+class Width:
+    """What a code has."""
 
     n_components: Annotated[int, meaning("Width K of the code.", ge=1)] = dataclasses.field(
         default=2, kw_only=False
     )
+
+
+@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
+class Running:
+    """How an estimator runs."""
+
     batch_size: Annotated[
         Annotated[int, Field(ge=1)] | Literal["auto"],
         meaning("Rows per step; 'auto' grows with the data, 32 to 256."),
@@ -70,8 +76,13 @@ class Common:
 
 
 @dataclasses.dataclass(kw_only=True, eq=False, repr=False)
-class Parameters(Common):
-    """What every autoencoder takes."""
+class Common(Running, Width):
+    """What everything that learns a code takes."""
+
+
+@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
+class Architecture:
+    """What an autoencoder is made of."""
 
     network: Annotated[
         PartLike, meaning("Architecture, such as 'dense(hidden=(256, 128), dropout=0.1)'.")
@@ -93,6 +104,12 @@ class Parameters(Common):
             "sees it), 'standard' (feature by feature, for mixed units) or 'none'."
         ),
     ] = "isotropic"
+
+
+@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
+class Training(Running):
+    """What everything that the one loop trains takes."""
+
     optimizer: Annotated[
         PartLike, meaning("'adam', 'sgd', 'lbfgs', ..., with fields: 'adam(weight_decay=1e-4)'.")
     ] = "adam"
@@ -116,6 +133,11 @@ class Parameters(Common):
         Annotated[int, Field(ge=1)] | None,
         meaning("Epochs without a better held-out loss before stopping; None: never stop early."),
     ] = 15
+
+
+@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
+class Parameters(Training, Architecture, Common):
+    """What every autoencoder takes."""
 
 
 @dataclasses.dataclass(kw_only=True, eq=False, repr=False)
@@ -170,9 +192,11 @@ def estimator(cls: type[E]) -> type[E]:
 
 @cache
 def declared(cls: Any) -> Mapping[str, tuple[dataclasses.Field[Any], Any]]:
-    """Return each parameter's field and its annotation."""
+    """Return each parameter's field and annotation: the positional, its own, how it runs."""
     hints = get_type_hints(cls, include_extras=True)
-    return {field.name: (field, hints[field.name]) for field in dataclasses.fields(cls)}
+    running = {field.name for field in dataclasses.fields(Running)}
+    fields = sorted(dataclasses.fields(cls), key=lambda f: (bool(f.kw_only), f.name in running))
+    return {field.name: (field, hints[field.name]) for field in fields}
 
 
 def sentence_of(annotation: Any) -> str:

@@ -108,6 +108,9 @@ class GaussianRBM(BaseRBM):
         Literal["bernoulli", "gaussian", "rectified"],
         meaning("Hidden units: on or off, linear with noise of variance 1, or noisy rectified."),
     ] = "bernoulli"
+    persistent: Annotated[
+        bool, meaning("As elsewhere; False here, since chains of unbounded units can run away.")
+    ] = False
     learning_rate: Annotated[
         float, meaning("As elsewhere; smaller here, where units have no bound.", gt=0)
     ] = 0.01

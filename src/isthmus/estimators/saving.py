@@ -8,22 +8,12 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from sklearn.base import BaseEstimator
 
 from isthmus.data import artefact
-from isthmus.errors import ArtefactError, IsthmusError
+from isthmus.errors import ArtefactError, FileError, IsthmusError
+from isthmus.estimators import ESTIMATORS
 from isthmus.parts.part import Part
-
-# Every estimator that can be saved, and the file that declares it.
-ESTIMATORS = {
-    "Autoencoder": "isthmus.estimators.autoencoder",
-    "BernoulliRBM": "isthmus.estimators.rbm",
-    "ContractiveAutoencoder": "isthmus.estimators.contractive",
-    "DenoisingAutoencoder": "isthmus.estimators.denoising",
-    "GaussianRBM": "isthmus.estimators.rbm",
-    "SparseAutoencoder": "isthmus.estimators.sparse",
-    "StackedAutoencoder": "isthmus.estimators.stacked",
-}
-
 
 Learned = tuple[dict[str, Any], dict[str, torch.Tensor]]  # plain facts, and tensors by name
 
@@ -44,6 +34,7 @@ class Saveable(Protocol):
 
 # Weights are float32 values; only these have more digits.
 EXACT = {"scaling.offset", "scaling.scale", "mean"}
+NESTED = "autoencoder."  # stands before the names of the tensors of an autoencoder within
 
 
 def save(estimator: Saveable, path: Path) -> None:
@@ -52,8 +43,25 @@ def save(estimator: Saveable, path: Path) -> None:
     Raises
     ------
     FileError
-        If the folder cannot be written.
+        If the folder cannot be written, or `load` would not know the class.
     """
+    config, tensors = written(estimator)
+    small = {
+        name: t.cpu() if name.removeprefix(NESTED) in EXACT else t.float().cpu()
+        for name, t in tensors.items()
+    }
+    artefact.write(path, config, small)
+
+
+def written(estimator: Saveable) -> Learned:
+    """Return a fitted estimator as plain facts and tensors.
+
+    Raises
+    ------
+    FileError
+        If `load` would not know its class, or that of an estimator within.
+    """
+    _check_known(type(estimator))
     names = getattr(estimator, "feature_names_in_", None)
     facts, tensors = estimator._learned()
     config = {
@@ -64,8 +72,16 @@ def save(estimator: Saveable, path: Path) -> None:
         "feature_names_in": None if names is None else list(names),
         **facts,
     }
-    small = {name: t.cpu() if name in EXACT else t.float().cpu() for name, t in tensors.items()}
-    artefact.write(path, config, small)
+    return config, tensors
+
+
+def _check_known(kind: type) -> None:
+    """Refuse a class that is not ours: its code is not in the folder."""
+    if ESTIMATORS.get(kind.__name__) != kind.__module__:
+        raise FileError(
+            f"{kind.__qualname__} of {kind.__module__} cannot be saved, for load knows the "
+            f"estimators of isthmus only: save one of those, or pickle it."
+        )
 
 
 def load(path: str | Path) -> Any:
@@ -78,7 +94,7 @@ def load(path: str | Path) -> Any:
     """
     config, tensors = artefact.read(Path(path))
     try:
-        return _rebuild(config, tensors)
+        return rebuilt(config, tensors)
     except (KeyError, TypeError, ValueError, RuntimeError, IsthmusError) as error:
         raise ArtefactError(
             f"{path} does not fit together ({str(error).splitlines()[0]}): fit and save the model "
@@ -86,10 +102,9 @@ def load(path: str | Path) -> Any:
         ) from None
 
 
-def _rebuild(config: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Saveable:
-    kind = getattr(import_module(ESTIMATORS[config["estimator"]]), config["estimator"])
-    parameters = {name: tupled(value) for name, value in config["parameters"].items()}
-    estimator: Saveable = kind(**parameters)
+def rebuilt(config: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Any:
+    """Return the fitted estimator of which `written` made these."""
+    estimator: Saveable = unfitted(config)
     estimator.n_features_in_ = config["n_features_in"]
     if config["feature_names_in"] is not None:
         estimator.feature_names_in_ = np.array(config["feature_names_in"], dtype=object)
@@ -97,8 +112,24 @@ def _rebuild(config: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Saveab
     return estimator
 
 
+def unfitted(config: dict[str, Any]) -> Any:
+    """Return a new estimator of the class and with the parameters that were written."""
+    kind = getattr(import_module(ESTIMATORS[config["estimator"]]), config["estimator"])
+    return kind(**{name: tupled(value) for name, value in config["parameters"].items()})
+
+
 def plain(value: Any) -> Any:
-    """Return a parameter as JSON holds it: a part as its string, a generator as nothing."""
+    """Return a parameter as JSON holds it: a part as its string, a generator as nothing.
+
+    An estimator is written as its class and parameters.
+    """
+    if isinstance(value, BaseEstimator):
+        _check_known(type(value))
+        given = value.get_params(deep=False).items()
+        return {
+            "estimator": type(value).__name__,
+            "parameters": {name: plain(parameter) for name, parameter in given},
+        }
     if isinstance(value, Part):
         return str(value)
     if isinstance(value, tuple | list):
@@ -113,5 +144,7 @@ def plain(value: Any) -> Any:
 
 
 def tupled(value: Any) -> Any:
-    """Return what JSON made a list as the tuple that it was."""
+    """Return what JSON made a list as the tuple that it was, and an estimator as one."""
+    if isinstance(value, dict):
+        return unfitted(value)
     return tuple(tupled(item) for item in value) if isinstance(value, list) else value

@@ -15,7 +15,7 @@ from torch.nn import functional
 from torch.optim import Optimizer
 
 from isthmus.data.rows import Selection
-from isthmus.fitting.model import Model, Randomness
+from isthmus.fitting.learner import Learner, Randomness
 from isthmus.fitting.observers import NOTHING_HELD, Epoch, Held, Observer, Terms
 from isthmus.fitting.plan import Plan, threads_for, uses_bfloat16
 from isthmus.fitting.streams import Streams
@@ -66,7 +66,7 @@ class Draws(NamedTuple):
 
 
 def train(
-    model: Model,
+    model: Learner,
     training: Selection,
     held_out: Selection,
     plan: Plan,
@@ -135,7 +135,7 @@ def train(
 
 
 def run_epoch(
-    model: Model, training: Selection, plan: Plan, optimizer: Optimizer, draws: Draws, epoch: int
+    model: Learner, training: Selection, plan: Plan, optimizer: Optimizer, draws: Draws, epoch: int
 ) -> Terms | None:
     """Take one step per batch; return the terms averaged over rows, None if the loss broke."""
     order = torch.randperm(training.n_rows, generator=draws.order).to(training.index.device)
@@ -177,7 +177,7 @@ def flush(optimizer: Optimizer) -> None:
 
 
 def take_step(
-    model: Model,
+    model: Learner,
     x: Tensor,
     target: Tensor,
     optimizer: Optimizer,
@@ -211,13 +211,13 @@ def take_step(
 
 
 @torch.no_grad()
-def evaluate(model: Model, held_out: Selection, streams: Streams) -> Held:
+def evaluate(model: Learner, held_out: Selection, streams: Streams) -> Held:
     """Judge the held-out rows, with the same noise at every call."""
     n_rows, device = held_out.n_rows, held_out.rows.device
     model.eval()
     noise = streams.generator("held_out", device)
     randomness = Randomness(noise, noise, noise)
-    n_draws = min(8, -(-NOISY_ROWS // n_rows)) if model.parts.corruption.hides else 1
+    n_draws = min(8, -(-NOISY_ROWS // n_rows)) if model.noisy else 1
     rows = torch.zeros(n_rows, device=device)
     errors = torch.zeros(n_rows, device=device)
     sums: dict[str, Tensor] = {}
@@ -227,7 +227,7 @@ def evaluate(model: Model, held_out: Selection, streams: Streams) -> Held:
             objective = model(x, target, randomness)
             part = slice(done, done + len(x))
             rows[part] += objective.rows / n_draws
-            errors[part] += model.squared_errors(objective.output, target) / n_draws
+            errors[part] += model.errors(objective.output, target) / n_draws
             done += len(x)
             for name, value in objective.terms.items():
                 sums[name] = sums.get(name, 0.0) + value * len(x)
@@ -238,13 +238,13 @@ def evaluate(model: Model, held_out: Selection, streams: Streams) -> Held:
     return Held(rows, errors.cpu(), {"loss": loss, **terms}, loss)
 
 
-def snapshot(model: Model) -> dict[str, Tensor]:
+def snapshot(model: Learner) -> dict[str, Tensor]:
     """Return a copy of everything that the model has learned."""
     return {name: value.clone() for name, value in model.state_dict().items()}
 
 
 @contextlib.contextmanager
-def lent(model: Model, generator: torch.Generator) -> Iterator[None]:
+def lent(model: Learner, generator: torch.Generator) -> Iterator[None]:
     """Lend the dropout layers their generator while the training lasts."""
     layers = [layer for layer in model.modules() if isinstance(layer, Dropout)]
     for layer in layers:

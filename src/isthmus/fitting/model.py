@@ -4,13 +4,14 @@ Shapes: B rows, D features, K code units. "Scaled" rows are `Scaling`'s, "user's
 """
 
 import copy
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from isthmus.data.scaling import Scaling
 from isthmus.errors import ParameterError
+from isthmus.fitting.learner import Learner, Objective, Randomness
 from isthmus.fitting.pca import PCA
 from isthmus.fitting.start import NoPretraining, Pretraining
 from isthmus.parts.networks.dense import exact
@@ -54,24 +55,10 @@ class Parts(NamedTuple):
         return any(filling.hides for filling in fillings)
 
 
-class Randomness(NamedTuple):
-    """The streams that one pass draws from."""
-
-    corruption: torch.Generator
-    code: torch.Generator
-    penalty: torch.Generator
+L = TypeVar("L", bound=Learner)
 
 
-class Objective(NamedTuple):
-    """The loss of a batch and what it is made of."""
-
-    rows: Tensor  # (B,) nats: likelihood and divergence of each row
-    terms: dict[str, Tensor]  # () by name, averaged over the batch, weights applied
-    loss: Tensor  # () their sum
-    output: Tensor  # (B, O) natural parameters
-
-
-class Model(nn.Module):
+class Model(Learner):
     """The autoencoder that is trained, saved and exported; its scaling belongs to it."""
 
     def __init__(
@@ -90,11 +77,6 @@ class Model(nn.Module):
         self.decoder = halves.decoder
         self.memory = memory  # the code's
 
-    @property
-    def n_weights(self) -> int:
-        """How many numbers are learned."""
-        return sum(weight.numel() for weight in self.parameters())
-
     # What users call; rows in the user's units -------------------------------------------
 
     def encode(self, x: Tensor) -> Tensor:
@@ -106,6 +88,10 @@ class Model(nn.Module):
         mean = self.parts.likelihood.mean(self.decoder(z))
         return self.scaling.inverse(mean) if self.parts.likelihood.location else mean
 
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Encode and decode user's rows, (B, D)."""
+        return self.decode(self.encode(x))
+
     def log_likelihood(self, x: Tensor) -> Tensor:
         """Return log p(x | its deterministic code) of user's rows, nats in user's units, (B,)."""
         output = self.decoder(self.encode(x))
@@ -115,6 +101,11 @@ class Model(nn.Module):
         return -self.parts.likelihood.nll(output, x)
 
     # What the loop calls; rows scaled ----------------------------------------------------
+
+    @property
+    def noisy(self) -> bool:
+        """Whether held-out rows are corrupted."""
+        return self.parts.corruption.hides
 
     def code_of(self, x: Tensor) -> Tensor:
         """Scaled rows (B, D) to their deterministic codes (B, K)."""
@@ -169,7 +160,7 @@ class Model(nn.Module):
     def _mean(self, head: Tensor) -> Tensor:
         return self.parts.code.mean(head, self.memory)
 
-    def squared_errors(self, output: Tensor, target: Tensor) -> Tensor:
+    def errors(self, output: Tensor, target: Tensor) -> Tensor:
         """Return each row's squared error, scaled units, summed over features, (B,)."""
         mean = self.parts.likelihood.mean(output)
         scaled = mean if self.parts.likelihood.location else self.scaling(mean)
@@ -208,7 +199,7 @@ def assemble(
     return model
 
 
-def settle(model: Model, scaling: Scaling) -> Model:
+def settle(model: L, scaling: Scaling) -> L:
     """Make the model ready for use: float64, so that a row's result does not depend on others.
 
     The weights keep their float32 values; the scaling is the exact one.

@@ -13,7 +13,7 @@ class Held(NamedTuple):
     """The M held-out rows under the present weights; empty and infinite where there are none."""
 
     rows: Tensor  # (M,) nats of each: likelihood, divergence and the penalties
-    errors: Tensor  # (M,) squared error of each, scaled units, summed over features
+    errors: Tensor  # (M,) what the model calls each one's error; an autoencoder's is squared
     terms: Terms  # averaged
     loss: float
 

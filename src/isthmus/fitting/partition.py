@@ -158,25 +158,23 @@ class Path:
     """The machines from independent units, beta = 0, to the whole machine, beta = 1.
 
     ``log p*(v) = v^T ((1 - beta) b_0 + beta b) + sum_k log_partition(
-    (1 - beta) c_0 + beta (c + W v))_k + log measure(v)``, offsets 0.
-
-    ``b_0`` has the rows' means, ``c_0`` is the hidden field at these means.
+    beta (c + W v))_k + log measure(v)``, offsets 0; ``b_0`` has the rows' means.
     """
 
     def __init__(self, rbm: RestrictedBoltzmann, mean: Tensor) -> None:
         self.rbm = copy.deepcopy(rbm)
         self._b0 = rbm.visible.field_of(mean)
-        self._c0 = rbm.hidden_field(mean[None])[0]
         zero = torch.zeros_like(mean)[None]
         self.rbm.recentre(zero[0], torch.zeros_like(rbm.hidden_bias))
         # Moving the offsets has moved all energies by the same.
         shift = float(rbm.free_energy(zero) - self.rbm.free_energy(zero))
-        start = rbm.visible.log_partition(self._b0).sum() + rbm.hidden.log_partition(self._c0).sum()
+        start = rbm.visible.log_partition(self._b0).sum()
+        start += rbm.hidden.log_partition(torch.zeros_like(rbm.hidden_bias)).sum()
         self.log_z_start = float(start) - shift
 
     def betas(self, annealing: Annealing) -> Tensor:
-        """Return the even division of the way, with both ends."""
-        return torch.linspace(0, 1, annealing.n_betas + 1, dtype=torch.float64)
+        """Return the division of the way, with both ends, finer towards the machine."""
+        return torch.linspace(0, 1, annealing.n_betas + 1, dtype=torch.float64).sqrt()
 
     def start(self, n_chains: int, generator: torch.Generator) -> Tensor:
         """Draw visible states of the independent units, (C, D)."""
@@ -189,12 +187,10 @@ class Path:
         levels = betas.tolist()
         for here, there in itertools.pairwise(levels):
             pull = rbm.hidden_field(v)  # c + W v
-            hidden_there = torch.lerp(self._c0, pull, there)
-            hidden_here = torch.lerp(self._c0, pull, here)
             log_weights += (there - here) * (v @ (rbm.visible_bias - self._b0))
-            log_weights += rbm.hidden.log_partition(hidden_there).sum(1)
-            log_weights -= rbm.hidden.log_partition(hidden_here).sum(1)
-            h = rbm.hidden.sample(hidden_there, generator)
+            log_weights += rbm.hidden.log_partition(there * pull).sum(1)
+            log_weights -= rbm.hidden.log_partition(here * pull).sum(1)
+            h = rbm.hidden.sample(there * pull, generator)
             v = rbm.visible.sample(torch.lerp(self._b0, rbm.visible_field(h), there), generator)
         return Run(v, log_weights)
 

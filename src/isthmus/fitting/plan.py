@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import threading
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
@@ -77,20 +78,47 @@ def uses_bfloat16(plan: Pace, n_weights: int) -> bool:
     return plan.precision == "bfloat16"
 
 
-@contextlib.contextmanager
-def threads_for(plan: Pace, n_weights: int, *, products: int = 3) -> Iterator[None]:
+class _Threads:
+    """The number of threads of torch, lent by several fits at a time.
+
+    Only the first fit in sees the user's number; torch's is that of the thread that sets it, so
+    that every fit puts it back for its own.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._n_fits = 0
+        self._before = 1
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[None]:
+        """Run on one thread."""
+        with self._lock:
+            if self._n_fits == 0:
+                self._before = torch.get_num_threads()
+            self._n_fits += 1
+            torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._n_fits -= 1
+                torch.set_num_threads(self._before)
+
+
+_THREADS = _Threads()
+
+
+def threads_for(
+    plan: Pace, n_weights: int, *, products: int = 3
+) -> contextlib.AbstractContextManager[None]:
     """Run small steps on one thread; put the number of threads back at the end.
 
     Of the `products` with the weights, a network has three: forward, to the weights, to the
     input.
     """
-    before = torch.get_num_threads()
-    if products * n_weights * plan.batch_size < WORTH_THREADS:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    is_small = products * n_weights * plan.batch_size < WORTH_THREADS
+    return _THREADS.one() if is_small else contextlib.nullcontext()
 
 
 def multiplies_bfloat16(device: str) -> bool:

@@ -29,6 +29,7 @@ __all__ = ["GreedyAutoencoders", "NoPretraining", "Pretraining"]
 
 Epochs = Annotated[int, Field(ge=1, description="passes over the rows, each layer")]
 Each = str | tuple[str, ...]
+Several = str | tuple[str, ...] | tuple[tuple[str, ...], ...]
 
 
 @part("autoencoder")
@@ -36,8 +37,8 @@ class GreedyAutoencoders(Pretraining):
     """Each layer and its mirror image are trained as an autoencoder of one hidden layer.
 
     With a corruption this makes stacked denoising autoencoders, with the penalties
-    ``"contraction"`` or ``"activity_kl"`` contractive or sparse ones. What a tuple gives is
-    given layer by layer, from the input on.
+    ``"contraction"`` or ``"activity_kl"`` contractive or sparse ones. A tuple of corruptions is
+    given layer by layer, from the input on, and so is a tuple of tuples of penalties.
 
     References
     ----------
@@ -50,7 +51,7 @@ class GreedyAutoencoders(Pretraining):
         Annotated[float, Field(gt=0)] | Literal["auto"], Field(description="auto: that of the fit")
     ] = "auto"
     corruption: Annotated[Each, Field(description="of each layer's input")] = "clean"
-    penalties: Annotated[Each, Field(description="of each layer")] = ()
+    penalties: Annotated[Several, Field(description="of each layer")] = ()
 
     trains = True
 
@@ -75,15 +76,27 @@ class GreedyAutoencoders(Pretraining):
             rows, scaling = encoded(stage, rows)
         return records
 
+    def _corruption(self, number: int) -> str:
+        if isinstance(self.corruption, str):
+            return self.corruption
+        return self.corruption[number] if number < len(self.corruption) else "clean"
+
+    def _penalties(self, number: int) -> str | Sequence[str]:
+        if isinstance(self.penalties, str):
+            return self.penalties
+        each = [given for given in self.penalties if isinstance(given, tuple)]
+        if each:
+            return each[number] if number < len(each) else ()
+        return [given for given in self.penalties if isinstance(given, str)]
+
     def _layer(self, model: Model, number: int, stage: Stage) -> Model:
         """Return a layer and its mirror image as a model; the weights are those of the whole."""
-        penalties = nth(self.penalties, number)
         parts = Parts(
             network=model.parts.network,
-            corruption=Corruption.of(nth(self.corruption, number) or "clean"),
+            corruption=Corruption.of(self._corruption(number)),
             code=stage.code,
             likelihood=stage.likelihood,
-            penalties=(Penalty.of(penalties),) if penalties else (),
+            penalties=Penalty.all_of(self._penalties(number)),
         )
         check_together(parts)
         halves = Halves(stage.encoder, stage.decoder)
@@ -99,13 +112,6 @@ def layered(model: Model, pretraining: Pretraining) -> list[Stage]:
             f"{str(model.parts.network)!r} is none: write network='dense', or leave it out."
         )
     return stages
-
-
-def nth(given: Each, number: int) -> str | None:
-    """Return what a layer is given: the same for all, or its own where there is a tuple."""
-    if isinstance(given, str):
-        return given
-    return given[number] if number < len(given) else None
 
 
 @part("rbm")

@@ -1,0 +1,338 @@
+"""The classifier that stands on an autoencoder's code.
+
+Shapes: N rows, D features, K code units, C classes.
+"""
+
+import copy
+import dataclasses
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from pydantic import Field
+from scipy.special import log_softmax, softmax
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    clone,
+)
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from isthmus.data.rows import Rows, Selection
+from isthmus.data.scaling import Scaling
+from isthmus.errors import ParameterError
+from isthmus.estimators import inputs, saving
+from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.estimators.base import BaseAutoencoder
+from isthmus.estimators.boltzmann import BaseRBM
+from isthmus.estimators.inputs import Array, Floats
+from isthmus.estimators.labels import Labels, check_labels
+from isthmus.estimators.parameters import PartLike, Training, check, estimator, meaning
+from isthmus.estimators.planning import plan_for, warn
+from isthmus.estimators.saving import NESTED, Learned
+from isthmus.fitting.classifier import (
+    Classifier,
+    Encoder,
+    Head,
+    Lesson,
+    fine_tune,
+    hold_out,
+    teach_head,
+)
+from isthmus.fitting.model import settle
+from isthmus.fitting.observers import History, Observer, ProgressBar
+from isthmus.fitting.plan import Plan
+from isthmus.fitting.pretraining import identity
+from isthmus.fitting.streams import Streams
+from isthmus.parts.corruption import Clean
+from isthmus.parts.slots import Corruption
+
+WIDEST_DEFAULT = 64  # units of the code where no autoencoder is given
+HEAD_ALONE = 5.0  # times the usual learning rate, which a convex problem bears
+
+
+class Fitted:
+    """What a fit leaves behind; beside the parameters, which a dataclass collects."""
+
+    classes_: Array
+    autoencoder_: BaseAutoencoder | BaseRBM
+    model_: Classifier
+    history_: list[dict[str, Any]]
+    n_iter_: int
+    stopped_by_: str
+    parameters_: dict[str, Any]
+
+
+@estimator
+class AutoencoderClassifier(
+    ClassifierMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    Fitted,
+    Training,
+    BaseEstimator,
+):
+    """A softmax on the code of an autoencoder that has seen all rows, labelled or not.
+
+    ``p(class | x) = softmax(V z + c)``, z the deterministic code of x;
+    ``minimise mean_x -log p(class of x | x) + weight_l2 |V|^2``
+
+    First the autoencoder is fitted to all rows without their labels, then the head, and with
+    ``fine_tune`` the encoder too, to the rows that have one. A row has none where `y` is -1, None
+    or NaN; only where the labels are -1 and 1 alone, these are two classes.
+
+    Of each class a share of the labelled rows is held out to stop by; of classes with few rows
+    none, and where that leaves no row the training goes to its end.
+
+    Parameters
+    ----------
+    {parameters}
+
+    Attributes
+    ----------
+    classes_ : ndarray (C,)
+        The labels, sorted.
+    autoencoder_ : estimator
+        The autoencoder as it was before the labels were looked at.
+    model_ : Classifier
+        The torch module: scaling, encoder, code, head.
+    history_ : list of dict
+        A record per epoch: the autoencoder's stages, then "classifier".
+    n_iter_ : int
+        Epochs that made the classifier.
+    stopped_by_ : str
+        "patience", "limit", "interrupted" or "diverged".
+    parameters_ : dict
+        The parameters as they were when the classifier was fitted.
+
+    Examples
+    --------
+    >>> from isthmus import AutoencoderClassifier, StackedAutoencoder, datasets
+    >>> X, y = datasets.digits()
+    >>> stack = StackedAutoencoder(30, hidden=(100,), max_epochs=5, random_state=0)
+    >>> model = AutoencoderClassifier(stack, max_epochs=10, random_state=0).fit(X, y)
+    >>> model.predict_proba(X).shape
+    (1797, 10)
+
+    References
+    ----------
+    Hinton, G., Osindero, S. & Teh, Y. (2006). A fast learning algorithm for deep belief nets.
+    Vincent, P. et al. (2010). Stacked denoising autoencoders. Section 3.5.
+    """
+
+    autoencoder: Annotated[
+        Any,
+        meaning("An estimator of this library with a code; None: Autoencoder(64) or narrower."),
+    ] = dataclasses.field(default=None, kw_only=False)
+    learning_rate: Annotated[
+        Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["auto"],
+        meaning("Size of a step; 'auto': the optimiser's usual one, 5 times it for a head alone."),
+    ] = "auto"
+    fine_tune: Annotated[
+        bool, meaning("Whether the encoder is trained with the head, or stays as it is.")
+    ] = True
+    corruption: Annotated[
+        PartLike, meaning("Noise on the rows while encoder and head are trained together.")
+    ] = "clean"
+    weight_l2: Annotated[
+        Annotated[float, Field(ge=0, allow_inf_nan=False)] | Literal["auto"],
+        meaning(
+            "Weight of the sum of the head's squared weights in the loss; 'auto' is 1 / (2 N) of N "
+            "labelled rows, a normal prior of variance 1."
+        ),
+    ] = "auto"
+
+    # Fitting -----------------------------------------------------------------------------
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Fit the autoencoder to the rows of `X` (N, D), and the classifier to the labels `y`.
+
+        Raises
+        ------
+        ParameterError
+            If a parameter is unknown, out of range or at odds with another.
+        DataError
+            If the rows are not what the autoencoder takes, or `y` has not one label for each row
+            or fewer than two classes.
+        """
+        check(self)
+        self._check_together()
+        array = inputs.check_rows(self, X, reset=True, at_least=2)
+        labels = check_labels(y, len(array), type(self).__name__)
+        plan = self._plan(int((labels.numbers >= 0).sum()))
+        streams, history = Streams(self.random_state), History("classifier")
+        autoencoder = self._autoencoder(array.shape[1], streams).fit(X)
+        encoder = autoencoder._encoder()
+        scaling = copy.deepcopy(encoder.scaling)  # exact: training rounds the encoder's
+        self._check_batches(encoder, plan)
+        with ExitStack() as stack:
+            show = [ProgressBar(type(self).__name__)] if self.verbose else []
+            observers: list[Observer] = [history, *(stack.enter_context(bar) for bar in show)]
+            rows = labelled(array, labels, scaling, plan.device)
+            held, known = self._divide(labels, streams)
+            lesson = Lesson(rows.at(known), rows.at(held), plan, streams, observers)
+            teach = fine_tune if self.fine_tune else teach_head
+            classifier, outcome = teach(encoder, self._head(labels), lesson)
+        self.classes_, self.autoencoder_ = labels.classes, autoencoder
+        self.model_ = settle(classifier, scaling)
+        self.history_ = autoencoder.history_ + history.records
+        self.n_iter_, self.stopped_by_ = outcome.best_epoch, outcome.reason
+        self.parameters_ = clone(self).get_params(deep=False)
+        warn(self.stopped_by_, self.n_iter_)
+        return self
+
+    # Using -------------------------------------------------------------------------------
+
+    def predict(self, X: ArrayLike) -> Array:
+        """Return the likeliest class of each row, (N,)."""
+        places = self._scores(X).argmax(axis=1)
+        return self.classes_[places]
+
+    def predict_proba(self, X: ArrayLike) -> Floats:
+        """Return the probability of each class, in the order of `classes_`, (N, C)."""
+        return softmax(self._scores(X), axis=1)
+
+    def predict_log_proba(self, X: ArrayLike) -> Floats:
+        """Return the logarithm of `predict_proba`, nats, (N, C)."""
+        return log_softmax(self._scores(X), axis=1)
+
+    def decision_function(self, X: ArrayLike) -> Floats:
+        """Return log-probabilities up to a constant for each row, (N, C).
+
+        Of two classes the log odds of the second, (N,).
+        """
+        scores = self._scores(X)
+        return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
+
+    def transform(self, X: ArrayLike) -> Floats:
+        """Encode rows (N, D) to the codes (N, K) that the head stands on."""
+        check_is_fitted(self, "model_")
+        return self._map(X, self.model_.encode, self._n_features_out)
+
+    def save(self, path: str | Path) -> None:
+        """Save to a folder (`model.safetensors`, `config.json`) that `isthmus.load` reads."""
+        check_is_fitted(self, "model_")
+        saving.save(self, Path(path))
+
+    # What scikit-learn asks for ----------------------------------------------------------
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.model_.head.in_features
+
+    # How it is done ----------------------------------------------------------------------
+
+    def _check_together(self) -> None:
+        given = self.autoencoder
+        if given is not None and not isinstance(given, BaseAutoencoder | BaseRBM):
+            raise ParameterError(
+                f"autoencoder={given!r} is no autoencoder of this library: write one such as "
+                f"StackedAutoencoder(30), or leave it out."
+            )
+        if Corruption.of(self.corruption).hides and not self.fine_tune:
+            raise ParameterError(
+                f"corruption={str(self.corruption)!r} needs an encoder that is trained, and "
+                f"fine_tune=False leaves it as it is: write fine_tune=True, or corruption='clean'."
+            )
+
+    def _plan(self, n_rows: int) -> Plan:
+        """Return how the training on so many labelled rows runs."""
+        plan = plan_for(self, n_rows)
+        fast = self.learning_rate == "auto" and not (self.fine_tune or plan.optimizer.whole)
+        return plan._replace(rate=HEAD_ALONE * plan.rate) if fast else plan
+
+    def _check_batches(self, encoder: Encoder, plan: Plan) -> None:
+        if self.fine_tune and plan.batch_size == 1 and not encoder.rows_apart:
+            raise ParameterError(
+                "The autoencoder's network mixes the rows of a batch, and the batch has one: raise "
+                "batch_size, or write norm='layer'."
+            )
+
+    def _autoencoder(self, n_features: int, streams: Streams) -> BaseAutoencoder | BaseRBM:
+        """Return the autoencoder to fit; one without a seed of its own gets one of ours."""
+        given = self.autoencoder
+        built = self._default(n_features) if given is None else clone(given)
+        if built.random_state is None:
+            built.set_params(random_state=streams.child("autoencoder").seed("init"))
+        return built
+
+    def _default(self, n_features: int) -> Autoencoder:
+        return Autoencoder(
+            min(WIDEST_DEFAULT, n_features),
+            precision=self.precision,
+            device=self.device,
+            verbose=self.verbose,
+        )
+
+    def _head(self, labels: Labels) -> Head:
+        n_rows, weight = int((labels.numbers >= 0).sum()), self.weight_l2
+        weight_l2 = 1 / (2 * n_rows) if weight == "auto" else float(weight)
+        return Head(len(labels.classes), Corruption.of(self.corruption), weight_l2)
+
+    def _divide(self, labels: Labels, streams: Streams) -> tuple[Tensor, Tensor]:
+        """Return the places of the held-out labelled rows, and of the other labelled ones."""
+        numbers = torch.from_numpy(labels.numbers)
+        held = hold_out(numbers, self.validation_fraction, streams.generator("split"))
+        rest = numbers >= 0
+        rest[held] = False
+        return held, rest.nonzero()[:, 0]
+
+    def _scores(self, X: ArrayLike) -> Floats:
+        """Return float64 scores, (N, C)."""
+        check_is_fitted(self, "model_")
+        return self._map(X, self.model_.scores, len(self.classes_), exact=True)
+
+    def _map(self, X: ArrayLike, function: Any, width: int, *, exact: bool = False) -> Floats:
+        """Apply a function of the model to rows of `X`, chunk by chunk, (N, width)."""
+        rows = inputs.check_rows(self, X, reset=False)
+        device = self.model_.scaling.offset.device
+        return inputs.in_chunks(function, rows, device, width, exact=exact)
+
+    def _learned(self) -> Learned:
+        """Return what is saved besides the parameters."""
+        autoencoder, tensors = saving.written(self.autoencoder_)
+        facts = {
+            "n_iter": self.n_iter_,
+            "stopped_by": self.stopped_by_,
+            "history": self.history_,
+            "classes": self.classes_.tolist(),
+            "classes_dtype": self.classes_.dtype.str,
+            "autoencoder": autoencoder,
+        }
+        own = self.model_.state_dict()
+        return facts, {**own, **{NESTED + name: tensor for name, tensor in tensors.items()}}
+
+    def _relearn(self, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        """Take over what was saved."""
+        theirs = {name for name in tensors if name.startswith(NESTED)}
+        nested = {name.removeprefix(NESTED): tensors.pop(name) for name in theirs}
+        self.autoencoder_ = saving.rebuilt(facts["autoencoder"], nested)
+        self.classes_ = np.array(facts["classes"], dtype=facts["classes_dtype"])
+        encoder = self.autoencoder_._encoder()
+        codes = identity(torch.empty(0, encoder.n_components))
+        scaling = Scaling(tensors["scaling.offset"], tensors["scaling.scale"])
+        model = Classifier(encoder, codes, Head(len(self.classes_), Clean(), 0.0)).float()
+        model.load_state_dict(tensors)
+        self.model_ = settle(model, scaling)
+        self.history_, self.n_iter_ = facts["history"], facts["n_iter"]
+        self.stopped_by_ = facts["stopped_by"]
+        self.parameters_ = clone(self).get_params(deep=False)
+
+
+def labelled(array: Array, labels: Labels, scaling: Scaling, device: str) -> Selection:
+    """Select all rows of an array, with the numbers of their classes as targets, (N, 1)."""
+    column = labels.numbers[:, None].astype(np.float64)
+    targets = Rows(column, identity(torch.from_numpy(column)), device)
+    rows = Rows(array, copy.deepcopy(scaling).cpu(), device)
+    return Selection(rows, targets, torch.arange(len(rows), device=device))

@@ -1,0 +1,99 @@
+"""Labels that come into a classifier: which rows have one, and which class it is."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import column_or_1d
+
+from isthmus.errors import DataError
+from isthmus.estimators.inputs import Array, from_torch
+
+UNLABELLED = -1
+WORDS = "give whole numbers or words, -1 or None where a row has no label"
+
+
+class Labels(NamedTuple):
+    """The labels of N rows, of C classes."""
+
+    classes: Array  # (C,) sorted
+    numbers: NDArray[np.int64]  # (N,) the place of each row's class, -1 where it has none
+
+
+def check_labels(y: Any, n_rows: int, needed_by: str) -> Labels:
+    """Return the labels of `n_rows` rows.
+
+    A row has no label where `y` is -1, None or NaN. The labels -1 and 1 alone are two classes.
+
+    Raises
+    ------
+    DataError
+        If `y` is missing, not one label for each row, no labels, or of fewer than two classes.
+    """
+    if y is None:
+        raise DataError(
+            f"{needed_by} requires y to be passed, but the target y is None: give a label for "
+            f"each row."
+        )
+    try:
+        labels = np.asarray(column_or_1d(from_torch(y), warn=True))
+    except ValueError as error:
+        raise DataError(f"{str(error).rstrip('.')}: give one label for each row.") from None
+    if len(labels) != n_rows:
+        raise DataError(
+            f"y has {len(labels)} labels and X has {n_rows} rows: give one label for each row."
+        )
+    known = _known(labels)
+    classes, places = np.unique(_plain(labels[known]), return_inverse=True)
+    _check_enough(classes, known)
+    numbers = np.full(n_rows, UNLABELLED, dtype=np.int64)
+    numbers[known] = places
+    return Labels(classes, numbers)
+
+
+def _known(labels: Array) -> NDArray[np.bool_]:
+    """Return which rows have a label, (N,)."""
+    if labels.dtype.kind == "O":
+        return np.array([not _missing(label) for label in labels], dtype=bool)
+    if labels.dtype.kind not in "iuf":
+        return np.ones(len(labels), dtype=bool)
+    known: NDArray[np.bool_] = labels == labels  # NaN is not
+    signs = set(np.unique(labels[known]).tolist()) == {-1, 1}
+    return known if signs else known & (labels != UNLABELLED)
+
+
+def _missing(label: Any) -> bool:
+    """Whether an object is None, NaN, pandas' NA or -1."""
+    if label is None or type(label).__name__ in ("NAType", "NaTType"):
+        return True
+    return not isinstance(label, str) and bool(label != label or label == UNLABELLED)
+
+
+def _plain(labels: Array) -> Array:
+    """Return labels all of one kind, whole numbers, words or truth values, or refuse them."""
+    if labels.dtype.kind == "O":
+        kinds = {isinstance(label, str) for label in labels}
+        if len(kinds) == 2:
+            raise DataError(f"Unknown label type: y mixes words and numbers: {WORDS}.")
+        if kinds == {False}:
+            labels = np.array(labels.tolist())
+    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        raise DataError(f"Unknown label type: y has infinity: {WORDS}.")
+    if labels.dtype.kind == "f" and (labels != np.floor(labels)).any():
+        raise DataError(f"Unknown label type: y has fractions, as a regression has: {WORDS}.")
+    if labels.dtype.kind not in "iufbUTO":
+        raise DataError(f"Unknown label type: y has {labels.dtype}: {WORDS}.")
+    return labels
+
+
+def _check_enough(classes: Array, known: NDArray[np.bool_]) -> None:
+    if len(classes) == 0:
+        raise DataError(
+            f"y has no label for any of the {len(known)} rows: label some, of two classes at the "
+            f"least."
+        )
+    if len(classes) == 1:
+        raise DataError(
+            f"y has one class ({classes[0]}), and a classifier needs two at the least: label rows "
+            f"of another."
+        )
