@@ -24,7 +24,7 @@ from isthmus.cli.describing import SLOTS
 from isthmus.cli.fitting import assemble
 from isthmus.cli.main import isthmus as command_line
 from isthmus.cli.main import run
-from isthmus.cli.options import chosen
+from isthmus.cli.options import at_the_shell, chosen
 from isthmus.cli.rows import read_rows
 from isthmus.data.files import read
 from isthmus.data.writing import write, write_pictures
@@ -38,7 +38,9 @@ LIGHT = np.divide(BYTES, 255, dtype=np.float32).reshape(60, 64)
 PICTURES = [f"digit{i:02}.png" for i in range(60)]
 QUICK = {"hidden": (), "max_epochs": 2, "random_state": 0}
 QUICKLY = ["--hidden", "()", "--max-epochs", "2", "--random-state", "0"]
-ENCODE = "drop it or encode it as numbers first (sklearn.preprocessing.OneHotEncoder)."
+ENCODE = (
+    "leave it out (--drop species), or encode it as numbers (sklearn.preprocessing.OneHotEncoder)."
+)
 
 
 def iris_frame(values=IRIS):
@@ -117,12 +119,13 @@ BAD = {
     ),
     "a wrong ending": (
         "fit iris.xlsx --model new",
-        "iris.xlsx has an ending that cannot be read: use .npy, .npz, .csv, .parquet, .idx, "
-        ".idx.gz, names such as t10k-images-idx3-ubyte.gz, or a folder of pictures.",
+        "iris.xlsx has an ending that cannot be read: use .npy, .npz, .csv, .tsv, .parquet, "
+        ".idx, .idx.gz, names such as t10k-images-idx3-ubyte.gz, or a folder of pictures.",
     ),
     "a column of text": (
         "fit species.csv --model new",
-        f"Column 'species' of species.csv holds text, for example 'setosa' in row 1: {ENCODE}",
+        "Column 'species' of species.csv holds text, for example 'setosa' in row 0 (from 0): "
+        + ENCODE,
     ),
     "a cell that is missing": (
         "fit gaps.csv --model new",
@@ -136,7 +139,7 @@ BAD = {
     ),
     "an unknown optimizer": (
         "fit iris.csv --model new --optimizer adm",
-        "optimizer='adm' is unknown; did you mean 'adam'? (known: sgd, momentum, nesterov, "
+        "--optimizer adm is unknown; did you mean 'adam'? (known: sgd, momentum, nesterov, "
         "adagrad, rmsprop, adadelta, adam, adamw, adamax, nadam, radam, lbfgs, muon).",
     ),
 }
@@ -166,7 +169,7 @@ def test_process_refuses_in_one_sentence_with_exit_code_2(processes, name):
 
 
 def test_run_exits_with_130_and_no_word_when_interrupted(monkeypatch, capsys, home):
-    def interrupt(path):
+    def interrupt(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(fitting, "read_rows", interrupt)
@@ -187,7 +190,7 @@ def test_loading_lets_an_interrupt_end_the_process_and_then_no_more():
 
 
 def test_run_hides_no_mistake_of_our_own(monkeypatch, home):
-    monkeypatch.setattr(fitting, "read_rows", lambda path: 1 / 0)
+    monkeypatch.setattr(fitting, "read_rows", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run(["fit", str(home / "iris.csv"), "--model", str(home / "new")])
 
@@ -199,7 +202,7 @@ def test_run_shows_a_warning_in_one_line(tmp_path, home, capsys):
         code = run(["fit", str(home / "iris.npy"), "--model", str(tmp_path / "m"), *options])
     warning = (
         "The loss was not finite any more: the weights of epoch 0, the last good ones, are kept. "
-        "Lower learning_rate, or scale X."
+        "Lower --learning-rate, or scale X."
     )
     assert (code, capsys.readouterr().err) == (0, f"Warning: {warning}\n")
 
@@ -309,8 +312,10 @@ def assembled(home, *typed):
     args = [str(home / "iris.csv"), "--model", "m", *map(str, typed)]
     with fit.make_context("fit", args) as context:
         options = chosen(context.params)
-    for name in ("data", "model", "target", "validation", "validation_target", "force"):
+    for name in ("data", "target", "validation", "validation_target", "columns", "drop"):
         options.pop(name, None)
+    for name in ("model", "force"):
+        options.pop(name)
     return assemble(**options)
 
 
@@ -383,11 +388,11 @@ def test_fit_tells_what_came_of_it(tmp_path, home):
         "features": "64",
         "code width": "2",
         "against PCA": versus,
-        "epochs": "2 (it ran to max_epochs)",
+        "epochs": "2 (it ran to --max-epochs)",
     }
     findings = model.diagnose(LIGHT)
     assert [finding.name for finding in findings] == ["worse than PCA", "stopped at its limit"]
-    assert all(f"\n! {finding}\n" in printed for finding in findings)
+    assert all(f"\n! {at_the_shell(str(finding))}\n" in printed for finding in findings)
 
 
 def test_fit_prints_a_finding_with_the_columns_name(tmp_path):
@@ -395,7 +400,7 @@ def test_fit_prints_a_finding_with_the_columns_name(tmp_path):
     printed = invoke("fit", tmp_path / "x.csv", "--model", tmp_path / "m", *QUICKLY)
     assert (
         "\n! Feature 'petal_width' alone makes 100% of the variance: the model sees little else. "
-        "If the features have different units, write scaling='standard'.\n" in printed
+        "If the features have different units, write --scaling standard.\n" in printed
     )
 
 
@@ -453,7 +458,7 @@ def test_fit_names_the_file_that_leaves_the_likelihoods_domain(tmp_path, home, r
     path = home / "iris.npy"
     assert refusal("fit", path, "--model", tmp_path / "m", "--likelihood", "bernoulli") == (
         f"{path} runs from 0.1 to 7.9, and likelihood 'bernoulli' needs values from 0 to 1: "
-        f"rescale {path} (pixels: divide by 255), or use likelihood='normal'."
+        f"rescale {path} (pixels: divide by 255), or use --likelihood normal."
     )
 
 
@@ -537,12 +542,6 @@ def test_rows_refuse_a_list_of_numbers(tmp_path, refusal):
     ("columns", "said"),
     [
         (NAMES[:3], "has no column 'petal_width', which {model} has: add it."),
-        ([*NAMES, "id"], "has a column 'id', which {model} has not: drop it."),
-        (
-            [NAMES[1], NAMES[0], *NAMES[2:]],
-            "has the column 'sepal_width' where {model} has 'sepal_length': "
-            "put them in the same order.",
-        ),
         (None, "has 3 values in a row and {model} 4: give rows of 4 values."),
     ],
 )
@@ -557,11 +556,52 @@ def test_rows_with_other_columns_than_the_models_are_refused(
 
 
 def test_rows_to_stop_by_must_have_the_columns_of_the_others(tmp_path, home, refusal):
-    write(path := tmp_path / "x.csv", IRIS[:, ::-1], NAMES[::-1])
+    write(path := tmp_path / "x.csv", IRIS[:, :3], NAMES[:3])
     command = ["fit", home / "iris.csv", "--model", tmp_path / "m", "--validation", path]
     assert refusal(*command) == (
-        f"{path} has the column 'petal_width' where {home / 'iris.csv'} has 'sepal_length': "
-        "put them in the same order."
+        f"{path} has no column 'petal_width', which {home / 'iris.csv'} has: add it."
+    )
+
+
+@pytest.fixture
+def people(tmp_path):
+    """Return a table with columns that are no numbers, and what the others hold."""
+    people = iris_frame().insert_column(0, pl.Series("id", [f"p{i}" for i in range(150)]))
+    people.insert_column(3, pl.Series("city", ["Rome", "Oslo"] * 75))
+    people.write_csv(tmp_path / "people.csv")
+    return tmp_path / "people.csv"
+
+
+@pytest.mark.parametrize(
+    "option", [["--drop", "id, city"], ["--columns", ",".join(NAMES)]], ids=["drop", "columns"]
+)
+def test_columns_are_chosen_once_and_found_again_by_name(tmp_path, people, option):
+    invoke("fit", people, "--model", tmp_path / "m", *option, *QUICKLY)
+    model = load(tmp_path / "m")
+    assert list(model.feature_names_in_) == NAMES
+    pl.read_csv(people).select(reversed(pl.read_csv(people).columns)).write_parquet(
+        turned := tmp_path / "turned.parquet"
+    )
+    for given in (people, turned):
+        invoke("transform", given, tmp_path / "z.npy", "--model", tmp_path / "m", "--force")
+        np.testing.assert_array_equal(np.load(tmp_path / "z.npy"), model.transform(iris_frame()))
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (["--drop", "idd,city"], "has no column 'idd' (did you mean 'id'?): correct the name."),
+        (["--columns", "id", "--drop", "id"], "has no column left: drop fewer."),
+    ],
+)
+def test_columns_that_are_not_there_are_refused(tmp_path, people, refusal, option, said):
+    assert refusal("fit", people, "--model", tmp_path / "m", *option) == f"{people} {said}"
+
+
+def test_columns_are_refused_where_there_are_no_names(tmp_path, home, refusal):
+    command = ["fit", home / "iris.npy", "--model", tmp_path / "m", "--drop", "id"]
+    assert refusal(*command) == (
+        f"{home / 'iris.npy'} has no names of columns: leave --columns and --drop out."
     )
 
 
@@ -574,8 +614,11 @@ def test_transform_writes_the_models_codes_bit_for_bit(tmp_path, home, given, wa
     out = tmp_path / f"z.{wanted}"
     printed = invoke("transform", home / f"iris.{given}", out, "--model", home / "iris")
     table = read(out)
-    np.testing.assert_array_equal(table.values, load(home / "iris").transform(iris_frame()))
-    assert table.columns in (("autoencoder0", "autoencoder1"), None)
+    codes = table.values if table.columns is None else table.values[:, 1:]
+    np.testing.assert_array_equal(codes, load(home / "iris").transform(iris_frame()))
+    assert table.columns in (("row", "autoencoder0", "autoencoder1"), None)
+    if table.columns:
+        np.testing.assert_array_equal(table.values[:, 0], range(150))
     assert printed == f"{out}: 150 rows, 2 columns.\n"
 
 
@@ -668,6 +711,55 @@ def test_denoise_turns_a_folder_of_pictures_into_one_of_the_same_names(tmp_path,
     assert printed == f"{tmp_path / 'x'}: 60 pictures.\n"
 
 
+def test_denoise_keeps_the_depth_of_pictures(tmp_path, home):
+    write_pictures(tmp_path / "deep", LIGHT.reshape(60, 8, 8), PICTURES, deep=True)
+    invoke("denoise", tmp_path / "deep", tmp_path / "x", "--model", home / "strokes")
+    light = np.clip(load(home / "strokes").reconstruct(LIGHT), 0, 1).reshape(60, 8, 8)
+    np.testing.assert_allclose(read(tmp_path / "x").values, light, atol=0.6 / 65535)
+
+
+@pytest.mark.parametrize(
+    ("data", "out"), [("clean", "clean2"), ("elsewhere/clean", "clean"), ("noisy", "clean")]
+)
+def test_next_command_does_not_write_over_its_input(tmp_path, monkeypatch, data, out):
+    monkeypatch.chdir(tmp_path)
+    Path(data).mkdir(parents=True)
+    command = fitting.next_command(Path(data), Path("model"), denoises=True)
+    assert command == f"isthmus denoise {data} {out} --model model"
+
+
+@pytest.mark.parametrize(
+    ("said", "typed"),
+    [
+        ("write scaling='standard'.", "write --scaling standard."),
+        ("Raise max_epochs (now 5).", "Raise --max-epochs (now 5)."),
+        ("write code='topk(k=8)', or", "write --code 'topk(k=8)', or"),
+        ("a code of weight_l2(weight=1e-4)", "a code of weight_l2(weight=1e-4)"),
+        (
+            "a name of part 'weight_l2' and model_epochs",
+            "a name of part 'weight_l2' and model_epochs",
+        ),
+    ],
+)
+def test_advice_is_what_can_be_typed(said, typed):
+    assert at_the_shell(said) == typed
+
+
+def test_range_of_an_option_is_in_plain_words(home, refusal):
+    said = refusal("fit", home / "iris.csv", "--model", "m", "--verbose", "-1")
+    assert said.startswith(
+        "Invalid value for '--verbose': '-1' should be greater than or equal to 0 or should be "
+        "true or false"
+    )
+
+
+@pytest.mark.parametrize("module", ["isthmus", "isthmus.cli.main"])
+def test_module_is_the_command(module):
+    process = [sys.executable, "-m", module, "--version"]
+    done = subprocess.run(process, capture_output=True, text=True, check=True)
+    assert done.stdout == f"isthmus {isthmus.__version__}\n"
+
+
 # score
 
 
@@ -680,18 +772,37 @@ def test_score_prints_the_models_scores_and_its_worst_rows(home):
         ("mean squared error", f"{errors.mean():.6g} (summed over 4 features)"),
         ("explained variance", f"{model.score(X):.4f} (1 is perfect)"),
         ("mean log-likelihood", f"{model.score_samples(X).mean():.6g} nats per row"),
-        ("row (from 0)", "squared error"),
-        *((str(row), f"{errors[row]:.6g}") for row in np.argsort(-errors)[:5]),
+        ("row (from 0)", "log-likelihood", "squared error"),
+        *(
+            (str(row), f"{model.score_samples(X)[row]:.6g}", f"{errors[row]:.6g}")
+            for row in np.argsort(model.score_samples(X))[:5]
+        ),
     ]
 
 
-def test_score_names_the_pictures_that_are_rebuilt_worst(home):
+def test_score_finds_the_odd_row_among_features_of_larger_numbers(tmp_path):
+    income, age, height = np.random.default_rng(0).normal(size=(3, 200))
+    height[17] = 9
+    table = pl.DataFrame({"income": 20000 * income + 50000, "age": 9 * age, "height": height})
+    table.write_csv(tmp_path / "people.csv")
+    options = ["--scaling", "standard", "-k", "1", *QUICKLY]
+    invoke("fit", tmp_path / "people.csv", "--model", tmp_path / "model", *options)
+    printed = cells(invoke("score", tmp_path / "people.csv", "--model", tmp_path / "model"))
+    errors = load(tmp_path / "model").reconstruction_error(table)
+    assert 17 not in np.argsort(-errors)[:5]  # the incomes drown it
+    assert printed[5][0] == "17"
+
+
+def test_score_names_the_pictures_that_are_least_likely(home):
     printed = invoke("score", home / "digits", "--model", home / "strokes")
-    errors = load(home / "strokes").reconstruction_error(LIGHT)
-    worst = np.argsort(-errors)[:5]
+    model = load(home / "strokes")
+    errors, likelihoods = model.reconstruction_error(LIGHT), model.score_samples(LIGHT)
     assert cells(printed)[-6:] == [
-        ("row (from 0)", "picture", "squared error"),
-        *((str(row), PICTURES[row], f"{errors[row]:.6g}") for row in worst),
+        ("row (from 0)", "picture", "log-likelihood", "squared error"),
+        *(
+            (str(row), PICTURES[row], f"{likelihoods[row]:.6g}", f"{errors[row]:.6g}")
+            for row in np.argsort(likelihoods)[:5]
+        ),
     ]
 
 
@@ -707,9 +818,19 @@ def test_score_names_the_file_that_leaves_the_likelihoods_domain(tmp_path, home,
 def test_score_writes_every_rows_error_and_likelihood(tmp_path, home):
     invoke("score", home / "iris.csv", "--model", home / "iris", "--out", tmp_path / "s.csv")
     table, model, X = read(tmp_path / "s.csv"), load(home / "iris"), iris_frame()
-    assert table.columns == ("squared_error", "log_likelihood")
-    np.testing.assert_array_equal(table.values[:, 0], model.reconstruction_error(X))
-    np.testing.assert_array_equal(table.values[:, 1], model.score_samples(X))
+    assert table.columns == ("row", "squared_error", "log_likelihood")
+    np.testing.assert_array_equal(table.values[:, 0], range(150))
+    np.testing.assert_array_equal(table.values[:, 1], model.reconstruction_error(X))
+    np.testing.assert_array_equal(table.values[:, 2], model.score_samples(X))
+
+
+@pytest.mark.parametrize("command", ["transform", "score"])
+def test_tables_about_pictures_bear_their_names(tmp_path, home, command):
+    out = tmp_path / "x.csv"
+    place = ["--out", out] if command == "score" else [out]
+    invoke(command, home / "digits", *place, "--model", home / "strokes")
+    assert pl.read_csv(out)["picture"].to_list() == PICTURES
+    assert pl.read_csv(out)["row"].to_list() == list(range(60))
 
 
 # info, parts, demo
@@ -726,7 +847,7 @@ def test_info_says_what_the_model_is(home):
         ("code width", "2"),
         (
             "against PCA",
-            f"{model.versus_pca_.ratio:.2f} times the error of PCA (held out, 150 rows)",
+            f"{model.versus_pca_.ratio:.2f} times the error of PCA (held out, 149 rows)",
         ),
         ("epochs", "0 (PCA, as which it began, was not beaten)"),
         ("saved by", f"Isthmus {isthmus.__version__} (this is {isthmus.__version__})"),

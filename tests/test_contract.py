@@ -1,5 +1,7 @@
 """scikit-learn's own checks, for every estimator, none skipped or expected to fail."""
 
+import inspect
+import re
 from unittest import SkipTest
 
 import pytest
@@ -35,6 +37,18 @@ ESTIMATORS = [
     GaussianRBM(8, n_iter=3, hidden="gaussian"),
     GaussianRBM(8, n_iter=3, hidden="rectified"),
 ]
+
+
+@pytest.mark.parametrize("kind", sorted({type(each) for each in ESTIMATORS}, key=str))
+def test_help_shows_plain_signatures(kind: type) -> None:
+    shown = str(inspect.signature(kind))
+    assert shown.startswith("(n_components: int = ")
+    assert len(shown) < 1500
+    public = [name for name in vars(kind) | vars(kind.__mro__[1]) if not name.startswith("_")]
+    methods = [getattr(kind, name) for name in public if callable(getattr(kind, name))]
+    signatures = [shown, *(str(inspect.signature(method)) for method in methods)]
+    assert not re.search("Annotated|FieldInfo|numpy", " ".join(signatures))
+    assert max(map(len, signatures[1:])) < 300
 
 
 @parametrize_with_checks(ESTIMATORS)

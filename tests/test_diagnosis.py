@@ -47,6 +47,16 @@ def test_feature_that_drowns_the_others_is_named():
     assert "input not scaled" not in found(model(scaling="standard").fit(rows), rows)
 
 
+def test_repeated_rows_are_counted():
+    rows = np.vstack([X, X[:50]])
+    assert found(model().fit(rows), rows)["repeated rows"] == (
+        "50 of 250 rows repeat an earlier one. If they were not observed as often as that, drop "
+        "the copies: they weigh more in the training."
+    )
+    few = np.vstack([X, X[:20]])
+    assert "repeated rows" not in found(model().fit(few), few)
+
+
 def test_dead_units_are_counted_and_listed():
     estimator = model(code="sigmoid").fit(X)
     assert "dead units" not in found(estimator, X)

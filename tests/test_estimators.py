@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
-from isthmus import Autoencoder, DenoisingAutoencoder
+from isthmus import Autoencoder, DenoisingAutoencoder, datasets, load
 from isthmus.errors import ParameterError
 from isthmus.fitting import loop
 from isthmus.fitting.model import Model
@@ -332,6 +332,34 @@ def test_partial_fit_goes_on_from_fit():
     np.testing.assert_array_equal(estimator.mean_, mean)
 
 
+@pytest.mark.parametrize("rows_at_once", [1, 10, 100])
+def test_new_rows_do_not_undo_a_fit(rows_at_once, tmp_path):
+    rows = np.random.default_rng(0).permutation(datasets.digits().images)[:700]
+    fitted = Autoencoder(8, hidden=(64,), max_epochs=30, random_state=0).fit(rows[:400])
+    fitted.save(tmp_path / "model")
+    for estimator in (fitted, load(tmp_path / "model")):
+        before = estimator.reconstruction_error(rows[500:]).mean()
+        for start in range(400, 410 if rows_at_once < 100 else 500, rows_at_once):
+            estimator.partial_fit(rows[start : start + rows_at_once])
+        assert estimator.reconstruction_error(rows[500:]).mean() < 1.01 * before
+
+
+def test_partial_fit_after_fit_rises_to_a_tenth_of_the_rate_and_continues_the_history(tmp_path):
+    estimator = model().fit(X)
+    epochs, history = estimator.n_iter_, list(estimator.history_)
+    for _ in range(40):  # of 4 steps
+        estimator.partial_fit(X)
+    assert estimator.history_[: len(history)] == history
+    rates = [record["learning_rate"] for record in estimator.history_[len(history) :]]
+    rise = np.minimum((4 * np.arange(40) + 2) / 100, 1)
+    np.testing.assert_allclose(rates, 0.1 * Adam.rate * rise, rtol=1e-12)
+    assert estimator.n_iter_ == estimator.history_[-1]["epoch"] == epochs + 40
+    assert estimator.versus_pca_ is None
+    estimator.save(tmp_path / "model")
+    again = load(tmp_path / "model").partial_fit(X)
+    assert again.history_[-1]["learning_rate"] == pytest.approx(0.1 * Adam.rate * 0.02)
+
+
 def test_partial_fit_keeps_the_scaling_of_the_first_portion():
     estimator = model(scaling="standard").partial_fit(X[:60])
     offset = weights(estimator)["scaling.offset"].clone()
@@ -365,7 +393,7 @@ def test_partial_fit_goes_on_with_another_optimizer():
     before = estimator.reconstruction_error(X).mean()
     estimator.set_params(optimizer="lbfgs").partial_fit(X)
     assert estimator.reconstruction_error(X).mean() < before
-    assert len(estimator.history_) == 1
+    assert len(estimator.history_) == 3
 
 
 def test_partial_fit_moves_the_model_to_the_device(monkeypatch):

@@ -23,8 +23,10 @@ from isthmus.errors import DataError, FileError, MissingDependencyError
 A = np.random.default_rng(0).random((7, 3))
 IDX_CODES = {"u1": 8, "i1": 9, ">i2": 11, ">i4": 12, ">f4": 13, ">f8": 14}
 CUT_OFF = "it may be cut off or altered, so copy or write it again."
-ENCODE = "drop it or encode it as numbers first (sklearn.preprocessing.OneHotEncoder)."
-FORMS = ".npy, .npz, .csv, .parquet, .idx, .idx.gz"
+ENCODE = "encode it as numbers (sklearn.preprocessing.OneHotEncoder)"
+COUNT = "turn it into a number, such as days since a date"
+PLAIN = "write it as plain numbers, such as 0.1 for 10%"
+FORMS = ".npy, .npz, .csv, .tsv, .parquet, .idx, .idx.gz"
 
 
 def whole(text):
@@ -296,17 +298,21 @@ def test_read_csv_sees_a_late_fraction_in_a_column_of_integers(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "column", "example", "row"),
+    ("text", "column", "example", "row", "advice"),
     [
-        ("a,species,b\n1,setosa,x\n2,virginica,y\n", "species", "'setosa'", 1),
-        ("a,b\n1,2\n3,?\n", "b", "'?'", 2),
-        ("a,b\n1,\n3," + "long" * 20 + "\n", "b", "'longlonglong...glonglonglong'", 2),
+        ("a,species,b\n1,setosa,x\n2,virginica,y\n", "species", "'setosa'", 0, ENCODE),
+        ("a,b\n1,2\n3,?\n", "b", "'?'", 1, ENCODE),
+        ("a,b\n1,10%\n", "b", "'10%'", 0, PLAIN),
+        ("a,b\n1,2024-05-01\n", "b", "'2024-05-01'", 0, COUNT),
+        ("a,b\n1,01.05.2024 08:00\n", "b", "'01.05.2024 08:00'", 0, COUNT),
+        ("a,b\n1,\n3," + "long" * 20 + "\n", "b", "'longlonglong...glonglonglong'", 1, ENCODE),
     ],
 )
-def test_read_csv_names_the_first_column_of_text(tmp_path, text, column, example, row):
+def test_read_csv_names_the_first_column_of_text(tmp_path, text, column, example, row, advice):
     path = csv(tmp_path, text)
-    held = f"Column '{column}' of {path} holds text, for example {example} in row {row}"
-    with pytest.raises(DataError, match=whole(f"{held}: {ENCODE}")):
+    held = f"Column '{column}' of {path} holds text, for example {example} in row {row} (from 0)"
+    advice = f"leave it out (--drop {column}), or {advice}."
+    with pytest.raises(DataError, match=whole(f"{held}: {advice}")):
         read(path)
 
 
@@ -320,10 +326,31 @@ def test_read_csv_names_the_first_column_of_text(tmp_path, text, column, example
 def test_read_parquet_names_the_first_column_that_is_not_numbers(tmp_path, values, dtype, held):
     frame = pl.DataFrame({"a": [1, 2], "b": pl.Series(values, dtype=dtype)})
     frame.write_parquet(path := tmp_path / "x.parquet")
-    row = 1 if values[0] else 2
-    text = f"Column 'b' of {path} holds {held} in row {row}: {ENCODE}"
+    row, advice = (0, ENCODE) if values[0] else (1, COUNT)
+    held = f"{held} in row {row} (from 0)"
+    text = f"Column 'b' of {path} holds {held}: leave it out (--drop b), or {advice}."
     with pytest.raises(DataError, match=whole(text)):
         read(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_read_csv_finds_out_how_it_is_written(tmp_path, mark, encoding):
+    point = "," if mark == ";" else "."
+    text = "Größe,b\n1!5,2\n-3!25,4\n\n,\n".replace(",", mark).replace("!", point)
+    table = read(put(tmp_path / "x.csv", text.encode(encoding)))
+    assert table.columns == ("Größe", "b")
+    np.testing.assert_array_equal(table.values, [[1.5, 2], [-3.25, 4]])
+
+
+def test_read_tsv_has_tabs_whatever_its_cells_hold(tmp_path):
+    assert read(put(tmp_path / "x.tsv", "a;b,c\td\n1\t2\n")).columns == ("a;b,c", "d")
+    assert read(put(tmp_path / "y.tsv", "1\t2\n")).values.tolist() == [[1, 2]]
+
+
+def test_read_csv_keeps_a_blank_line_between_others(tmp_path):
+    values = read(csv(tmp_path, "a,b\n1,2\n,\n3,4\n")).values
+    assert np.isnan(values).tolist() == [[False] * 2, [True] * 2, [False] * 2]
 
 
 def test_read_csv_names_the_line_with_too_many_cells(tmp_path):

@@ -364,11 +364,60 @@ def test_no_held_out_rows_train_to_the_limit_on_all(recording, n):
     assert all("held_out_loss" not in record for record in model.history_)
 
 
-@pytest.mark.parametrize("n", [2, 3])
-def test_rows_too_few_for_folds_are_all_trained_on(recording, n):
-    model = Autoencoder(1, **SHORT).fit(bent(n))
+@pytest.mark.parametrize("X", [bent(2), bent(3), np.repeat(bent(3), 10, axis=0)])
+def test_rows_too_few_for_folds_stay_with_pca(recording, X):
+    model = Autoencoder(1, **SHORT).fit(X)
     assert [held for _, held, *_ in recording.runs] == [[]]
-    assert model.versus_pca_.rows == "training"
+    assert (model.n_iter_, model.versus_pca_.rows) == (0, "training")
+    expected = PCA(1).fit(X)
+    expected = expected.inverse_transform(expected.transform(X))
+    np.testing.assert_allclose(model.reconstruct(X), expected, rtol=1e-5)
+
+
+def test_rows_too_few_for_folds_are_all_trained_on_where_the_start_is_not_pca(recording):
+    model = Autoencoder(1, **SHORT, code="sigmoid").fit(bent(3))
+    assert [held for _, held, *_ in recording.runs] == [[]]
+    assert model.n_iter_ == 4
+
+
+def test_versus_pca_shows_three_digits_and_keeps_all():
+    versus = fitting.VersusPCA(1.23456, 0.00098765, 0.0008, "held out", 1797)
+    assert (
+        str(versus)
+        == repr(versus)
+        == ("VersusPCA(pca_error=1.23, error=0.000988, ratio=0.0008, rows='held out', n_rows=1797)")
+    )
+    assert versus.pca_error == 1.23456
+
+
+# Copies ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [50, MANY])
+def test_copies_are_held_out_together_and_judge_once(recording, n, dtype):
+    X = np.repeat(bent(n).astype(dtype), np.arange(n) % 3 + 1, axis=0)
+    X = X[np.random.default_rng(0).permutation(len(X))]
+    model = Autoencoder(K, **{**SHORT, "max_epochs": 1}).fit(X)
+    content = np.unique(X, axis=0, return_inverse=True)[1]
+    n_judges = 0
+    for training, held, *_ in recording.runs[:N_FOLDS]:
+        if not held:
+            continue
+        seen, judges = content[training], content[held]
+        assert set(seen) | set(judges) == set(range(n))
+        assert not set(seen) & set(judges)
+        assert len(set(judges)) == len(judges)
+        assert len(training) == np.isin(content, seen).sum()  # with all their copies
+        n_judges += len(held)
+    assert model.versus_pca_.n_rows == n_judges == (n if n < FOLDED_BELOW else n // 10)
+
+
+def test_copies_claim_no_gain_that_new_rows_do_not_see():
+    X = np.random.default_rng(0).standard_normal((100, 20))  # of which nothing beats PCA
+    model = Autoencoder(4, random_state=0, max_epochs=50).fit(np.repeat(X, 2, axis=0))
+    assert model.versus_pca_.ratio == pytest.approx(1)
+    assert model.n_iter_ == 0
 
 
 def best_at(monkeypatch, epoch):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from sklearn.exceptions import NotFittedError
 
-from isthmus import Autoencoder
+from isthmus import Autoencoder, DenoisingAutoencoder, SparseAutoencoder
 from isthmus.errors import DataError, ParameterError
 
 X = np.random.default_rng(0).normal(size=(40, 4))
@@ -533,3 +533,37 @@ def test_constant_columns_give_finite_results(scaling, n_constant):
         np.testing.assert_allclose(back, 7.0, atol=0.05)
     assert np.isfinite(back).all()
     assert np.isfinite(fitted.score(rows))
+
+
+LOST = "y has the shape of X and is ignored: if it holds clean rows, write fit(X, target=y)."
+
+
+@pytest.mark.parametrize("method", ["fit", "fit_transform", "partial_fit"])
+@pytest.mark.parametrize("make", [np.array, pd.DataFrame, torch.tensor])
+@pytest.mark.parametrize("kind", [Autoencoder, DenoisingAutoencoder, SparseAutoencoder])
+def test_clean_rows_given_as_y_are_not_lost_in_silence(kind, make, method):
+    with pytest.warns(UserWarning, match=f"^{re.escape(LOST)}$"):
+        getattr(kind(1, max_epochs=1, hidden=(3,)), method)(X, make(X))
+
+
+@pytest.mark.parametrize("y", [X[:, 0], X[:, :1], None])
+def test_labels_given_as_y_are_nothing_to_speak_of(y):
+    assert model().fit(X, y).n_iter_ >= 0
+
+
+def test_lazy_frame_is_asked_to_be_collected():
+    lazy = pl.DataFrame(X, schema=COLUMNS).lazy()
+    sentence = "X is a LazyFrame, which holds no rows yet: give X.collect()."
+    with pytest.raises(DataError, match=exactly(sentence)):
+        model().fit(lazy)
+    assert model().fit(lazy.collect()).n_features_in_ == 4
+
+
+def test_widths_that_are_given_twice_are_refused():
+    sentence = (
+        "hidden is given twice, by hidden=(5,) and by network='dense(hidden=(3,))': leave one of "
+        "the two out."
+    )
+    with pytest.raises(ParameterError, match=exactly(sentence)):
+        model(hidden=(5,), network="dense(hidden=(3,))").fit(X)
+    assert model(hidden=(5,), network="dense(tied=True)").fit(X).model_.parts.network.tied

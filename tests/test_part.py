@@ -1,5 +1,6 @@
 import copy
 import dataclasses
+import inspect
 import pickle
 import re
 import types
@@ -423,3 +424,8 @@ def test_slots_keep_their_names_apart():
     for slot in SLOTS:
         assert {kind.name for kind in slot.kinds.values()} == set(slot.kinds)
         assert all(issubclass(kind, slot) for kind in slot.kinds.values())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_help_shows_plain_signatures(kind):
+    assert not re.search("Annotated|FieldInfo|Validator", str(inspect.signature(kind)))

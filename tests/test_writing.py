@@ -465,3 +465,13 @@ def test_write_pictures_without_pillow_says_how_to_install_it(tmp_path, monkeypa
     text = "Writing pictures needs pillow, which is not installed: pip install 'isthmus[pictures]'."
     with pytest.raises(MissingDependencyError, match=whole(text)):
         write_pictures(tmp_path / "out", np.ones((1, 2, 2)), ["a"])
+
+
+def test_pictures_of_16_bits_stay_so(tmp_path):
+    light = np.linspace(0, 1, 2 * 50 * 40, dtype=np.float32).reshape(2, 50, 40)
+    write_pictures(tmp_path / "deep", light, ["a.png", "b.png"], deep=True)
+    table = read(tmp_path / "deep")
+    assert table.deep
+    np.testing.assert_allclose(table.values, light, atol=0.6 / 65535)
+    write_pictures(tmp_path / "flat", light, ["a.png", "b.png"])
+    assert not read(tmp_path / "flat").deep

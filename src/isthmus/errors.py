@@ -57,6 +57,7 @@ def missing(package: str, purpose: str, extra: str) -> MissingDependencyError:
 def plain_words(message: str) -> str:
     """Return pydantic's message without its idiom."""
     message = message.removeprefix("Value error, ").removeprefix("Input ")
-    message = re.sub(r", unable to parse string as an? \w+", "", message)
+    message = re.sub(r", unable to (parse string as an? \w+|interpret input)", "", message)
+    message = message.replace("a valid boolean", "true or false")
     message = message.replace("a valid number", "a number").replace("a valid integer", "an integer")
     return message.replace("a valid tuple", "a tuple, such as (64,)")

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isthmus.cli.outputs import check_file, check_folder, say
-from isthmus.cli.rows import Rows, check_same_features, read_rows
+from isthmus.cli.rows import Rows, check_width, read_rows
+from isthmus.data.tables import Columns
 from isthmus.data.writing import write, write_pictures
 from isthmus.errors import ParameterError
 from isthmus.estimators.saving import load
@@ -17,7 +18,7 @@ FILES = (".npy", ".npz", *TABLES)
 
 
 def transform(data: Path, out: Path, model: Path, *, force: bool) -> None:
-    """Write the codes of a file's rows to another file.
+    """Write the codes of a file's rows to another file; in a table, beside the rows' numbers.
 
     Raises
     ------
@@ -26,15 +27,16 @@ def transform(data: Path, out: Path, model: Path, *, force: bool) -> None:
     """
     check_file(out, data, force=force)
     estimator, rows = model_and_rows(model, data)
-    write(out, estimator.transform(rows.values), estimator.get_feature_names_out().tolist())
+    names = estimator.get_feature_names_out().tolist()
+    write(out, estimator.transform(rows.values), names, rows.labels())
     say(f"{out}: {len(rows.values)} rows, {estimator.n_components} columns.")
 
 
 def denoise(data: Path, out: Path, model: Path, *, force: bool) -> None:
     """Write a file's rows as the model rebuilds them, in the shape that they had.
 
-    Pictures of a folder become pictures of the same names where `out` has no ending of a file;
-    pictures in a table become one row each.
+    Pictures of a folder become pictures of the same names and depth where `out` has no ending of
+    a file; pictures in a table become one row each.
 
     Raises
     ------
@@ -46,7 +48,7 @@ def denoise(data: Path, out: Path, model: Path, *, force: bool) -> None:
     estimator, rows = autoencoder_and_rows(model, data)
     rebuilt = estimator.reconstruct(rows.values)
     if as_pictures:
-        write_pictures(out, rows.shaped(rebuilt), rows.names or ())
+        write_pictures(out, rows.shaped(rebuilt), rows.names or (), deep=rows.deep)
     elif out.suffix.lower() in TABLES:
         write(out, rebuilt, rows.columns)
     else:
@@ -74,10 +76,11 @@ def autoencoder_and_rows(model: Path, data: Path) -> tuple["BaseAutoencoder", Ro
 def model_and_rows(model: Path, data: Path) -> tuple["BaseAutoencoder", Rows]:
     """Load a model and read rows that fit it; the rows bear the model's names of columns."""
     estimator = load(model)
-    rows = read_rows(data)
     names = getattr(estimator, "feature_names_in_", None)
     columns = None if names is None else tuple(map(str, names))
-    check_same_features(rows, estimator.n_features_in_, columns, f"the model {model}")
+    owner = f"the model {model}"
+    rows = read_rows(data, Columns(columns, owner=owner))
+    check_width(rows, estimator.n_features_in_, owner)
     # They are checked; arrays have no names, and scikit-learn would warn of that.
     vars(estimator).pop("feature_names_in_", None)
     return estimator, rows._replace(columns=rows.columns or columns)

@@ -4,6 +4,7 @@ torch and scikit-learn take seconds to import, and a help text must not.
 """
 
 import contextlib
+import csv
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from isthmus.cli.options import ESTIMATORS, Command, chosen, parameters
 
 PATH = click.Path(path_type=Path)
 FORMS = (
-    "DATA is .npy, .npz, .csv, .parquet, an idx file of MNIST's, or a folder of pictures. "
+    "DATA is .npy, .npz, .csv, .tsv, .parquet, an idx file of MNIST's, or a folder of pictures. "
     "Pictures of bytes are read as light from 0 to 1."
 )
 
@@ -37,6 +38,11 @@ def readable(_ctx: click.Context, _param: click.Parameter, path: Path | None) ->
     if path is not None:
         check_readable(path)
     return path
+
+
+def listed(names: str | None) -> tuple[str, ...]:
+    """Return the names of an option; one that holds a comma is quoted."""
+    return tuple(name.strip() for name in next(csv.reader([names or ""]), []) if name.strip())
 
 
 data_argument = click.argument("data", type=PATH, callback=readable)
@@ -94,6 +100,8 @@ def demo(out: Path, seed: int) -> None:
     metavar="PART",
     help="Layer by layer, before the whole: 'autoencoder', 'rbm(n_epochs=10)'.",
 )
+@click.option("--columns", metavar="NAME,...", help="Of a table: the columns to use.  [all]")
+@click.option("--drop", metavar="NAME,...", help="Of a table: the columns to leave out.")
 @click.option("--sparsity", metavar="PART", help="Of a sparse one: 'kl', 'l1', 'topk(k=8)', ...")
 @click.option("--weight", type=float, help="Of a contractive one's penalty.  [default: 0.1]")
 @data_option("--target", "Clean rows, where DATA is noisy.")
@@ -101,7 +109,7 @@ def demo(out: Path, seed: int) -> None:
 @data_option("--validation-target", "Their clean rows; needed with --target.")
 @force_option
 @parameters
-def fit(data: Path, **options: Any) -> None:
+def fit(data: Path, columns: str | None, drop: str | None, **options: Any) -> None:
     """Fit an autoencoder to DATA and save it.
 
     \b
@@ -112,7 +120,9 @@ def fit(data: Path, **options: Any) -> None:
     """  # noqa: D301
     with loading():
         from isthmus.cli.fitting import fit
-    fit(data, **chosen(options))
+        from isthmus.data.tables import Columns
+    meant = Columns(listed(columns) or None, listed(drop))
+    fit(data, columns=meant, **chosen(options))
 
 
 @click.command(epilog=FORMS)
@@ -148,7 +158,7 @@ def denoise(data: Path, out: Path, model: Path, force: bool) -> None:
 @click.option("--out", type=PATH, help="File for every row's squared error and log-likelihood.")
 @force_option
 def score(data: Path, model: Path, out: Path | None, force: bool) -> None:
-    """Say how well the model rebuilds DATA, and which rows worst."""
+    """Say how well the model rebuilds DATA, and which rows are least likely."""
     with loading():
         from isthmus.cli.scoring import score
     score(data, model, out, force=force)

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import isthmus
-from isthmus.cli.options import ESTIMATORS
+from isthmus.cli.options import ESTIMATORS, at_the_shell
 from isthmus.cli.outputs import check_model, facts, plain_console, say
-from isthmus.cli.rows import Rows, check_same_features, read_rows
+from isthmus.cli.rows import Rows, check_width, read_rows
+from isthmus.data.tables import ALL, Columns
 from isthmus.errors import DataError, ParameterError
 from isthmus.estimators.inputs import check_domain
 from isthmus.estimators.parameters import check, declared
@@ -24,7 +25,7 @@ OWN = ("corruption", "code", "penalties", "pretraining", "sparsity", "weight")
 NAMED_BY = {"corruption": "denoising", "sparsity": "sparse", "weight": "contractive"}
 ENDED = {
     "patience": "held-out rows got no better",
-    "limit": "it ran to max_epochs",
+    "limit": "it ran to --max-epochs",
     "interrupted": "it was interrupted",
     "diverged": "the loss was not finite",
 }
@@ -37,6 +38,7 @@ def fit(
     target: Path | None = None,
     validation: Path | None = None,
     validation_target: Path | None = None,
+    columns: Columns = ALL,
     force: bool = False,
     **options: Any,
 ) -> None:
@@ -49,6 +51,7 @@ def fit(
     target : clean rows, where `data` is noisy.
     validation : rows to stop by.
     validation_target : the clean rows of `validation`, needed where there is a `target`.
+    columns : of a table, those to fit to; the model remembers their names.
     force : whether a saved model at `model` may be replaced.
     options : the estimator's kind and its parameters, as `assemble` takes them.
 
@@ -60,7 +63,7 @@ def fit(
     _check_pairs(target, validation, validation_target)
     check_model(model, force=force)
     estimator = assemble(**options)
-    rows = read_rows(data)
+    rows = read_rows(data, columns)
     if target is None:
         check_domain(rows.values, estimator.parts().likelihood, str(data))
     clean = None if target is None else _beside(rows, target, rows).named()
@@ -128,8 +131,8 @@ def _held_out(rows: Rows, path: Path, target: Path | None) -> Any:
 
 def _beside(rows: Rows, path: Path, noisy: Rows | None = None) -> Rows:
     """Read rows that `fit` takes besides its first: the clean ones of `noisy`, if it is given."""
-    further = read_rows(path)
-    check_same_features(further, rows.values.shape[1], rows.columns, str(rows.path))
+    further = read_rows(path, Columns(rows.columns, owner=str(rows.path)))
+    check_width(further, rows.values.shape[1], str(rows.path))
     names = (further.names, None if noisy is None else noisy.names)
     if noisy is not None and None not in names and names[0] != names[1]:
         raise DataError(
@@ -151,7 +154,7 @@ def _tell(estimator: "BaseAutoencoder", rows: Rows, model: Path, seconds: float)
     }
     plain_console().print(facts(f"{type(estimator).__name__}, saved to {model}", pairs))
     for finding in estimator.diagnose(rows.named()):
-        say(f"! {finding}")
+        say(f"! {at_the_shell(str(finding))}")
 
 
 def against_pca(versus: "VersusPCA | None") -> str:
@@ -171,8 +174,11 @@ def epochs(estimator: "BaseAutoencoder") -> str:
 
 def next_command(data: Path, model: Path, *, denoises: bool) -> str:
     """Return what to type next."""
-    ending = data.suffix if data.suffix in (".csv", ".parquet", ".npz") else ".npy"
+    ending = ".csv" if data.suffix == ".tsv" else data.suffix
+    ending = ending if ending in (".csv", ".parquet", ".npz") else ".npy"
     name = "clean" if denoises else "codes"
-    out = name if denoises and data.is_dir() else f"{name}{ending}"
+    out = Path(name if denoises and data.is_dir() else f"{name}{ending}")
+    if out.resolve() == data.resolve():
+        out = out.with_stem(f"{out.stem}2")
     verb = "denoise" if denoises else "transform"
-    return shlex.join(["isthmus", verb, str(data), out, "--model", str(model)])
+    return shlex.join(["isthmus", verb, str(data), str(out), "--model", str(model)])

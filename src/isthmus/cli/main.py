@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from isthmus.cli.commands import COMMANDS
+from isthmus.cli.options import at_the_shell
 from isthmus.errors import IsthmusError, guess
 
 REFUSED = 2  # exit codes
@@ -60,7 +61,7 @@ def run(args: Sequence[str]) -> int:
     except click.ClickException as error:
         return _refuse(sentence(error))
     except IsthmusError as error:
-        return _refuse(str(error))
+        return _refuse(at_the_shell(str(error)))
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     return code if isinstance(code, int) else 0
@@ -83,4 +84,8 @@ def _refuse(text: str) -> int:
 
 def _show(message: Warning | str, *_: Any, **__: Any) -> None:
     """Show a warning without the line of code that it came from."""
-    click.echo(f"{click.style('Warning:', fg='yellow')} {message}", err=True)
+    click.echo(f"{click.style('Warning:', fg='yellow')} {at_the_shell(str(message))}", err=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,5 +1,7 @@
 """Options from the estimators' declarations: name, default, range and sentence are stated there."""
 
+import re
+import shlex
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, TypeVar
 
@@ -52,7 +54,7 @@ def _option(name: str, default: Any, annotation: Any) -> Callable[[Command], Com
     text = None if default is None else str(default)
     notes = [f"default: {text}"] * (text is not None) + [limits(schema)] * bool(limits(schema))
     return click.option(
-        f"--{name.replace('_', '-')}",
+        _flag(name),
         *(["-k"] if name == "n_components" else []),
         name,
         type=reader(allowed),
@@ -95,6 +97,22 @@ def spelled(schema: Mapping[str, Any]) -> str:
     if "items" in schema:
         return spelled(schema["items"]) + ",..."
     return str(schema.get("const") or _WORDS.get(schema.get("type", ""), "PART"))
+
+
+def at_the_shell(text: str) -> str:
+    """Return advice in which parameters are called as they are typed: ``--scaling standard``."""
+    names = "|".join(declared(Parameters).keys() | {"corruption", "code", "pretraining"})
+    text = re.sub(
+        rf"(?<![\w(-])({names})=('[^']*'|[\w.]+)",
+        lambda found: f"{_flag(found[1])} {shlex.quote(found[2].strip(chr(39)))}",
+        text,
+    )
+    bare = "|".join(name for name in declared(Parameters) if "_" in name)
+    return re.sub(rf"(?<![\w'-])({bare})\b(?!=)", lambda found: _flag(found[1]), text)
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def limits(schema: Mapping[str, Any]) -> str:

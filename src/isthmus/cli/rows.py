@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from isthmus.data.files import read
+from isthmus.data.tables import ALL, Columns
 from isthmus.errors import DataError
 from isthmus.estimators.inputs import check_finite
 
@@ -23,6 +24,7 @@ class Rows(NamedTuple):
     shape: tuple[int, ...]  # of one row as it was: (d,), or (h, w[, c]) of pictures
     columns: tuple[str, ...] | None  # d names, of csv and parquet
     names: tuple[str, ...] | None  # n file names, of a folder of pictures
+    deep: bool = False  # whether the pictures have 16 bits
 
     def named(self) -> Any:
         """Return a frame where the columns have names, for the estimator to remember them."""
@@ -32,13 +34,20 @@ class Rows(NamedTuple):
 
         return pl.DataFrame(self.values, schema=list(self.columns), orient="row")
 
+    def labels(self) -> dict[str, Sequence[Any]]:
+        """Return what tells the rows apart: their numbers from 0, and the names of pictures."""
+        numbers: dict[str, Sequence[Any]] = {"row": range(len(self.values))}
+        return numbers if self.names is None else {**numbers, "picture": self.names}
+
     def shaped(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return rows (n, d) in the shape that the file had."""
         return values.reshape(len(values), *self.shape)
 
 
-def read_rows(path: Path) -> Rows:
+def read_rows(path: Path, columns: Columns = ALL) -> Rows:
     """Read the rows of a file or folder; pictures of bytes become light from 0 to 1.
+
+    Of a table, the columns that are meant.
 
     Raises
     ------
@@ -47,7 +56,7 @@ def read_rows(path: Path) -> Rows:
     DataError
         If it holds something else than rows of finite numbers.
     """
-    table = read(path)
+    table = read(path, columns)
     values, n = table.values, len(table.values)
     if values.ndim == 1:
         raise DataError(
@@ -58,41 +67,20 @@ def read_rows(path: Path) -> Rows:
         values = np.divide(values, 255, dtype=np.float32)
     flat = values.reshape(n, -1)
     check_finite(flat, table, str(path))
-    return Rows(path, flat, values.shape[1:], table.columns, table.rows)
+    return Rows(path, flat, values.shape[1:], table.columns, table.rows, table.deep)
 
 
-def check_same_features(
-    rows: Rows, n_features: int, columns: Sequence[str] | None, owner: str
-) -> None:
-    """Refuse rows whose features are not those of `owner`, a model or another file.
+def check_width(rows: Rows, n_features: int, owner: str) -> None:
+    """Refuse rows that are not as wide as those of `owner`, a model or another file.
 
     Raises
     ------
     DataError
-        If their number, their names or the order of these differ.
+        If they are not.
     """
-    if rows.columns is not None and columns is not None:
-        _check_same_columns(rows.path, rows.columns, columns, owner)
     n_given = rows.values.shape[1]
     if n_given != n_features:
         raise DataError(
             f"{rows.path} has {n_given} values in a row and {owner} {n_features}: "
             f"give rows of {n_features} values."
         )
-
-
-def _check_same_columns(
-    path: Path, given: Sequence[str], wanted: Sequence[str], owner: str
-) -> None:
-    for name in wanted:
-        if name not in given:
-            raise DataError(f"{path} has no column {name!r}, which {owner} has: add it.")
-    for name in given:
-        if name not in wanted:
-            raise DataError(f"{path} has a column {name!r}, which {owner} has not: drop it.")
-    for mine, theirs in zip(given, wanted, strict=True):
-        if mine != theirs:
-            raise DataError(
-                f"{path} has the column {mine!r} where {owner} has {theirs!r}: "
-                "put them in the same order."
-            )

@@ -1,4 +1,4 @@
-"""``isthmus score``: how well a saved model rebuilds rows, and which of them it rebuilds worst."""
+"""``isthmus score``: how well a saved model rebuilds rows, and which of them are least likely."""
 
 from pathlib import Path
 from typing import Any
@@ -38,20 +38,25 @@ def score(data: Path, model: Path, out: Path | None, *, force: bool) -> None:
     }
     console = plain_console()
     console.print(facts(f"{data}, by {model}", pairs))
-    console.print(worst(rows, errors))
+    console.print(worst(rows, errors, likelihoods))
     if out is not None:
-        write(out, np.column_stack([errors, likelihoods]), ["squared_error", "log_likelihood"])
+        both = np.column_stack([errors, likelihoods])
+        write(out, both, ["squared_error", "log_likelihood"], rows.labels())
         say(f"{out}: {len(errors)} rows, 2 columns.")
 
 
-def worst(rows: Rows, errors: npt.NDArray[Any]) -> Table:
-    """Lay out the rows with the largest error, the worst first; rows are counted from 0."""
-    table = titled("Rows with the largest error")
+def worst(rows: Rows, errors: npt.NDArray[Any], likelihoods: npt.NDArray[Any]) -> Table:
+    """Lay out the least likely rows, the worst first; rows are counted from 0.
+
+    Squared errors in the user's units would only show the features with the largest numbers.
+    """
+    table = titled("Rows with the lowest log-likelihood")
     table.add_column("row (from 0)", justify="right")
     if rows.names is not None:
         table.add_column("picture", overflow="fold")
+    table.add_column("log-likelihood", justify="right")
     table.add_column("squared error", justify="right")
-    for row in np.argsort(-errors, kind="stable")[:WORST]:
+    for row in np.argsort(likelihoods, kind="stable")[:WORST]:
         name = [] if rows.names is None else [rows.names[row]]
-        table.add_row(str(row), *name, f"{errors[row]:.6g}")
+        table.add_row(str(row), *name, f"{likelihoods[row]:.6g}", f"{errors[row]:.6g}")
     return table

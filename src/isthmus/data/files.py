@@ -4,26 +4,22 @@ n rows, d columns, h x w pixels, c = 3 colours. Nothing read here is ever unpick
 """
 
 import contextlib
-import csv
 import gzip
 import math
 import os
 import re
-import reprlib
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from typing import IO, Any, Literal, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from isthmus.data.damage import damage_as_file_error, reason
+from isthmus.data.damage import damage_as_file_error
 from isthmus.data.pictures import read_pictures
-from isthmus.errors import DataError, FileError, guess, missing
-
-if TYPE_CHECKING:
-    import polars as pl
+from isthmus.data.tables import ALL, Columns, read_table
+from isthmus.errors import DataError, FileError, guess
 
 Array = npt.NDArray[Any]
 
@@ -35,20 +31,24 @@ class Table(NamedTuple):
     kind: Literal["array", "table", "pictures"]
     columns: tuple[str, ...] | None = None  # d names, of csv and parquet
     rows: tuple[str, ...] | None = None  # n file names, of pictures
+    deep: bool = False  # whether pictures have 16 bits
 
 
-def read(path: str | os.PathLike[str]) -> Table:
+def read(path: str | os.PathLike[str], columns: Columns = ALL) -> Table:
     """Read a file or a folder of pictures.
 
     Parameters
     ----------
     path : str or path-like
         ``.npy`` (memory-mapped, read-only) and ``.npz`` (the array ``X``, or the only one) keep
-        their dtype. ``.csv`` and ``.parquet`` become (n, d) float64, or float32 where every column
-        is; missing values become NaN and booleans 0 and 1; a csv whose first line is all numbers
-        has no header. MNIST's idx files, gzipped too, keep their dtype in native byte order. A
-        folder of pictures becomes float32 in [0, 1], sorted by name, RGB if any of them has colour
-        and without transparency.
+        their dtype. ``.csv``, ``.tsv`` and ``.parquet`` become (n, d) float64, or float32 where
+        every column is; missing values become NaN and booleans 0 and 1; a csv whose first line is
+        all numbers has no header, and its cells may be parted by semicolons, then with decimal
+        commas, or tabs, in UTF-8, UTF-16 or Latin-1. MNIST's idx files, gzipped too, keep their
+        dtype in native byte order. A folder of pictures becomes float32 in [0, 1], sorted by name,
+        RGB if any of them has colour and without transparency.
+    columns : Columns, optional
+        Which columns of a table are meant; all by default.
 
     Returns
     -------
@@ -67,7 +67,9 @@ def read(path: str | os.PathLike[str]) -> Table:
     path = Path(path)
     check_readable(path)
     with damage_as_file_error(path):
-        table = _read_folder(path) if path.is_dir() else _FORMS[_ending(path)].read(path)
+        table = _read(path, columns)
+    if table.columns is None and columns.owner is None and columns != ALL:
+        raise DataError(f"{path} has no names of columns: leave --columns and --drop out.")
     if table.values.ndim == 0 or table.values.size == 0:
         shape = table.values.shape
         raise DataError(f"{path} holds no rows (its shape is {shape}): give one row or more.")
@@ -89,9 +91,15 @@ def check_readable(path: Path) -> None:
             _check_form(path)
 
 
-def _read_folder(path: Path) -> Table:
-    values, names = read_pictures(path)
-    return Table(values, "pictures", rows=names)
+def _read(path: Path, columns: Columns) -> Table:
+    if path.is_dir():
+        values, names, deep = read_pictures(path)
+        return Table(values, "pictures", rows=names, deep=deep)
+    form = _FORMS[_ending(path)]
+    if form.read is not None:
+        return form.read(path)
+    values, named = read_table(path, columns)
+    return Table(values, "table", named)
 
 
 def _near_name(path: Path) -> str:
@@ -106,8 +114,8 @@ def _near_name(path: Path) -> str:
 
 class _Form(NamedTuple):
     name: str
-    read: Callable[[Path], Table]
     magic: bytes = b""
+    read: Callable[[Path], Table] | None = None  # None: it is a table
 
 
 def _check_form(path: Path) -> None:
@@ -206,105 +214,12 @@ def _idx_header(stream: IO[bytes]) -> tuple[np.dtype[Any], tuple[int, ...]]:
     return np.dtype(_IDX_DTYPES[magic[2]]), tuple(np.frombuffer(sizes, ">u4").tolist())
 
 
-# Tables: csv, parquet
-
-_MISSING = ("", "na", "n/a", "nan", "null", "none")
-
-
-def _read_table(path: Path) -> Table:
-    try:
-        import polars as pl
-    except ImportError:
-        raise missing("polars", f"Reading {path.name}", "tables") from None
-    try:
-        is_csv = _ending(path) == ".csv"
-        frame, named = _csv(path) if is_csv else (pl.read_parquet(path, glob=False), True)
-        numbers = pl.DataFrame([_numbers(path, column) for column in frame])
-    except pl.exceptions.PanicException as panic:  # is no Exception, so nobody would catch it
-        raise ValueError(reason(panic)) from panic
-    columns = tuple(name.strip() for name in frame.columns) if named else None
-    _check_different(path, columns or ())
-    return Table(numbers.to_numpy(), "table", columns)
-
-
-def _check_different(path: Path, columns: tuple[str, ...]) -> None:
-    """Refuse columns that are the same but for the spaces round their names."""
-    for i, name in enumerate(columns):
-        if (first := columns.index(name)) < i:
-            raise DataError(
-                f"Columns {first + 1} and {i + 1} of {path} are both called {name!r}: rename one."
-            )
-
-
-def _csv(path: Path) -> tuple["pl.DataFrame", bool]:
-    """Return the cells, and whether the first line names the columns.
-
-    The dtypes come from all rows, not the first 100, so that no late value breaks the parsing.
-    """
-    import polars as pl
-
-    width, named = _first_line(path)
-    try:
-        return pl.read_csv(path, has_header=named, infer_schema_length=None, glob=False), named
-    except pl.exceptions.ComputeError:
-        _refuse_longer_line(path, width)
-        raise
-
-
-def _refuse_longer_line(path: Path, width: int) -> None:
-    """Find the line at which polars gave up without saying so."""
-    with path.open(encoding="utf-8", newline="") as stream:
-        for row in (lines := csv.reader(stream)):
-            if len(row) > width:
-                held = f"{len(row)} cells and its first line {width}"
-                advice = "quote cells that hold commas, or correct the line"
-                raise DataError(f"Line {lines.line_num} of {path} has {held}: {advice}.")
-
-
-def _first_line(path: Path) -> tuple[int, bool]:
-    """Return how many cells it has, and whether it names the columns.
-
-    A line of numbers is values, unless it counts 0, 1, 2 ..., as pandas names columns.
-    """
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        cells = next(filter(None, csv.reader(stream)), [])
-    try:
-        list(map(float, cells))
-    except ValueError:
-        return len(cells), True
-    return len(cells), len(cells) > 1 and cells == [str(i) for i in range(len(cells))]
-
-
-def _numbers(path: Path, column: "pl.Series") -> "pl.Series":
-    """Return a column as floats, where every cell is a number or missing."""
-    import polars as pl
-
-    if column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.Null):
-        return column.cast(pl.Float32 if column.dtype == pl.Float32 else pl.Float64)
-    if column.dtype != pl.String:
-        raise _not_numbers(path, column, column.is_not_null().arg_max() or 0)
-    words = column.str.strip_chars()
-    numbers = words.cast(pl.Float64, strict=False)
-    absent = words.fill_null("").str.to_lowercase().is_in(_MISSING)
-    if (strange := (numbers.is_null() & ~absent).arg_true()).len():
-        raise _not_numbers(path, column, strange[0])
-    return numbers
-
-
-def _not_numbers(path: Path, column: "pl.Series", row: int) -> DataError:
-    import polars as pl
-
-    is_text = column.dtype in (pl.String, pl.Categorical, pl.Enum)
-    held = f"{'text' if is_text else column.dtype}, for example {reprlib.repr(column[row])}"
-    advice = "drop it or encode it as numbers first (sklearn.preprocessing.OneHotEncoder)"
-    return DataError(f"Column {column.name!r} of {path} holds {held} in row {row + 1}: {advice}.")
-
-
 _FORMS = {
-    ".npy": _Form("a NumPy array", _read_npy, b"\x93NUMPY"),
-    ".npz": _Form("a NumPy archive", _read_npz, b"PK"),
-    ".csv": _Form("a csv table", _read_table),
-    ".parquet": _Form("a parquet file", _read_table, b"PAR1"),
-    ".idx": _Form("an idx file", _read_idx, b"\0\0"),
-    ".idx.gz": _Form("a gzipped idx file", _read_idx, b"\x1f\x8b"),
+    ".npy": _Form("a NumPy array", b"\x93NUMPY", _read_npy),
+    ".npz": _Form("a NumPy archive", b"PK", _read_npz),
+    ".csv": _Form("a csv table"),
+    ".tsv": _Form("a tsv table"),
+    ".parquet": _Form("a parquet file", b"PAR1"),
+    ".idx": _Form("an idx file", b"\0\0", _read_idx),
+    ".idx.gz": _Form("a gzipped idx file", b"\x1f\x8b", _read_idx),
 }

@@ -6,7 +6,7 @@ n pictures of h x w pixels, c colours (1 or 3).
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,13 +26,16 @@ _DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N")  # grey of 16 bits, as Pillow's
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")  # Pillow would hand others to Ghostscript
 
 
-def read_pictures(folder: Path) -> tuple[Array, tuple[str, ...]]:
-    """Read the pictures of a folder, sorted by name.
+class Pictures(NamedTuple):
+    """The pictures of a folder."""
 
-    Returns
-    -------
-    values : (n, h, w), or (n, h, w, 3) if any of them has colour, float32 from 0 to 1
-    names : their n file names
+    values: Array  # (n, h, w), or (n, h, w, 3) if any of them has colour, float32 from 0 to 1
+    names: tuple[str, ...]  # n file names
+    deep: bool  # whether any of them, all grey, has 16 bits
+
+
+def read_pictures(folder: Path) -> Pictures:
+    """Read the pictures of a folder, sorted by name.
 
     Raises
     ------
@@ -50,16 +53,17 @@ def read_pictures(folder: Path) -> tuple[Array, tuple[str, ...]]:
             f"{folder} holds no picture: give a folder that itself, not one within it, "
             f"holds files that end in {', '.join(PICTURE_ENDINGS)}."
         )
-    values = np.empty(_shape_of_all(folder, files), np.float32)
+    shape, deep = _shape_of_all(folder, files)
+    values = np.empty(shape, np.float32)
     for value, file in zip(values, files, strict=True):
         with _opened(file) as picture:
             pixels = _pixels(file, picture)
         value[...] = pixels if pixels.ndim == value.ndim else pixels[..., None]
-    return values, tuple(file.name for file in files)
+    return Pictures(values, tuple(file.name for file in files), deep)
 
 
-def bytes_of(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """Return light from 0 to 1, clipped to that, as bytes, (n, h, w) or (n, h, w, 3).
+def levels_of(values: npt.NDArray[np.float32], *, deep: bool) -> Array:
+    """Return light from 0 to 1, clipped to that, as 8 or 16 bits, (n, h, w) or (n, h, w, 3).
 
     Raises
     ------
@@ -76,6 +80,8 @@ def bytes_of(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     if unknown := int(np.isnan(values).sum()):
         raise DataError(f"{unknown} pixels of the pictures are NaN: give values from 0 to 1.")
     light: npt.NDArray[np.float32] = np.clip(values, 0, 1)
+    if deep and values.ndim == 3:
+        return np.rint(light.astype(np.float64) * 65535).astype(np.uint16)
     return np.rint(light * 255).astype(np.uint8)
 
 
@@ -113,8 +119,8 @@ def _opened(file: Path) -> Iterator["Image.Image"]:
         yield picture
 
 
-def _shape_of_all(folder: Path, files: list[Path]) -> tuple[int, ...]:
-    """Read the headers alone: (n, h, w), or (n, h, w, 3) if any picture has colour."""
+def _shape_of_all(folder: Path, files: list[Path]) -> tuple[tuple[int, ...], bool]:
+    """Read the headers alone: (n, h, w), or (n, h, w, 3) if any has colour; whether deep."""
     sizes: dict[tuple[int, int], str] = {}
     modes = set()
     for file in files:
@@ -126,7 +132,7 @@ def _shape_of_all(folder: Path, files: list[Path]) -> tuple[int, ...]:
             advice = "resize them, or take one of them out"
             raise DataError(f"{folder} holds pictures of two sizes, {differ} pixels: {advice}.")
     (width, height), colours = next(iter(sizes)), () if modes <= {*_GREY, *_DEEP} else (3,)
-    return (len(files), height, width, *colours)
+    return (len(files), height, width, *colours), not colours and bool(modes & {*_DEEP})
 
 
 def _pixels(file: Path, picture: "Image.Image") -> Array:

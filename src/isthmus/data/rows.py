@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from isthmus.data.copies import Copies, find_copies
 from isthmus.data.scaling import Scaling, scaling_of
 from isthmus.errors import DataError
 
@@ -127,6 +128,12 @@ class Selection:
     def at(self, index: Tensor) -> "Selection":
         """Return the same rows in another order, or fewer of them."""
         return dataclasses.replace(self, index=index.to(self.index.device))
+
+    def copies(self) -> Copies:
+        """Find which of the rows that go in are the same, as the network sees them."""
+        index = self.index
+        parts = (index[part] for part in chunks(len(index), self.rows.n_features))
+        return find_copies(self.rows.take(part).cpu().numpy() for part in parts)
 
     def n_batches(self, size: int) -> int:
         """Return how many batches of about `size` rows there are, none of one row unless asked."""

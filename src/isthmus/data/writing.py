@@ -9,14 +9,14 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from isthmus.data.pictures import bytes_of, png_names
+from isthmus.data.pictures import levels_of, png_names
 from isthmus.errors import DataError, FileError, guess, missing
 
 if TYPE_CHECKING:
@@ -122,7 +122,12 @@ def check_ending(path: StrPath) -> str:
     return ending
 
 
-def write(path: StrPath, values: npt.ArrayLike, columns: Sequence[str] | None = None) -> None:
+def write(
+    path: StrPath,
+    values: npt.ArrayLike,
+    columns: Sequence[str] | None = None,
+    labels: Mapping[str, Sequence[Any]] | None = None,
+) -> None:
     """Write an array to one file, whole or not at all.
 
     Parameters
@@ -133,6 +138,9 @@ def write(path: StrPath, values: npt.ArrayLike, columns: Sequence[str] | None = 
         Numbers; for ``.csv`` and ``.parquet`` of shape (n, d) or (n,).
     columns : sequence of str, optional
         The d names of the columns, ``x0, x1, ...`` by default; ``.npy`` and ``.npz`` hold none.
+    labels : mapping of str to sequence, optional
+        Columns of n cells each that go before the others in a table, such as names of the rows;
+        ``.npy`` and ``.npz`` hold none.
 
     Raises
     ------
@@ -147,13 +155,17 @@ def write(path: StrPath, values: npt.ArrayLike, columns: Sequence[str] | None = 
     ending, array = check_ending(path), np.asarray(values)
     if array.dtype.kind not in "biuf":
         raise DataError(f"Values of type {array.dtype} cannot be written to {path}: give numbers.")
-    content: Any = _frame(path, array, columns) if ending in (".csv", ".parquet") else array
+    content: Any = array
+    if ending in (".csv", ".parquet"):
+        content = _frame(path, array, columns, labels or {})
     with replacing(path) as beside, beside.open("wb") as stream:
         _SAVE[ending](content, stream)
 
 
-def write_pictures(folder: StrPath, values: npt.ArrayLike, names: Sequence[str]) -> None:
-    """Write pictures as 8-bit PNG files into a folder of their own, all or none.
+def write_pictures(
+    folder: StrPath, values: npt.ArrayLike, names: Sequence[str], *, deep: bool = False
+) -> None:
+    """Write pictures as PNG files into a folder of their own, all or none.
 
     Parameters
     ----------
@@ -163,6 +175,8 @@ def write_pictures(folder: StrPath, values: npt.ArrayLike, names: Sequence[str])
         Light from 0 to 1, clipped to that; c is 1 or 3.
     names : sequence of str
         The n file names; their endings become ``.png``.
+    deep : bool
+        Whether grey ones get 16 bits; else all have 8.
 
     Raises
     ------
@@ -177,7 +191,7 @@ def write_pictures(folder: StrPath, values: npt.ArrayLike, names: Sequence[str])
         from PIL import Image
     except ImportError:
         raise missing("pillow", "Writing pictures", "pictures") from None
-    pictures = bytes_of(np.asarray(values, np.float32))
+    pictures = levels_of(np.asarray(values, np.float32), deep=deep)
     files = png_names(names, len(pictures))
     _refuse_strangers(Path(folder), files)
     with replacing_folder(folder) as beside:
@@ -269,7 +283,12 @@ def _save_frame(save: Callable[[IO[bytes]], None], stream: IO[bytes]) -> None:
         raise
 
 
-def _frame(path: object, array: npt.NDArray[Any], columns: Sequence[str] | None) -> "pl.DataFrame":
+def _frame(
+    path: object,
+    array: npt.NDArray[Any],
+    columns: Sequence[str] | None,
+    labels: Mapping[str, Sequence[Any]],
+) -> "pl.DataFrame":
     try:
         import polars as pl
     except ImportError:
@@ -286,7 +305,8 @@ def _frame(path: object, array: npt.NDArray[Any], columns: Sequence[str] | None)
         raise DataError(
             f"{path} needs {table.shape[1]} different column names, and got {held}: name each once."
         )
-    return pl.DataFrame(table, schema=names, orient="row")
+    frame = pl.DataFrame(table, schema=names, orient="row")
+    return frame.select(*(pl.Series(name, list(labels[name])) for name in labels), pl.all())
 
 
 # Pictures

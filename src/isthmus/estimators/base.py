@@ -3,6 +3,8 @@
 Shapes: N rows, D features, K components.
 """
 
+from __future__ import annotations  # help texts name the types, and do not unfold them
+
 import contextlib
 import copy
 import dataclasses
@@ -55,8 +57,8 @@ class BaseAutoencoder(
     history_ : list of dict
         A record per epoch: terms in nats per sample, learning rate, seconds.
     versus_pca_ : VersusPCA
-        The error beside that of PCA of the same width, on held-out rows; None after
-        `partial_fit`.
+        The error beside that of PCA of the same width, on held-out rows, in the user's units (in
+        standard deviations if ``scaling="standard"``); None after `partial_fit`.
     n_iter_ : int
         Epochs that made the model; 0 where the PCA it began as was not beaten.
     mean_ : ndarray (D,)
@@ -96,7 +98,7 @@ class BaseAutoencoder(
         ----------
         X : array, memmap, frame or tensor (N, D)
             A float32 array (memory-mapped or not) is used where it lies, without a copy.
-        y : ignored, as pipelines pass it.
+        y : ignored, as pipelines pass it; clean rows go to `target`.
         target : (N, D), optional
             The clean rows, where `X` is noisy; by default `X` itself.
         validation : (M, D), or a tuple of noisy and clean rows, optional
@@ -115,6 +117,7 @@ class BaseAutoencoder(
         """
         check(self)
         parts, array = self.parts(), inputs.check_rows(self, X, reset=True, at_least=2)
+        inputs.warn_of_lost_rows(y, array.shape)
         check_together(parts)
         check_width(parts, self.n_components, array.shape[1])
         clean = array
@@ -147,9 +150,11 @@ class BaseAutoencoder(
         """Pass once over the rows of `X`; the first call also fixes the scaling and the start.
 
         Nothing is held out, and the learning rate does not move within a portion; it, the
-        batches and the device are those of the parameters at each call. After `fit` or `load`,
-        or with another optimizer or device, the optimiser and the history begin afresh. A pass
-        that is interrupted never was.
+        batches and the device are those of the parameters at each call. A model that has been
+        fitted moves at a tenth of the rate, so that it adapts and does not forget; the first 100
+        steps after `fit` or `load`, or with another optimizer or device, rise to the rate. Give
+        large portions: each step follows its own rows alone. `history_` goes on, and
+        `versus_pca_`, which no longer holds, becomes None. A pass that is interrupted never was.
 
         Raises
         ------
@@ -165,6 +170,7 @@ class BaseAutoencoder(
         if begun:
             self._check_unchanged(parts)
         array = inputs.check_rows(self, X, reset=not begun, at_least=1 if begun else 2)
+        inputs.warn_of_lost_rows(y, array.shape)
         inputs.check_domain(array, parts.likelihood, "X")
         check_width(parts, self.n_components, array.shape[1])
         plan = plan_for(self, len(array))
@@ -178,7 +184,8 @@ class BaseAutoencoder(
         if session is None or not session.serves(plan):
             streams = Streams(self.random_state)
             task = Task(parts, self.n_components, scaling, plan, streams, [])
-            session = Session(streams, plan, self.model_ if begun else task.begin(rows).model)
+            made = (self.model_, self.n_iter_, self.history_) if begun else None
+            session = Session(streams, plan, *(made or (task.begin(rows).model, 0, [])))
         fitted = session.run(rows, plan)
         self._session = session
         if not begun:
@@ -209,7 +216,9 @@ class BaseAutoencoder(
         """Return each row's squared error in the user's units, summed over features, (N,).
 
         With ``per_feature=True`` the squared errors themselves, (N, D). In float64, since the
-        squares of float32 may be too large for it.
+        squares of float32 may be too large for it. Whatever the scaling is: of features in
+        different units, those with the largest numbers decide. To find outliers, see
+        `score_samples`.
         """
 
         def squared(model: Model, x: Tensor) -> Tensor:
@@ -317,7 +326,14 @@ class BaseAutoencoder(
         """Return the network with the shorthands applied."""
         shorthand = {"hidden": self.hidden, "activation": self.activation}
         given = {name: value for name, value in shorthand.items() if value is not None}
-        return dataclasses.replace(Network.of(self.network), **given)  # type: ignore[type-var]
+        network = Network.of(self.network)
+        for field in dataclasses.fields(network):  # type: ignore[arg-type]
+            if field.name in given and getattr(network, field.name) != field.default:
+                raise ParameterError(
+                    f"{field.name} is given twice, by {field.name}={given[field.name]!r} and by "
+                    f"network={str(network)!r}: leave one of the two out."
+                )
+        return dataclasses.replace(network, **given)  # type: ignore[type-var]
 
     def _check_unchanged(self, parts: Parts) -> None:
         """Refuse parameters that are no longer those of the model that has begun."""

@@ -3,6 +3,8 @@
 Shapes: N rows, D features, K components.
 """
 
+from __future__ import annotations  # help texts name the types, and do not unfold them
+
 import copy
 import warnings
 from abc import ABC, abstractmethod

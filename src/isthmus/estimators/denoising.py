@@ -1,5 +1,7 @@
 """The denoising autoencoder."""
 
+from __future__ import annotations  # help texts name the types, and do not unfold them
+
 from typing import Annotated
 
 from numpy.typing import ArrayLike

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from isthmus.data.rows import moments
+from isthmus.data.copies import find_copies
+from isthmus.data.rows import chunks, moments
 from isthmus.estimators.inputs import Array, Floats
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ UNLIKE = 100.0  # times the median feature's variance, that one feature's may be
 DEAD = 1e-6  # of the widest unit's standard deviation
 NEAR_LIMIT = 0.01  # of a unit's range
 MOSTLY = 0.95  # of the rows
+REPEATED = 0.1  # of the rows
 
 
 class Finding(NamedTuple):
@@ -82,6 +84,18 @@ def not_scaled(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Fi
     )
 
 
+def repeated_rows(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Finding]:
+    """Whether many rows are copies."""
+    n_copies = len(X) - len(find_copies(X[part] for part in chunks(*X.shape)).firsts)
+    if n_copies > REPEATED * len(X):
+        yield Finding(
+            "repeated rows",
+            f"{n_copies} of {len(X)} rows repeat an earlier one.",
+            "If they were not observed as often as that, drop the copies: they weigh more in the "
+            "training.",
+        )
+
+
 def idle_units(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Finding]:
     """Whether units of the code never move, or stick at the ends of their range."""
     code = model.model_.parts.code
@@ -124,6 +138,8 @@ def free_to_copy(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[
 
 def stopped_at_limit(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Finding]:
     """Whether the training was cut off while it still got better."""
+    if model.versus_pca_ is None:  # portions came last, and nothing judged them
+        return
     judged = [record["epoch"] for record in model.history_ if "held_out_loss" in record]
     if model.stopped_by_ == "limit" and model.n_iter_ >= MOSTLY * max(judged, default=np.inf) > 0:
         yield Finding(
@@ -144,6 +160,7 @@ CHECKS: tuple[Callable[["BaseAutoencoder", Array, Floats], Iterator[Finding]], .
     diverged,
     worse_than_pca,
     not_scaled,
+    repeated_rows,
     idle_units,
     free_to_copy,
     stopped_at_limit,

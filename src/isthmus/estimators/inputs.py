@@ -1,5 +1,6 @@
 """What comes into an estimator: arrays, memmaps, frames and tensors, checked without copies."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, validate_data
 
 from isthmus.data.rows import chunks
+from isthmus.data.tables import as_number
 from isthmus.errors import DataError
 from isthmus.parts.slots import Likelihood
 
@@ -34,6 +36,8 @@ def check_rows(
     DataError
         If there are too few rows, text, or values that are not finite.
     """
+    if type(X).__name__ == "LazyFrame":
+        raise DataError(f"{name} is a LazyFrame, which holds no rows yet: give {name}.collect().")
     X = from_torch(X)
     _check_enough(_n_rows(X), at_least, estimator, name)  # before scikit-learn says it its way
     try:
@@ -138,6 +142,15 @@ def check_paired(noisy: Array, clean: Array, name: str, partner: str) -> None:
         raise DataError(
             f"{name} has {len(clean)} rows and {partner} has {len(noisy)}: give one clean row for "
             f"each noisy one, in the same order."
+        )
+
+
+def warn_of_lost_rows(y: Any, shape: tuple[int, ...]) -> None:
+    """Say that `y` is ignored where it looks like clean rows: of X's shape."""
+    if getattr(y, "shape", ()) == shape:
+        warnings.warn(
+            "y has the shape of X and is ignored: if it holds clean rows, write fit(X, target=y).",
+            stacklevel=3,
         )
 
 
@@ -247,8 +260,7 @@ def _text_error(X: Any, name: str) -> DataError | None:
             if kind is not None:
                 return DataError(
                     f"{name} has {kind} at row {row}, column {_column(X, column)} ({value!r}): "
-                    f"drop that column, or encode it as numbers "
-                    f"(sklearn.preprocessing.OneHotEncoder)."
+                    f"drop that column, or {as_number(value)}."
                 )
     return None
 

@@ -186,6 +186,9 @@ E = TypeVar("E")
 def estimator(cls: type[E]) -> type[E]:
     """Make a class of declared parameters an estimator: signature and docstring follow."""
     built = dataclasses.dataclass(kw_only=True, eq=False, repr=False)(cls)
+    # Help texts show these: names and types, without the ranges.
+    init: Any = built.__init__
+    init.__annotations__ = {**get_type_hints(init), "return": None}
     built.__doc__ = (built.__doc__ or "").replace("{parameters}", _numpydoc(built))
     return built
 

@@ -1,5 +1,7 @@
 """The restricted Boltzmann machines, by what they see."""
 
+from __future__ import annotations  # help texts name the types, and do not unfold them
+
 from typing import Annotated, Literal
 
 from torch import Tensor

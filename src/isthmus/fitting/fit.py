@@ -46,6 +46,10 @@ class VersusPCA(NamedTuple):
     rows: str  # "held out", or "training" where none were
     n_rows: int
 
+    def __repr__(self) -> str:
+        figures = f"pca_error={self.pca_error:.3g}, error={self.error:.3g}, ratio={self.ratio:.3g}"
+        return f"VersusPCA({figures}, rows={self.rows!r}, n_rows={self.n_rows})"
+
 
 class Task(NamedTuple):
     """What a fit is given besides its rows."""
@@ -100,15 +104,48 @@ def fit(task: Task, rows: Selection, judge: Selection | None, fraction: float) -
     """
     if judge is not None:
         return _judged(task, rows, judge, rows)
-    if fraction == 0 or rows.n_rows < N_FOLDS:
+    if fraction == 0:
         return _unjudged(task, rows)
-    if rows.n_rows < FOLDED_BELOW:
-        return _folded(task, rows)
-    order = torch.randperm(rows.n_rows, generator=task.streams.generator("split"))
-    n_held = min(max(1, round(fraction * rows.n_rows)), rows.n_rows - 1)
+    split = Split.of(rows)
+    if split.n_kinds < N_FOLDS:  # nobody could say that PCA was beaten
+        stay = task.plan._replace(stop_after=0) if task.parts.starts_as_pca else task.plan
+        return _unjudged(task._replace(plan=stay), rows)
+    if split.n_kinds < FOLDED_BELOW:
+        return _folded(task, rows, split)
+    order = torch.randperm(split.n_kinds, generator=task.streams.generator("split"))
+    n_held = min(max(1, round(fraction * split.n_kinds)), split.n_kinds - 1)
     # In order of place, so that memory is read in one direction.
     held_out, training = order[:n_held].sort().values, order[n_held:].sort().values
-    return _judged(task, rows.at(training), rows.at(held_out), rows)
+    return _judged(task, split.all_of(training), split.one_of(held_out), rows)
+
+
+class Split(NamedTuple):
+    """Rows that are divided by what they hold, so that no row is on both sides."""
+
+    rows: Selection
+    kind: Tensor  # (N,) the number of each row; the same for the same rows
+    firsts: Tensor  # (U,) where each kind appears first
+
+    @classmethod
+    def of(cls, rows: Selection) -> "Split":
+        """Find the kinds of the rows."""
+        return cls(rows, *map(torch.from_numpy, rows.copies()))
+
+    @property
+    def n_kinds(self) -> int:
+        """U."""
+        return len(self.firsts)
+
+    def one_of(self, kinds: Tensor) -> Selection:
+        """Return a row of each of the kinds."""
+        return self.rows.at(self.firsts[kinds])
+
+    def all_of(self, kinds: Tensor) -> Selection:
+        """Return all rows of the kinds, in the order of these."""
+        place = torch.full((self.n_kinds,), self.n_kinds)
+        place[kinds] = torch.arange(len(kinds))
+        places, order = place[self.kind].sort(stable=True)
+        return self.rows.at(order[places < self.n_kinds])
 
 
 def _unjudged(task: Task, rows: Selection) -> Fitted:
@@ -135,13 +172,13 @@ def _judged(task: Task, training: Selection, judge: Selection, rows: Selection) 
     return Fitted(model, n_epochs, outcome.reason, records + history.records, versus)
 
 
-def _folded(task: Task, rows: Selection) -> Fitted:
+def _folded(task: Task, rows: Selection, split: Split) -> Fitted:
     """Choose the number of epochs by folds, then train on all rows that long."""
     generator = task.streams.generator("split")
-    rounds = [_hold_each_out(task, rows, generator)]
+    rounds = [_hold_each_out(task, split, generator)]
     in_doubt = task.parts.starts_as_pca and BEYOND_CHANCE < rounds[0].certainty < BEYOND_DOUBT
     if in_doubt and "interrupted" not in rounds[0].reasons:
-        rounds.append(_hold_each_out(task, rows, generator, "second "))
+        rounds.append(_hold_each_out(task, split, generator, "second "))
     nats = pool([curve for each in rounds for curve in each.curves], "rows")
     n_epochs = int(nats.mean(1).argmin())
     if task.parts.starts_as_pca and min(each.certainty for each in rounds) <= BEYOND_CHANCE:
@@ -187,16 +224,14 @@ class Round(NamedTuple):
         return certainty(self.at(0), self.at(best))
 
 
-def _hold_each_out(
-    task: Task, rows: Selection, generator: torch.Generator, name: str = ""
-) -> Round:
+def _hold_each_out(task: Task, split: Split, generator: torch.Generator, name: str = "") -> Round:
     """Train once for each fold of a new division, judged by that fold."""
-    order = torch.randperm(rows.n_rows, generator=generator)
+    order = torch.randperm(split.n_kinds, generator=generator)
     folds = order.tensor_split(N_FOLDS)
     done = Round([], torch.empty(0), [], [])
     for i, fold in enumerate(folds):
         rest = torch.cat([other for j, other in enumerate(folds) if j != i])
-        training, judge = rows.at(rest), rows.at(fold)
+        training, judge = split.all_of(rest), split.one_of(fold)
         model, pca, records = task.begin(training)
         curve, history = Curve(), History(f"{name}fold {i + 1} of {len(folds)}")
         observers: list[Observer] = [curve, history, *task.observers]

@@ -2,6 +2,7 @@
 
 import copy
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,6 +15,13 @@ from isthmus.fitting.plan import Plan
 from isthmus.fitting.schedules import Constant
 from isthmus.fitting.streams import Streams
 
+Record = dict[str, Any]
+
+STAGE = "partial fit"
+# A fit ends at small rates. Back at the full one, ten rows would undo it.
+SETTLED = 0.1  # of the rate, for a model that has been fitted
+WARM_UP = 100  # steps in which the optimiser first learns how large the gradients are
+
 
 class Session:
     """A model in training together with its optimiser's state and its streams.
@@ -22,12 +30,17 @@ class Session:
     are pickled.
     """
 
-    def __init__(self, streams: Streams, plan: Plan, model: Model) -> None:
+    def __init__(
+        self, streams: Streams, plan: Plan, model: Model, epoch: int, history: Sequence[Record]
+    ) -> None:
         self._model = model
         self._made_by = (plan.optimizer, plan.device)
         self._state: dict[str, Any] | None = None
         self._draws = Draws.begin(streams, plan.device)
-        self._history: list[dict[str, Any]] = []
+        self._epoch = epoch  # that made the model
+        self._history = list(history)
+        self._warm = 0 if history else WARM_UP  # steps; what begins here has nothing to lose
+        self._share = SETTLED if any(each["stage"] != STAGE for each in history) else 1.0
 
     def serves(self, plan: Plan) -> bool:
         """Whether its state is that of the plan's optimiser, on the plan's device."""
@@ -39,19 +52,22 @@ class Session:
         It is taken by a copy, so that an interrupt, or a loss that is not finite, leaves everything
         as it was.
         """
-        plan, began = plan._replace(schedule=Constant()), time.perf_counter()
+        began, n_steps = time.perf_counter(), rows.n_batches(plan.batch_size)
+        rate = plan.rate * self._share * min(1.0, (self._warm + n_steps / 2) / WARM_UP)
+        plan = plan._replace(schedule=Constant(), rate=rate)
         model, state, draws = copy.deepcopy((self._model, self._state, self._draws))
         model.to(plan.device, torch.float32).requires_grad_(True)
         optimizer = plan.optimizer.build(model.parameters(), plan.rate)
         if state is not None:
             optimizer.load_state_dict(state)
-        epoch = len(self._history) + 1
+        epoch = self._epoch + 1
         with lent(model, draws.dropout):
             terms = run_epoch(model, rows, plan, optimizer, draws, epoch)
         if terms is not None:
             self._model, self._state, self._draws = model, optimizer.state_dict(), draws
+            self._epoch, self._warm = epoch, self._warm + n_steps
             seconds = time.perf_counter() - began
             told = {"learning_rate": plan.rate, "seconds": seconds}
-            self._history.append({"stage": "partial fit", "epoch": epoch, **terms, **told})
+            self._history.append({"stage": STAGE, "epoch": epoch, **terms, **told})
         reason = "diverged" if terms is None else "limit"
-        return Fitted(self._model, len(self._history), reason, list(self._history), versus_pca=None)
+        return Fitted(self._model, self._epoch, reason, list(self._history), versus_pca=None)

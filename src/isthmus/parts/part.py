@@ -8,11 +8,12 @@ meaning once; validation, strings, saved models and help texts follow from them.
 import ast
 import dataclasses
 import functools
+import inspect
 import operator
 import re
 from abc import ABC
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
+from typing import Any, ClassVar, Self, TypeVar, dataclass_transform, get_type_hints
 
 import pydantic
 from pydantic import ConfigDict, Field, ValidationError
@@ -95,10 +96,20 @@ def part(name: str) -> Callable[[type[P]], type[P]]:
         value = pydantic.dataclasses.dataclass(frozen=True, config=CONFIG)(cls)
         value.name = name  # type: ignore[attr-defined]
         value.__init__ = _one_sentence(value.__init__)  # type: ignore[method-assign]
+        value.__signature__ = _plain_signature(value)  # type: ignore[attr-defined]
         cls.kinds[name] = value
         return value  # type: ignore[return-value]
 
     return declare
+
+
+def _plain_signature(cls: type[Any]) -> inspect.Signature:
+    """Return the names, types and defaults of the fields, without their ranges."""
+    signature, types = inspect.signature(cls), get_type_hints(cls)
+    fields = signature.parameters.values()
+    return signature.replace(
+        parameters=[field.replace(annotation=types[field.name]) for field in fields]
+    )
 
 
 def _one_sentence(init: Callable[..., None]) -> Callable[..., None]:

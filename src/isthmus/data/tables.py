@@ -1,0 +1,233 @@
+"""Tables in csv, tsv and parquet files: their columns by name, their cells as numbers.
+
+n rows, d columns.
+"""
+
+import codecs
+import csv
+import io
+import re
+import reprlib
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from isthmus.data.damage import reason
+from isthmus.errors import DataError, guess, missing
+
+if TYPE_CHECKING:
+    import polars as pl
+
+SEPARATORS = (";", "\t", ",")
+_MISSING = ("", "na", "n/a", "nan", "null", "none")
+
+
+class Columns(NamedTuple):
+    """Which columns of a table are meant, and in which order; a file may have more."""
+
+    keep: tuple[str, ...] | None = None  # None: all
+    drop: tuple[str, ...] = ()
+    owner: str | None = None  # the model or file whose columns `keep` are; None: the user's wish
+
+    def places(self, path: Path, names: list[str]) -> list[int]:
+        """Return where the meant columns stand among those of a file.
+
+        Raises
+        ------
+        DataError
+            If one of them is not there, or none is left.
+        """
+        for name in (*(self.keep or ()), *self.drop):
+            if name not in names:
+                wish = f"{guess(name, names)}: correct the name"
+                wish = f", which {self.owner} has: add it" if self.owner else wish
+                raise DataError(f"{path} has no column {name!r}{wish}.")
+        left = [name for name in self.keep or names if name not in self.drop]
+        if not left:
+            raise DataError(f"{path} has no column left: drop fewer.")
+        return [names.index(name) for name in left]
+
+
+ALL = Columns()
+
+
+def read_table(path: Path, columns: Columns) -> tuple[npt.NDArray[Any], tuple[str, ...] | None]:
+    """Read the meant columns of a csv, tsv or parquet file.
+
+    Returns
+    -------
+    values : (n, d) float64, or float32 where every column is
+    names : of the d columns; None where the file has none
+
+    Raises
+    ------
+    DataError
+        If a cell is no number, or a column is not there.
+    MissingDependencyError
+        If polars is not installed.
+    """
+    try:
+        import polars as pl
+    except ImportError:
+        raise missing("polars", f"Reading {path.name}", "tables") from None
+    try:
+        form = None if path.suffix.lower() == ".parquet" else Form.of(path)
+        frame = pl.read_parquet(path, glob=False) if form is None else form.read(path)
+        names = [name.strip() for name in frame.columns]
+        _check_different(path, names)
+        series = frame.rename(dict(zip(frame.columns, names, strict=True))).get_columns()
+        if form is None or form.named:
+            series = [series[place] for place in columns.places(path, names)]
+        comma = form is not None and form.separator == ";"
+        numbers = pl.DataFrame([_numbers(path, column, comma=comma) for column in series])
+    except pl.exceptions.PanicException as panic:  # is no Exception, so nobody would catch it
+        raise ValueError(reason(panic)) from panic
+    return numbers.to_numpy(), tuple(numbers.columns) if form is None or form.named else None
+
+
+def _check_different(path: Path, columns: list[str]) -> None:
+    """Refuse columns that are the same but for the spaces round their names."""
+    for i, name in enumerate(columns):
+        if (first := columns.index(name)) < i:
+            raise DataError(
+                f"Columns {first + 1} and {i + 1} of {path} are both called {name!r}: rename one."
+            )
+
+
+# Text: how it is encoded, what parts its cells, whether its first line names the columns
+
+
+class Form(NamedTuple):
+    """How a csv file is written."""
+
+    encoding: str
+    separator: str
+    width: int  # cells of the first line
+    named: bool  # whether these are names
+
+    @classmethod
+    def of(cls, path: Path) -> "Form":
+        """Find it out."""
+        encoding = _encoding(path)
+        with path.open(encoding=encoding, newline="") as stream:
+            line = next(filter(str.strip, stream), "")
+        separator = "\t" if path.suffix.lower() == ".tsv" else _separator(line)
+        cells = next(csv.reader([line], delimiter=separator), [])
+        return cls(encoding, separator, len(cells), _names(cells, comma=separator == ";"))
+
+    def read(self, path: Path) -> "pl.DataFrame":
+        """Return the cells.
+
+        The dtypes come from all rows, not the first 100, so that no late value breaks the parsing.
+        """
+        import polars as pl
+
+        source: Path | IO[bytes] = path
+        if self.encoding != "utf-8-sig":  # polars knows no other
+            source = io.BytesIO(path.read_text(self.encoding).encode())
+        options: dict[str, Any] = {"separator": self.separator, "has_header": self.named}
+        try:
+            frame = pl.read_csv(source, infer_schema_length=None, glob=False, **options)
+        except pl.exceptions.ComputeError:
+            self._refuse_longer_line(path)
+            raise
+        return _without_blank_end(frame)
+
+    def _refuse_longer_line(self, path: Path) -> None:
+        """Find the line at which polars gave up without saying so."""
+        with path.open(encoding=self.encoding, newline="") as stream:
+            for row in (lines := csv.reader(stream, delimiter=self.separator)):
+                if len(row) > self.width:
+                    held = f"{len(row)} cells and its first line {self.width}"
+                    mark = {",": "commas", ";": "semicolons", "\t": "tabs"}[self.separator]
+                    advice = f"quote cells that hold {mark}, or correct the line"
+                    raise DataError(f"Line {lines.line_num} of {path} has {held}: {advice}.")
+
+
+def _encoding(path: Path) -> str:
+    """Tell UTF-16 by its mark, UTF-8 by its being valid, and call the rest Latin-1."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with path.open("rb") as stream:
+        if stream.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            return "utf-16"
+        stream.seek(0)
+        try:
+            while chunk := stream.read(2**20):
+                decoder.decode(chunk)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return "latin-1"
+    return "utf-8-sig"
+
+
+def _separator(line: str) -> str:
+    """Return what parts a line into the most cells; a comma, where nothing does."""
+    n_cells = {mark: len(next(csv.reader([line], delimiter=mark), [])) for mark in SEPARATORS}
+    best = max(SEPARATORS, key=n_cells.__getitem__)
+    return best if n_cells[best] > 1 else ","
+
+
+def _names(cells: list[str], *, comma: bool) -> bool:
+    """Whether a first line names the columns.
+
+    A line of numbers is values, unless it counts 0, 1, 2 ..., as pandas names columns.
+    """
+    try:
+        [float(cell.replace(",", ".") if comma else cell) for cell in cells]
+    except ValueError:
+        return True
+    return len(cells) > 1 and cells == [str(i) for i in range(len(cells))]
+
+
+def _without_blank_end(frame: "pl.DataFrame") -> "pl.DataFrame":
+    """Leave out the blank lines with which a file may end."""
+    import polars as pl
+
+    filled = frame.select(pl.any_horizontal(pl.all().is_not_null())).to_series().arg_true()
+    return frame.head(filled[-1] + 1 if len(filled) else 0)
+
+
+# Cells
+
+
+def _numbers(path: Path, column: "pl.Series", *, comma: bool) -> "pl.Series":
+    """Return a column as floats, where every cell is a number or missing."""
+    import polars as pl
+
+    if column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.Null):
+        return column.cast(pl.Float32 if column.dtype == pl.Float32 else pl.Float64)
+    if column.dtype != pl.String:
+        raise _not_numbers(path, column, column.is_not_null().arg_max() or 0)
+    words = column.str.strip_chars()
+    figures = words.str.replace(",", ".", literal=True) if comma else words
+    numbers = figures.cast(pl.Float64, strict=False)
+    absent = words.fill_null("").str.to_lowercase().is_in(_MISSING)
+    if (strange := (numbers.is_null() & ~absent).arg_true()).len():
+        raise _not_numbers(path, column, strange[0])
+    return numbers
+
+
+def _not_numbers(path: Path, column: "pl.Series", row: int) -> DataError:
+    import polars as pl
+
+    is_text = column.dtype in (pl.String, pl.Categorical, pl.Enum)
+    held = f"{'text' if is_text else column.dtype}, for example {reprlib.repr(column[row])}"
+    advice = f"leave it out (--drop {column.name}), or {as_number(column[row])}"
+    return DataError(
+        f"Column {column.name!r} of {path} holds {held} in row {row} (from 0): {advice}."
+    )
+
+
+def as_number(value: Any) -> str:
+    """Say how a value that is none becomes a number."""
+    text = str(value)
+    if hasattr(value, "year") or isinstance(value, np.datetime64) or _DATE.search(text):
+        return "turn it into a number, such as days since a date"
+    if re.search(r"\d", text) and not re.search(r"[^\W\d_]", text):
+        return "write it as plain numbers, such as 0.1 for 10%"
+    return "encode it as numbers (sklearn.preprocessing.OneHotEncoder)"
+
+
+_DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}|\d{1,2}([./])\d{1,2}\1\d{2,4}|\d{1,2}:\d{2}")
