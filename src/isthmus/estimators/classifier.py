@@ -3,6 +3,8 @@
 Shapes: N rows, D features, K code units, C classes.
 """
 
+from __future__ import annotations  # help texts name the types, and do not unfold them
+
 import copy
 import dataclasses
 from contextlib import ExitStack
