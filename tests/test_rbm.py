@@ -398,7 +398,7 @@ def test_command_line_knows_what_a_machine_can_do(tmp_path, monkeypatch, capsys)
     assert run(["info", "machine"]) == 0
     assert "3 (limit)" in capsys.readouterr().out
     sentence = (
-        "machine is a GaussianRBM, which only transforms on the command line: give the model of "
+        "machine is of GaussianRBM, which only transforms on the command line: give the model of "
         "an autoencoder."
     )
     for command in (["score", "rows.npy"], ["denoise", "rows.npy", "clean.npy"]):

@@ -29,7 +29,7 @@ def transform(data: Path, out: Path, model: Path, *, force: bool) -> None:
     estimator, rows = model_and_rows(model, data)
     names = estimator.get_feature_names_out().tolist()
     write(out, estimator.transform(rows.values), names, rows.labels())
-    say(f"{out}: {len(rows.values)} rows, {estimator.n_components} columns.")
+    say(f"{out}: {len(rows.values)} rows, {len(names)} columns.")
 
 
 def denoise(data: Path, out: Path, model: Path, *, force: bool) -> None:
@@ -67,7 +67,7 @@ def autoencoder_and_rows(model: Path, data: Path) -> tuple["BaseAutoencoder", Ro
     estimator, rows = model_and_rows(model, data)
     if not hasattr(estimator, "reconstruct"):
         raise ParameterError(
-            f"{model} is a {type(estimator).__name__}, which only transforms on the command line: "
+            f"{model} is of {type(estimator).__name__}, which only transforms on the command line: "
             f"give the model of an autoencoder."
         )
     return estimator, rows

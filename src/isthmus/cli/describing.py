@@ -45,7 +45,7 @@ def info(model: Path) -> None:
         "estimator": type(estimator).__name__,
         "parameters": "\n".join(_changed(estimator)) or "all at their defaults",
         "features": _features(estimator),
-        "code width": estimator.n_components,
+        "code width": len(estimator.get_feature_names_out()),
         **_fit(estimator),
         "saved by": f"Isthmus {config['isthmus']} (this is {isthmus.__version__})",
     }
