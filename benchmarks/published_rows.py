@@ -284,18 +284,13 @@ def logistic(model: Any, split: Split) -> float:
     setting="15 epochs a layer, Adam 1e-3; fine-tuning 40 epochs, Adam 1e-3, masking 0.1",
 )
 def sda(setting: Setting, seed: int) -> Figures:
-    stack = StackedAutoencoder(
-        1000,
-        hidden=(1000, 1000),
-        code="sigmoid",
+    return three_layers(
+        setting,
+        seed,
         pretraining="autoencoder(n_epochs=15)",
         corruption=tuple(f"masking(fraction={share})" for share in (0.1, 0.2, 0.3)),
         learning_rate=1e-3,
-        max_epochs=0,
-        random_state=seed,
-        **PIXELS,
     )
-    return fine_tuned(stack, setting, seed, corruption="masking(fraction=0.1)")
 
 
 @row(
@@ -307,13 +302,18 @@ def sda(setting: Setting, seed: int) -> Figures:
     setting="CD-1, 15 epochs a layer, rate 0.05; fine-tuning as above",
 )
 def dbn(setting: Setting, seed: int) -> Figures:
+    return three_layers(setting, seed, pretraining="rbm(n_epochs=15, learning_rate=0.05)")
+
+
+def three_layers(setting: Setting, seed: int, **options: Any) -> Figures:
+    """Pretrain 3 x 1000 logistic units and fine-tune them with a softmax."""
     stack = StackedAutoencoder(
         1000,
         hidden=(1000, 1000),
         code="sigmoid",
-        pretraining="rbm(n_epochs=15, learning_rate=0.05)",
         max_epochs=0,
         random_state=seed,
+        **options,
         **PIXELS,
     )
     return fine_tuned(stack, setting, seed, corruption="masking(fraction=0.1)")

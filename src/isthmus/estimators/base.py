@@ -10,24 +10,24 @@ import copy
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Self
 
 import torch
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from isthmus.data.rows import fit_scaling, moments, select
 from isthmus.data.scaling import Scaling
 from isthmus.errors import ParameterError
-from isthmus.estimators import inputs, saving
+from isthmus.estimators import inputs
 from isthmus.estimators.diagnosis import Finding, diagnose
 from isthmus.estimators.inputs import Floats
 from isthmus.estimators.parameters import Parameters, check
 from isthmus.estimators.planning import plan_for, warn
 from isthmus.estimators.saving import Learned
+from isthmus.estimators.transformer import SavedTransformer
 from isthmus.fitting.classifier import Encoder
 from isthmus.fitting.fit import Fitted, Task, VersusPCA, fit
 from isthmus.fitting.model import (
@@ -45,9 +45,7 @@ from isthmus.fitting.streams import Streams
 from isthmus.parts.slots import Network
 
 
-class BaseAutoencoder(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, BaseEstimator, ABC
-):
+class BaseAutoencoder(SavedTransformer, Parameters, BaseEstimator, ABC):
     """The methods of every autoencoder; a subclass declares parameters and returns its parts.
 
     Attributes
@@ -259,18 +257,6 @@ class BaseAutoencoder(
         """Say in plain words what is wrong with the fit, judged on `X`, and what to change."""
         rows = self._rows(X)
         return diagnose(self, rows, apply(self.model_, Model.encode, rows, self._n_features_out))
-
-    def save(self, path: str | Path) -> None:
-        """Save to a folder (`model.safetensors`, `config.json`) that `isthmus.load` reads."""
-        check_is_fitted(self, "model_")
-        saving.save(self, Path(path))
-
-    # What scikit-learn asks for ----------------------------------------------------------
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
 
     @property
     def _n_features_out(self) -> int:

@@ -11,22 +11,22 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import ExitStack
 from numbers import Integral
-from pathlib import Path
 from typing import Any, Literal, Self
 
 import torch
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from isthmus.data.rows import Selection, moments, select
 from isthmus.data.scaling import Scaling
 from isthmus.errors import ParameterError, TrainingWarning
-from isthmus.estimators import inputs, saving
+from isthmus.estimators import inputs
 from isthmus.estimators.inputs import Array, Floats
 from isthmus.estimators.parameters import BoltzmannParameters, RandomState, check
 from isthmus.estimators.saving import Learned
+from isthmus.estimators.transformer import SavedTransformer
 from isthmus.fitting.classifier import Encoder, layer_of
 from isthmus.fitting.contrastive import ContrastiveOptions, Session, train_rbm
 from isthmus.fitting.observers import ProgressBar
@@ -39,9 +39,7 @@ from isthmus.parts.code import Plain
 from isthmus.parts.slots import Nothing
 
 
-class BaseRBM(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BoltzmannParameters, BaseEstimator, ABC
-):
+class BaseRBM(SavedTransformer, BoltzmannParameters, BaseEstimator, ABC):
     """The methods of every machine; a subclass says what its units are and what it can see.
 
     Attributes
@@ -232,11 +230,6 @@ class BaseRBM(
         """Return the mean of `score_samples`."""
         return float(self.score_samples(X).mean())
 
-    def save(self, path: str | Path) -> None:
-        """Save to a folder (`model.safetensors`, `config.json`) that `isthmus.load` reads."""
-        check_is_fitted(self, "model_")
-        saving.save(self, Path(path))
-
     # What scikit-learn's own machine has -------------------------------------------------
 
     @property
@@ -255,11 +248,6 @@ class BaseRBM(
         """Visible biases of the same machine without offsets, (D,)."""
         rbm = self.model_
         return (rbm.visible_bias - rbm.hidden_offset @ rbm.weight).cpu().numpy()
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
 
     @property
     def _n_features_out(self) -> int:

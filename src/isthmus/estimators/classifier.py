@@ -8,7 +8,6 @@ from __future__ import annotations  # help texts name the types, and do not unfo
 import copy
 import dataclasses
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -19,8 +18,6 @@ from scipy.special import log_softmax, softmax
 from sklearn.base import (
     BaseEstimator,
     ClassifierMixin,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
     clone,
 )
 from sklearn.utils.validation import check_is_fitted
@@ -38,6 +35,7 @@ from isthmus.estimators.labels import Labels, check_labels
 from isthmus.estimators.parameters import PartLike, Training, check, estimator, meaning
 from isthmus.estimators.planning import plan_for, warn
 from isthmus.estimators.saving import NESTED, Learned
+from isthmus.estimators.transformer import SavedTransformer
 from isthmus.fitting.classifier import (
     Classifier,
     Encoder,
@@ -74,8 +72,7 @@ class Fitted:
 @estimator
 class AutoencoderClassifier(
     ClassifierMixin,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
+    SavedTransformer,
     Fitted,
     Training,
     BaseEstimator,
@@ -216,18 +213,6 @@ class AutoencoderClassifier(
         """Encode rows (N, D) to the codes (N, K) that the head stands on."""
         check_is_fitted(self, "model_")
         return self._map(X, self.model_.encode, self._n_features_out)
-
-    def save(self, path: str | Path) -> None:
-        """Save to a folder (`model.safetensors`, `config.json`) that `isthmus.load` reads."""
-        check_is_fitted(self, "model_")
-        saving.save(self, Path(path))
-
-    # What scikit-learn asks for ----------------------------------------------------------
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
 
     @property
     def _n_features_out(self) -> int:

@@ -36,7 +36,7 @@ def principal_axes(selection: Selection, n_components: int, generator: torch.Gen
     """
     n_rows, n_features = selection.n_rows, selection.target.n_features
     k = min(n_components, n_features)
-    center = _sum(selection, lambda x: x.sum(0)) / n_rows
+    center = mean_row(selection)
     if n_features <= EXACT_UP_TO:
         covariance = _sum(selection, lambda x: (x - center).T @ (x - center)) / n_rows
         variances, vectors = torch.linalg.eigh(covariance)
@@ -49,6 +49,11 @@ def principal_axes(selection: Selection, n_components: int, generator: torch.Gen
     axes = torch.cat([axes, axes.new_zeros(missing, n_features)])
     variances = torch.cat([variances.clamp(min=0), variances.new_zeros(missing)])
     return PCA(center, axes, variances)
+
+
+def mean_row(selection: Selection) -> Tensor:
+    """Return the mean of the clean rows, in scaled units, (D,) in float64."""
+    return _sum(selection, lambda x: x.sum(0)) / selection.n_rows
 
 
 def _randomised(

@@ -20,6 +20,7 @@ from isthmus.fitting.loop import EVALUATION_BATCH as CHUNK
 from isthmus.fitting.loop import train
 from isthmus.fitting.model import Model, Parts, check_together
 from isthmus.fitting.observers import History
+from isthmus.fitting.pca import mean_row
 from isthmus.fitting.start import NoPretraining, Pretraining, Surroundings, no_noise
 from isthmus.parts.boltzmann import RestrictedBoltzmann
 from isthmus.parts.part import part
@@ -67,13 +68,14 @@ class GreedyAutoencoders(Pretraining):
         rows, scaling = around.rows, model.scaling
         stages = layered(model, self)
         layers = [self._layer(model, *each) for each in enumerate(stages)]
-        for number, (stage, layer) in enumerate(zip(stages, layers, strict=True)):
+        for number, layer in enumerate(layers):
+            if number > 0:
+                rows, scaling = encoded(stages[number - 1], rows)
             layer.scaling = scaling
             history = History(f"layer {number + 1} of {len(layers)}")
             streams, nothing = around.streams.child(history.stage), rows.at(rows.index[:0])
             train(layer, rows, nothing, plan, streams, [history, *around.observers])
             records += history.records
-            rows, scaling = encoded(stage, rows)
         return records
 
     def _corruption(self, number: int) -> str:
@@ -146,13 +148,15 @@ class GreedyRBMs(Pretraining):
         records: list[dict[str, Any]] = []
         rows = around.rows
         for number, stage in enumerate(stages):
+            if number > 0:
+                rows, _ = encoded(stages[number - 1], rows)
             history = History(f"layer {number + 1} of {len(stages)}")
             streams = around.streams.child(history.stage)
             # Binary units speak of the user's values, not of scaled ones.
             scaling = model.scaling if number == 0 and not stage.likelihood.location else None
             seen = rows if scaling is None else natural(rows, scaling)
             rbm = RestrictedBoltzmann.begin(
-                *(mean_of(seen), stage.width),
+                *(mean_row(seen).float(), stage.width),
                 *(UNITS[_range(stage.likelihood)], UNITS[_range(stage.code)]),
                 streams.generator("init"),
                 centred=self.centred,
@@ -160,7 +164,6 @@ class GreedyRBMs(Pretraining):
             train_rbm(rbm, seen, self._options(rbm, around), streams, [history, *around.observers])
             unroll(rbm, stage, scaling)
             records += history.records
-            rows, _ = encoded(stage, rows)
         return records
 
     def _check(self, stages: Sequence[Stage]) -> None:
@@ -196,12 +199,6 @@ UNITS = {(0.0, 1.0): "bernoulli", (-math.inf, math.inf): "gaussian"}
 
 def _range(part: Code | Likelihood) -> tuple[float, float]:
     return part.low, part.high
-
-
-def mean_of(rows: Selection) -> Tensor:
-    """Return the mean of the clean rows, (D,), float32."""
-    total = sum(target.double().sum(0) for _, target in rows.batches(CHUNK))
-    return (total / rows.n_rows).float()  # type: ignore[union-attr]
 
 
 @torch.no_grad()

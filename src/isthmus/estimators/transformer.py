@@ -1,0 +1,23 @@
+"""What autoencoders, Boltzmann machines and classifiers share: they encode, and can be saved."""
+
+from pathlib import Path
+from typing import Any
+
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from isthmus.estimators import saving
+
+
+class SavedTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
+    """A transformer of float32 and float64 rows that `isthmus.load` can read again."""
+
+    def save(self, path: str | Path) -> None:
+        """Save to a folder (`model.safetensors`, `config.json`) that `isthmus.load` reads."""
+        check_is_fitted(self, "model_")
+        saving.save(self, Path(path))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
