@@ -91,7 +91,7 @@ class Rows:
             self._offset = offset.to(self.device)
             self._rest = rest.float().to(self.device)
             self._factor = (1 / scaling.scale).float().to(self.device)
-            self._ready = False
+            self._ready = not scaling.changes
         else:
             self._storage = _scaled(values, scaling).to(self.device)
             self._ready = True
@@ -108,7 +108,7 @@ class Rows:
         """Return the rows at `index` (B,), scaled, float32 (B, D)."""
         batch = self._storage.index_select(0, index)
         if self._ready:
-            return batch
+            return batch.float()
         return torch.addcmul(self._rest, batch.float().sub_(self._offset), self._factor)
 
 

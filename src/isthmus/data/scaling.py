@@ -39,6 +39,11 @@ class Scaling(nn.Module):
         """Scaled to the user's units, (B, D)."""
         return scaled * self.scale + self.offset
 
+    @property
+    def changes(self) -> bool:
+        """Whether scaled units differ from the user's."""
+        return bool((self.offset != 0).any() or (self.scale != 1).any())
+
     def distance(self, length: float) -> Tensor:
         """Express a length in the user's units, such as a standard deviation, in scaled ones."""
         return length / self.scale

@@ -1,5 +1,6 @@
 """What comes into an estimator: arrays, memmaps, frames and tensors, checked without copies."""
 
+import math
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -110,9 +111,10 @@ def check_finite(array: Array, given: Any, name: str) -> None:
     if array.dtype.kind not in "fc":
         return
     for part in chunks(*array.shape):
-        # A sum is not finite if a term is not, and needs no second array.
+        # A sum is not finite if a term is not, and needs no second array. If it overflows though
+        # no term does, the look below finds nothing.
         with np.errstate(all="ignore"):
-            if np.isfinite(array[part].sum(dtype=np.float64)):
+            if np.isfinite(array[part].sum()):
                 continue
         wrong = ~np.isfinite(array[part])
         if wrong.any():
@@ -195,6 +197,8 @@ def check_range(
     array: Array, allowed: tuple[float, float], name: str, needs: str, instead: str
 ) -> None:
     """Refuse values outside a range; say what needs it and what else would do."""
+    if allowed == (-math.inf, math.inf):
+        return
     low, high = float(array.min()), float(array.max())
     if low < allowed[0] or high > allowed[1]:
         raise DataError(

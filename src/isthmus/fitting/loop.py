@@ -198,7 +198,7 @@ def take_step(
             objective = model(x, target, draws.randomness, at)
         if not first:
             first.update({name: term.detach() for name, term in objective.terms.items()})
-            if not torch.isfinite(objective.loss):
+            if not math.isfinite(objective.loss.item()):
                 raise FloatingPointError
         objective.loss.backward()
         return objective.loss

@@ -4,6 +4,8 @@ Shapes: B rows, D features, K code units. "Scaled" rows are `Scaling`'s, "user's
 """
 
 import copy
+from functools import reduce
+from operator import add
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -151,11 +153,11 @@ class Model(Learner):
             elementwise=self.parts.code.elementwise,
             nll=lambda outputs: self.parts.likelihood.nll(outputs, predicted),
         )
-        with exact(x):
-            for penalty in self.parts.penalties:
+        for penalty in self.parts.penalties:
+            with exact(x):
                 value = penalty.strength(at) * penalty.value(halves, passed, randomness.penalty)
                 terms[penalty.name] = terms.get(penalty.name, 0.0) + value
-        return Objective(rows, terms, torch.stack(list(terms.values())).sum(), output)
+        return Objective(rows, terms, reduce(add, terms.values()), output)
 
     def _mean(self, head: Tensor) -> Tensor:
         return self.parts.code.mean(head, self.memory)
