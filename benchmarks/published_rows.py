@@ -22,7 +22,7 @@ from isthmus import (
     datasets,
 )
 from isthmus.fitting.pretraining import GreedyAutoencoders
-from isthmus.parts.networks.dense import affine_weight
+from isthmus.parts.networks.linear_path import affine_weight
 
 HEAD = """# The published tables, run again
 

@@ -66,7 +66,8 @@ def values_of(annotation, extras=()):
     if origin in (typing.Union, types.UnionType):
         return st.one_of([values_of(each) for each in args])
     if origin is tuple and args[-1] is ...:
-        return st.lists(values_of(args[0]), max_size=4).map(tuple)
+        least = max([each.min_length for each in extras if hasattr(each, "min_length")], default=0)
+        return st.lists(values_of(args[0]), min_size=least, max_size=4).map(tuple)
     if origin is tuple:
         return st.tuples(*map(values_of, args))
     return number_of(annotation, extras)

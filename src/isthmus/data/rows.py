@@ -45,8 +45,10 @@ def moments(values: NDArray[np.generic]) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(mean), torch.from_numpy(variance)
 
 
-def fit_scaling(name: str, values: NDArray[np.generic]) -> Scaling:
+def fit_scaling(name: str, values: NDArray[np.generic], n_channels: int | None = None) -> Scaling:
     """Build the named scaling from all rows.
+
+    Where a row is so many channels of pixels, all pixels of a channel are taken alike.
 
     Raises
     ------
@@ -61,7 +63,17 @@ def fit_scaling(name: str, values: NDArray[np.generic]) -> Scaling:
             f"The values reach {largest:g}, and their variance overflows: divide them by a large "
             f"number first."
         )
+    if n_channels is not None:
+        mean, variance = _pooled(mean, variance, n_channels)
     return scaling_of(name, mean, variance)
+
+
+def _pooled(mean: Tensor, variance: Tensor, n_channels: int) -> tuple[Tensor, Tensor]:
+    """Return the moments of all pixels of a channel, for each of them, (D,)."""
+    means, variances = mean.view(n_channels, -1), variance.view(n_channels, -1)
+    spread = variances.mean(1) + means.var(1, correction=0)
+    n_pixels = means.shape[1]
+    return means.mean(1).repeat_interleave(n_pixels), spread.repeat_interleave(n_pixels)
 
 
 def fit_range(values: NDArray[np.generic]) -> Scaling:

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_array, validate_data
 from isthmus.data.rows import chunks
 from isthmus.data.tables import as_number
 from isthmus.errors import DataError
+from isthmus.estimators import samples
 from isthmus.parts.slots import Likelihood
 
 WIDEST = 1024  # features that a chunk is planned for at least, since hidden layers take room too
@@ -25,7 +26,9 @@ Floats = NDArray[np.floating[Any]]
 def check_rows(
     estimator: BaseEstimator, X: ArrayLike, *, reset: bool, at_least: int = 1, name: str = "X"
 ) -> Array:
-    """Return `X` as a 2-D numeric array, not copied where that can be; remember its columns.
+    """Return `X` as rows (N, D) of numbers, not copied where that can be; remember its columns.
+
+    Samples (N, *S) become rows, and S is remembered too.
 
     Parameters
     ----------
@@ -39,7 +42,7 @@ def check_rows(
     """
     if type(X).__name__ == "LazyFrame":
         raise DataError(f"{name} is a LazyFrame, which holds no rows yet: give {name}.collect().")
-    X = from_torch(X)
+    X, shape = samples.flattened(from_torch(X), name)
     _check_enough(_n_rows(X), at_least, estimator, name)  # before scikit-learn says it its way
     try:
         array = _validated(estimator, X, reset=reset, further=name != "X")
@@ -53,6 +56,11 @@ def check_rows(
         )
     if name != "X":
         _check_columns(estimator, X, name)
+    if reset:
+        declared = getattr(estimator, "sample_shape", None)
+        estimator.sample_shape_ = samples.check_shape(declared, shape, array.shape[1])
+        estimator._given_shape = shape or (array.shape[1],)
+    samples.check_same_shape(estimator.sample_shape_, shape, name)
     check_finite(array, X, name)
     return array
 

@@ -23,6 +23,8 @@ class Saveable(Protocol):
 
     parameters_: dict[str, Any]  # as they were when it was fitted
     n_features_in_: int
+    sample_shape_: tuple[int, ...]
+    _given_shape: tuple[int, ...]
     feature_names_in_: Any
 
     def _learned(self) -> Learned:
@@ -69,6 +71,8 @@ def written(estimator: Saveable) -> Learned:
         "estimator": type(estimator).__name__,
         "parameters": {name: plain(value) for name, value in estimator.parameters_.items()},
         "n_features_in": estimator.n_features_in_,
+        "sample_shape": estimator.sample_shape_,
+        "given_shape": estimator._given_shape,
         "feature_names_in": None if names is None else list(names),
         **facts,
     }
@@ -106,6 +110,8 @@ def rebuilt(config: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Any:
     """Return the fitted estimator of which `written` made these."""
     estimator: Saveable = unfitted(config)
     estimator.n_features_in_ = config["n_features_in"]
+    estimator.sample_shape_ = tuple(config["sample_shape"])
+    estimator._given_shape = tuple(config["given_shape"])
     if config["feature_names_in"] is not None:
         estimator.feature_names_in_ = np.array(config["feature_names_in"], dtype=object)
     estimator._relearn(config, tensors)

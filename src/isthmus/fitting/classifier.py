@@ -25,7 +25,7 @@ from isthmus.fitting.pretraining import identity
 from isthmus.fitting.streams import Streams
 from isthmus.parts.boltzmann import RestrictedBoltzmann, Units
 from isthmus.parts.code import Plain
-from isthmus.parts.networks.dense import Linear, exact
+from isthmus.parts.networks.layers import Linear, exact
 from isthmus.parts.slots import Code, Corruption
 
 

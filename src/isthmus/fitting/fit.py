@@ -56,6 +56,7 @@ class Task(NamedTuple):
 
     parts: Parts
     n_components: int
+    shape: tuple[int, ...]  # of a sample; (D,) where it is flat
     scaling: Scaling
     plan: Plan
     streams: Streams
@@ -73,7 +74,7 @@ class Task(NamedTuple):
 
     def _assemble(self, parts: Parts, pca: PCA) -> Model:
         generator = self.streams.generator("init")
-        model = assemble(parts, self.n_components, self.scaling, pca, generator)
+        model = assemble(parts, self.n_components, self.scaling, pca, generator, self.shape)
         return model.to(self.plan.device)
 
 

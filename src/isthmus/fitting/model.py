@@ -10,14 +10,16 @@ from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from isthmus.data.scaling import Scaling
 from isthmus.errors import ParameterError
 from isthmus.fitting.learner import Learner, Objective, Randomness
 from isthmus.fitting.pca import PCA
 from isthmus.fitting.start import NoPretraining, Pretraining
-from isthmus.parts.networks.dense import exact
+from isthmus.parts.networks.layers import InFloat32, exact
 from isthmus.parts.slots import (
+    Around,
     Code,
     Corruption,
     Halves,
@@ -52,8 +54,14 @@ class Parts(NamedTuple):
     @property
     def hides(self) -> bool:
         """Whether something keeps a wide code from copying its input."""
-        fillings: tuple[Network | Corruption | Code | Penalty, ...]
-        fillings = (self.network, self.corruption, self.code, *self.penalties)
+        fillings: tuple[Network | Corruption | Code | Pretraining | Penalty, ...]
+        fillings = (
+            self.network,
+            self.corruption,
+            self.code,
+            self.pretraining,
+            *self.penalties,
+        )
         return any(filling.hides for filling in fillings)
 
 
@@ -87,16 +95,15 @@ class Model(Learner):
 
     def decode(self, z: Tensor) -> Tensor:
         """Codes (B, K) to expected rows in the user's units (B, D)."""
-        mean = self.parts.likelihood.mean(self.decoder(z))
-        return self.scaling.inverse(mean) if self.parts.likelihood.location else mean
+        return self._expected(self.decoder(z))
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """Encode and decode user's rows, (B, D)."""
-        return self.decode(self.encode(x))
+        return self._expected(self._output(self.scaling(x)))
 
     def log_likelihood(self, x: Tensor) -> Tensor:
         """Return log p(x | its deterministic code) of user's rows, nats in user's units, (B,)."""
-        output = self.decoder(self.encode(x))
+        output = self._output(self.scaling(x))
         if self.parts.likelihood.location:
             nll: Tensor = self.parts.likelihood.nll(output, self.scaling(x))
             return -nll - self.scaling.log_volume()
@@ -109,9 +116,19 @@ class Model(Learner):
         """Whether held-out rows are corrupted."""
         return self.parts.corruption.hides
 
+    @property
+    def n_products(self) -> int:
+        """Multiplications by which a row goes forward."""
+        row = torch.zeros_like(self.scaling.offset, dtype=torch.float32)[None]
+        training, counter = self.training, FlopCounterMode(display=False)
+        with torch.no_grad(), counter:
+            self.eval()._output(row)
+        self.train(training)
+        return counter.get_total_flops() // 2  # a product and a sum each
+
     def code_of(self, x: Tensor) -> Tensor:
         """Scaled rows (B, D) to their deterministic codes (B, K)."""
-        return self._mean(self.encoder(x))
+        return self._mean(self._down(x).head)
 
     def stages(self) -> list[Stage]:
         """Return the layers that can be trained one after the other; they share the weights."""
@@ -131,10 +148,11 @@ class Model(Learner):
         ``at`` is the time of the training, 0 to 1; the weights of the penalties depend on it.
         """
         seen = self.see(x, randomness.corruption)
-        head = self.encoder(seen).float()
+        head, beside = self._down(seen)
+        head = head.float()
         with exact(x):
             code = self.parts.code.draw(head, self.memory, randomness.code)
-        output = self.decoder(code.z).float()
+        output = self.decoder(code.z, *beside).float()
         predicted = self._predicted(target)
         rows = self.parts.likelihood.nll(output, predicted)
         terms = {"nll": rows.mean()}
@@ -159,6 +177,22 @@ class Model(Learner):
                 terms[penalty.name] = terms.get(penalty.name, 0.0) + value
         return Objective(rows, terms, reduce(add, terms.values()), output)
 
+    def _down(self, x: Tensor) -> Around:
+        """Scaled rows (B, D) to the head, and to what goes around the code."""
+        answer = self.encoder(x)
+        return answer if isinstance(answer, Around) else Around(answer, ())
+
+    def _output(self, x: Tensor) -> Tensor:
+        """Scaled rows (B, D) to natural parameters, by way of the deterministic code, (B, O)."""
+        head, beside = self._down(x)
+        output: Tensor = self.decoder(self._mean(head), *beside)
+        return output
+
+    def _expected(self, output: Tensor) -> Tensor:
+        """Natural parameters to expected rows in the user's units, (B, D)."""
+        mean = self.parts.likelihood.mean(output)
+        return self.scaling.inverse(mean) if self.parts.likelihood.location else mean
+
     def _mean(self, head: Tensor) -> Tensor:
         return self.parts.code.mean(head, self.memory)
 
@@ -177,14 +211,21 @@ class Model(Learner):
         return self.scaling.inverse(scaled).clamp(likelihood.low, likelihood.high)
 
 
-def build(parts: Parts, n_components: int, scaling: Scaling, generator: torch.Generator) -> Model:
-    """Build the model of the parts with fresh weights, in float32."""
+def build(
+    parts: Parts,
+    n_components: int,
+    scaling: Scaling,
+    generator: torch.Generator,
+    shape: tuple[int, ...] = (),
+) -> Model:
+    """Build the model of the parts with fresh weights, in float32; rows are of the `shape`."""
     n_features = len(scaling.offset)
     sizes = Sizes(
         n_features,
         n_components * parts.code.head_per_unit,
         n_components,
         n_features * parts.likelihood.outputs_per_feature,
+        shape or (n_features,),
     )
     halves = parts.network.build(sizes, generator, linear_path=parts.starts_as_pca)
     memory = parts.code.memory(n_components)
@@ -192,10 +233,15 @@ def build(parts: Parts, n_components: int, scaling: Scaling, generator: torch.Ge
 
 
 def assemble(
-    parts: Parts, n_components: int, scaling: Scaling, pca: PCA, generator: torch.Generator
+    parts: Parts,
+    n_components: int,
+    scaling: Scaling,
+    pca: PCA,
+    generator: torch.Generator,
+    shape: tuple[int, ...] = (),
 ) -> Model:
     """Build the model of the parts; a linear path starts as the PCA."""
-    model = build(parts, n_components, scaling, generator)
+    model = build(parts, n_components, scaling, generator, shape)
     if parts.starts_as_pca:
         start_as_pca(Halves(model.encoder, model.decoder), pca)
     return model
@@ -204,16 +250,28 @@ def assemble(
 def settle(model: L, scaling: Scaling) -> L:
     """Make the model ready for use: float64, so that a row's result does not depend on others.
 
-    The weights keep their float32 values; the scaling is the exact one.
+    A network of convolutions stays in float32, which makes it ten times faster. The weights keep
+    their float32 values; the scaling is the exact one.
     """
     model.double().eval().requires_grad_(False)
+    for part in model.modules():
+        if isinstance(part, InFloat32):
+            part.float()
     model.scaling = copy.deepcopy(scaling).to(model.scaling.offset.device)
     return model
 
 
-def check_together(parts: Parts) -> None:
-    """Refuse penalties that the code or the network cannot serve."""
+def check_together(parts: Parts, *, paired: bool = False) -> None:
+    """Refuse skips that invite to copy, and penalties that code or network cannot serve.
+
+    Where the rows are ``paired`` with clean ones, nothing can be copied.
+    """
     code = parts.code
+    if parts.network.skips and not (paired or parts.corruption.hides):
+        raise ParameterError(
+            f"network {str(parts.network)!r} leads its input around the code, and nothing keeps it "
+            f"from copying: add a corruption such as 'gaussian(std=0.1)', or write skip=False."
+        )
     for penalty in parts.penalties:
         said = f"penalty {penalty.name!r}"
         if code.low < penalty.low or code.high > penalty.high:

@@ -56,6 +56,13 @@ class GreedyAutoencoders(Pretraining):
 
     trains = True
 
+    @property
+    def hides(self) -> bool:
+        layers = range(len(self.penalties) if isinstance(self.penalties, tuple) else 1)
+        terms = [term for number in layers for term in Penalty.all_of(self._penalties(number))]
+        noises = Corruption.all_of(self.corruption)
+        return any(noise.hides for noise in noises) or any(term.hides for term in terms)
+
     def corrupted(self, corruption: str | tuple[str, ...]) -> Pretraining:
         return dataclasses.replace(self, corruption=corruption)
 
@@ -138,6 +145,10 @@ class GreedyRBMs(Pretraining):
     centred: Annotated[bool, Field(description="whether offsets follow the units' means")] = True
 
     trains = True
+
+    @property
+    def hides(self) -> bool:
+        return True  # hidden units are drawn
 
     def corrupted(self, corruption: str | tuple[str, ...]) -> Pretraining:
         raise no_noise(self, corruption)

@@ -8,6 +8,7 @@ from isthmus.parts.code import BatchTopK, Plain, Rectified, Sigmoid, TopK, Winne
 from isthmus.parts.contraction import Contraction
 from isthmus.parts.corruption import Clean, GaussianNoise, Masking, SaltAndPepper
 from isthmus.parts.likelihood import Bernoulli, Laplace, Normal
+from isthmus.parts.networks.conv import Conv
 from isthmus.parts.networks.dense import Dense
 from isthmus.parts.part import Part, part
 from isthmus.parts.penalty import ActivityKL, ActivityL1, DeadUnits, WeightL1, WeightL2
@@ -21,6 +22,7 @@ __all__ = [
     "Clean",
     "Code",
     "Contraction",
+    "Conv",
     "Corruption",
     "DeadUnits",
     "Dense",

@@ -52,13 +52,21 @@ class Sizes(NamedTuple):
     n_head: int  # H: n_components times what the code asks for per unit
     n_components: int  # K
     n_outputs: int  # O: n_features times what the likelihood asks for per feature
+    sample_shape: tuple[int, ...] = ()  # S: what a row is when it is not flat; D numbers
 
 
 class Halves(NamedTuple):
     """A built network."""
 
-    encoder: nn.Module  # (B, D) -> (B, H)
-    decoder: nn.Module  # (B, K) -> (B, O)
+    encoder: nn.Module  # (B, D) -> (B, H), or `Around` of it
+    decoder: nn.Module  # (B, K), and what went around the code -> (B, O)
+
+
+class Around(NamedTuple):
+    """What the encoder of a network with skips returns."""
+
+    head: Tensor  # (B, H)
+    beside: tuple[Tensor, ...]  # what the decoder is given besides the code
 
 
 class Stage(NamedTuple):
@@ -179,6 +187,11 @@ class Network(Part):
     """The architecture: an encoder and a decoder that mirrors it."""
 
     slot = "network"
+
+    @property
+    def skips(self) -> bool:
+        """Whether part of the input goes around the code, so that codes alone say little."""
+        return False
 
     @property
     @abstractmethod
