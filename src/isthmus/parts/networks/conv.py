@@ -20,7 +20,8 @@ from isthmus.parts.networks.layers import (
     ConvTranspose2d,
     InFloat32,
     Linear,
-    initialise,
+    Product,
+    keep_size,
     silence,
 )
 from isthmus.parts.networks.linear_path import Asked, beside_linear, wants_pca
@@ -128,9 +129,9 @@ class Drawn:
     def __init__(self, options: Conv, generator: torch.Generator) -> None:
         self.options, self.generator = options, generator
 
-    def layer(self, layer: nn.Module, activation: str = "identity") -> nn.Module:
+    def layer(self, layer: Product, activation: str = "identity") -> nn.Module:
         """Return the layer with weights for the activation that follows it."""
-        initialise(layer, activation, self.generator)
+        keep_size(layer, activation, self.generator)
         return layer
 
     def down(self, n_channels: int, widths: Sequence[int]) -> list[nn.Module]:

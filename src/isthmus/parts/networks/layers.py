@@ -78,17 +78,19 @@ def exact(x: Tensor) -> torch.autocast:
 
 def initialise(layer: nn.Module, activation: str, generator: torch.Generator) -> None:
     """Draw a layer's weights for the activation that follows it; biases are zero."""
-    if not isinstance(layer, Product):
+    if not isinstance(layer, nn.Linear):
         return
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
-    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-        # Of a transposed convolution's weights a pixel meets one in stride^2.
-        share = layer.stride[0] ** 2 if isinstance(layer, nn.ConvTranspose2d) else 1
-        fan_in = layer.in_channels * layer.kernel_size[0] * layer.kernel_size[1] / share
-        bound = math.sqrt(3 / fan_in) * _GAIN.get(activation, math.sqrt(2))
-        nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
-    elif activation in _GAIN:
+    nn.init.zeros_(layer.bias)
+    if activation in _GAIN:
         nn.init.xavier_uniform_(layer.weight, gain=_GAIN[activation], generator=generator)
     else:
         nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu", generator=generator)
+
+
+def keep_size(layer: Product, activation: str, generator: torch.Generator) -> None:
+    """Draw a layer's weights so that what goes forward keeps its size, however wide it becomes."""
+    n_inputs = layer.weight[0].numel()
+    if isinstance(layer, nn.ConvTranspose2d):  # of its weights a pixel meets one in stride^2
+        n_inputs = layer.in_channels * layer.weight[0, 0].numel() // layer.stride[0] ** 2
+    bound = math.sqrt(3 / n_inputs) * _GAIN.get(activation, math.sqrt(2))
+    nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
