@@ -6,6 +6,7 @@ Shapes: N rows, D features, B rows of a batch.
 import dataclasses
 import warnings
 from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -124,13 +125,30 @@ class Rows:
         return torch.addcmul(self._rest, batch.float().sub_(self._offset), self._factor)
 
 
+class Table(Protocol):
+    """Rows that are taken by their numbers; a crop of a picture is one too."""
+
+    device: torch.device
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    @property
+    def n_features(self) -> int:
+        """D."""
+
+    def take(self, index: Tensor) -> Tensor:
+        """Return the rows at `index` (B,), scaled, float32 (B, D)."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Selection:
     """Rows that go in, the clean rows that should come out, and which of them are meant."""
 
-    rows: Rows
-    target: Rows  # the same object where nothing else is given
+    rows: Table
+    target: Table  # the same object where nothing else is given
     index: Tensor  # (N,)
+    drawn_from: int | None = None  # an epoch draws its rows anew, from so many
 
     @property
     def n_rows(self) -> int:
@@ -140,6 +158,14 @@ class Selection:
     def at(self, index: Tensor) -> "Selection":
         """Return the same rows in another order, or fewer of them."""
         return dataclasses.replace(self, index=index.to(self.index.device))
+
+    def shuffled(self, generator: torch.Generator) -> "Selection":
+        """Return the rows of an epoch: all in a new order, or as many others."""
+        if self.drawn_from is not None:
+            return self.at(torch.randint(self.drawn_from, (self.n_rows,), generator=generator))
+        return self.at(
+            self.index[torch.randperm(self.n_rows, generator=generator).to(self.index.device)]
+        )
 
     def copies(self) -> Copies:
         """Find which of the rows that go in are the same, as the network sees them."""

@@ -17,11 +17,12 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
-from isthmus.data.rows import fit_scaling, moments, select
+from isthmus.data.rows import moments, select
 from isthmus.data.scaling import Scaling
 from isthmus.errors import ParameterError
 from isthmus.estimators import inputs
 from isthmus.estimators.diagnosis import Finding, diagnose
+from isthmus.estimators.gathering import gather, scale
 from isthmus.estimators.inputs import Floats
 from isthmus.estimators.parameters import Parameters, check
 from isthmus.estimators.planning import plan_for, warn
@@ -30,16 +31,9 @@ from isthmus.estimators.transformer import SavedTransformer
 from isthmus.estimators.using import Using, apply
 from isthmus.fitting.classifier import Encoder
 from isthmus.fitting.fit import Fitted, Task, VersusPCA, fit
-from isthmus.fitting.model import (
-    Model,
-    Parts,
-    build,
-    check_batches,
-    check_together,
-    check_width,
-    settle,
-)
+from isthmus.fitting.model import Model, Parts, build, settle
 from isthmus.fitting.observers import Observer, ProgressBar
+from isthmus.fitting.pairs import check_batches, check_shape, check_together, check_width
 from isthmus.fitting.plan import Plan
 from isthmus.fitting.session import Session
 from isthmus.fitting.streams import Streams
@@ -98,8 +92,11 @@ class BaseAutoencoder(Using, SavedTransformer, Parameters, BaseEstimator, ABC):
 
         Parameters
         ----------
-        X : array, memmap, frame or tensor (N, D)
-            A float32 array (memory-mapped or not) is used where it lies, without a copy.
+        X : array, memmap, frame or tensor (N, D), or samples (N, *S)
+            A float32 array (memory-mapped or not) is used where it lies, without a copy. Pictures
+            are (N, height, width) or (N, channels, height, width). A network with skips also
+            takes a list of pictures of different sizes, and trains on crops of large ones;
+            pixels that are integers are then shares of full light, such as 25/255.
         y : ignored, as pipelines pass it; clean rows go to `target`.
         target : (N, D), optional
             The clean rows, where `X` is noisy; by default `X` itself.
@@ -118,33 +115,17 @@ class BaseAutoencoder(Using, SavedTransformer, Parameters, BaseEstimator, ABC):
             If the rows are too few, not numbers, not finite or outside the likelihood's domain.
         """
         check(self)
-        parts, array = self.parts(), inputs.check_rows(self, X, reset=True, at_least=2)
-        inputs.warn_of_lost_rows(y, array.shape)
-        check_together(parts, paired=target is not None)
-        check_width(parts, self.n_components, array.shape[1])
-        clean = array
-        if target is None:
-            inputs.check_domain(array, parts.likelihood, "X")
-        else:
-            clean = inputs.further(self, target, parts.likelihood, "target")
-            inputs.check_paired(array, clean, "target", "X")
-        scaling, plan = self._fit_scaling(parts, clean), plan_for(self, len(array))
-        check_batches(parts, plan.batch_size)
-        judge = None
-        if validation is not None:
-            paired = target is not None
-            held_out = inputs.held_out(self, validation, parts.likelihood, paired=paired)
-            judge = select(*held_out, scaling, plan.device)
+        parts, streams = self.parts(), Streams(self.random_state)
+        inputs.warn_of_lost_rows(y, getattr(X, "shape", None))
+        given = gather(self, parts, streams, X, target, validation)
         with contextlib.ExitStack() as stack:
             show = [ProgressBar(type(self).__name__)] if self.verbose else []
             observers = [stack.enter_context(bar) for bar in show]
-            streams = Streams(self.random_state)
-            task = self._task(parts, scaling, plan, streams, observers)
-            rows = select(array, clean, scaling, plan.device)
-            fitted = fit(task, rows, judge, self.validation_fraction)
+            task = self._task(parts, given.scaling, given.plan, streams, observers)
+            fitted = fit(task, given.rows, given.judge, given.fraction)
         self._session = None
-        self.mean_ = moments(array)[0].numpy()
-        self._adopt(fitted, scaling)
+        self.mean_ = given.mean
+        self._adopt(fitted, given.scaling)
         warn(self.stopped_by_, self.n_iter_)
         return self
 
@@ -174,13 +155,11 @@ class BaseAutoencoder(Using, SavedTransformer, Parameters, BaseEstimator, ABC):
         array = inputs.check_rows(self, X, reset=not begun, at_least=1 if begun else 2)
         inputs.warn_of_lost_rows(y, array.shape)
         inputs.check_domain(array, parts.likelihood, "X")
+        check_shape(parts, self.sample_shape_)
         check_width(parts, self.n_components, array.shape[1])
         plan = plan_for(self, len(array))
         check_batches(parts, plan.batch_size)
-        if begun:
-            scaling = copy.deepcopy(self.model_.scaling).cpu()
-        else:
-            scaling = self._fit_scaling(parts, array)
+        scaling = copy.deepcopy(self.model_.scaling).cpu() if begun else scale(self, parts, array)
         rows = select(array, array, scaling, plan.device)
         session = getattr(self, "_session", None)
         if session is None or not session.serves(plan):
@@ -247,12 +226,6 @@ class BaseAutoencoder(Using, SavedTransformer, Parameters, BaseEstimator, ABC):
         self.n_iter_ = fitted.n_epochs
         self.stopped_by_ = fitted.reason
         self.parameters_ = self.get_params(deep=False)
-
-    def _fit_scaling(self, parts: Parts, array: inputs.Array) -> Scaling:
-        """Scale by the rows; where pictures of any size will follow, all pixels alike."""
-        shape = self.sample_shape_
-        pooled = (1, *shape)[-3] if parts.network.skips and len(shape) > 1 else None
-        return fit_scaling(self.scaling, array, pooled)
 
     def _task(
         self,

@@ -114,6 +114,31 @@ def check_codes(Z: ArrayLike, n_components: int) -> Array:
     return array
 
 
+def check_picture(picture: Any, n_channels: int) -> Array:
+    """Return a picture as files hold it, (height, width, channels).
+
+    Raises
+    ------
+    DataError
+        If it is none, has NaN, or other channels than a model of several.
+    """
+    array = np.asarray(from_torch(picture))
+    if array.ndim not in (2, 3) or array.size == 0 or array.dtype.kind not in "uf":
+        raise DataError(
+            f"The picture is {array.dtype} of shape {array.shape}: give floats or unsigned "
+            f"integers of shape (height, width) or (height, width, channels)."
+        )
+    array = array if array.ndim == 3 else array[..., None]
+    if n_channels not in (1, array.shape[2]):
+        raise DataError(
+            f"The picture has {array.shape[2]} channel(s) and the model {n_channels}: give one of "
+            f"{n_channels}."
+        )
+    if array.dtype.kind == "f" and not np.isfinite(array.sum(dtype=np.float64)):
+        raise DataError("The picture has pixels that are NaN or infinite: fill them in.")
+    return array
+
+
 def check_finite(array: Array, given: Any, name: str) -> None:
     """Refuse NaN and infinity, and say where the first one stands."""
     if array.dtype.kind not in "fc":
@@ -155,7 +180,7 @@ def check_paired(noisy: Array, clean: Array, name: str, partner: str) -> None:
         )
 
 
-def warn_of_lost_rows(y: Any, shape: tuple[int, ...]) -> None:
+def warn_of_lost_rows(y: Any, shape: tuple[int, ...] | None) -> None:
     """Say that `y` is ignored where it looks like clean rows: of X's shape."""
     if getattr(y, "shape", ()) == shape:
         warnings.warn(

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from isthmus.data.tiles import tiled
 from isthmus.errors import ParameterError
 from isthmus.estimators import inputs
 from isthmus.estimators.inputs import Floats
@@ -24,6 +25,7 @@ class Using:
     model_: Model
     mean_: Floats
     n_features_in_: int
+    sample_shape_: tuple[int, ...]
     _given_shape: tuple[int, ...]  # of a sample of the X of fit, (D,) where it was flat
 
     def transform(self, X: ArrayLike) -> Floats:
@@ -55,6 +57,44 @@ class Using:
         rows = self._rows(X)
         rebuilt = apply(self.model_, Model.reconstruct, rows, self.n_features_in_)
         return rebuilt.reshape(np.shape(X))
+
+    def reconstruct_picture(self, picture: ArrayLike) -> inputs.Array:
+        """Rebuild a picture of any size, as files hold it, by a network with skips.
+
+        Parameters
+        ----------
+        picture : (height, width) or (height, width, channels)
+            Floats in the units of the rows of `fit`, or integers, which are shares of full light.
+            Grey models take each channel by itself.
+
+        Returns
+        -------
+        ndarray of the same shape and dtype
+            Large pictures are taken tile by tile, so that memory is bounded.
+
+        Raises
+        ------
+        ParameterError
+            If the network takes samples of one shape alone.
+        DataError
+            If it is no picture, or has other channels than the model.
+        """
+        check_is_fitted(self, "model_")
+        network, shape = self.model_.parts.network, self.sample_shape_
+        if network.tiling is None:
+            raise ParameterError(
+                f"network {str(network)!r} takes samples of the shape {shape} alone: give those to "
+                f"reconstruct, or fit with network='conv(skip=True)'."
+            )
+        n_channels, device = (1, *shape)[-3], self.model_.scaling.offset.device
+        array = inputs.check_picture(picture, n_channels)
+
+        def function(tile: Tensor) -> Tensor:
+            parts = tile.reshape(-1, n_channels, *tile.shape[2:]).to(device)
+            return self.model_.redraw(parts).reshape(tile.shape).cpu()
+
+        with torch.no_grad():
+            return tiled(function, array, network.tiling).reshape(np.shape(picture))
 
     def reconstruction_error(self, X: ArrayLike, *, per_feature: bool = False) -> Floats:
         """Return each row's squared error in the user's units, summed over features, (N,).

@@ -147,8 +147,7 @@ def run_epoch(
     reduced: bool,
 ) -> Terms | None:
     """Take one step per batch; return the terms averaged over rows, None if the loss broke."""
-    order = torch.randperm(training.n_rows, generator=draws.order).to(training.index.device)
-    shuffled = training.at(training.index[order])
+    shuffled = training.shuffled(draws.order)
     sums: dict[str, Tensor] = {}
     done = 0
     model.train()

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from isthmus.data.scaling import Scaling
-from isthmus.errors import ParameterError
 from isthmus.fitting.learner import Learner, Objective, Randomness
 from isthmus.fitting.pca import PCA
 from isthmus.fitting.start import NoPretraining, Pretraining
@@ -29,6 +28,7 @@ from isthmus.parts.slots import (
     Penalty,
     Sizes,
     Stage,
+    around,
 )
 
 # Components narrower than this share of the widest learn no faster than it.
@@ -44,6 +44,8 @@ class Parts(NamedTuple):
     likelihood: Likelihood
     penalties: tuple[Penalty, ...]
     pretraining: Pretraining = NoPretraining()
+
+    needs_target: bool = False  # clean rows, or second shots, beside the noisy ones
 
     @property
     def starts_as_pca(self) -> bool:
@@ -78,10 +80,12 @@ class Model(Learner):
         scaling: Scaling,
         halves: Halves,
         memory: nn.Module,
+        shape: tuple[int, ...] = (),
     ) -> None:
         super().__init__()
         self.parts = parts
         self.n_components = n_components
+        self.shape = shape  # of a row; () is flat
         self.scaling = scaling
         self.encoder = halves.encoder
         self.decoder = halves.decoder
@@ -100,6 +104,18 @@ class Model(Learner):
     def reconstruct(self, x: Tensor) -> Tensor:
         """Encode and decode user's rows, (B, D)."""
         return self._expected(self._output(self.scaling(x)))
+
+    def redraw(self, pictures: Tensor) -> Tensor:
+        """Rebuild pictures (B, C, h, w) of any size, as networks with skips can, in float32."""
+        n_channels = pictures.shape[1]
+        scale = self.scaling.scale.expand(self.scaling.offset.shape)
+        # All pixels of a channel are scaled alike.
+        offset, scale = (
+            each.view(n_channels, -1)[:, :1, None].float() for each in (self.scaling.offset, scale)
+        )
+        output = self._output((pictures - offset) / scale)
+        mean = self.parts.likelihood.mean(output).view_as(pictures)
+        return mean * scale + offset if self.parts.likelihood.location else mean
 
     def log_likelihood(self, x: Tensor) -> Tensor:
         """Return log p(x | its deterministic code) of user's rows, nats in user's units, (B,)."""
@@ -138,7 +154,7 @@ class Model(Learner):
 
     def see(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Corrupt scaled rows (B, D)."""
-        return self.parts.corruption.corrupt(x, self.scaling, generator)
+        return self.parts.corruption.corrupt(x, self.scaling, generator, self.shape)
 
     def forward(
         self, x: Tensor, target: Tensor, randomness: Randomness, at: float = 1.0
@@ -154,7 +170,8 @@ class Model(Learner):
             code = self.parts.code.draw(head, self.memory, randomness.code)
         output = self.decoder(code.z, *beside).float()
         predicted = self._predicted(target)
-        rows = self.parts.likelihood.nll(output, predicted)
+        judged = seen != x if self.parts.corruption.blind else None
+        rows = nll_of(self.parts.likelihood, output, predicted, judged)
         terms = {"nll": rows.mean()}
         if code.divergence is not None:
             terms["divergence"] = code.divergence.mean()
@@ -179,8 +196,7 @@ class Model(Learner):
 
     def _down(self, x: Tensor) -> Around:
         """Scaled rows (B, D) to the head, and to what goes around the code."""
-        answer = self.encoder(x)
-        return answer if isinstance(answer, Around) else Around(answer, ())
+        return around(self.encoder(x))
 
     def _output(self, x: Tensor) -> Tensor:
         """Scaled rows (B, D) to natural parameters, by way of the deterministic code, (B, O)."""
@@ -211,6 +227,16 @@ class Model(Learner):
         return self.scaling.inverse(scaled).clamp(likelihood.low, likelihood.high)
 
 
+def nll_of(likelihood: Likelihood, output: Tensor, x: Tensor, judged: Tensor | None) -> Tensor:
+    """Return the nats of rows (B,); where only some values are judged, they stand for all."""
+    if judged is None:
+        return likelihood.nll(output, x)
+    best = likelihood.nll(x, x)  # as a location likelihood has it
+    missed = likelihood.nll(torch.where(judged, output, x), x) - best
+    n_judged = judged.sum(1).clamp(min=1)
+    return best + missed * judged.shape[1] / n_judged
+
+
 def build(
     parts: Parts,
     n_components: int,
@@ -229,7 +255,7 @@ def build(
     )
     halves = parts.network.build(sizes, generator, linear_path=parts.starts_as_pca)
     memory = parts.code.memory(n_components)
-    return Model(parts, n_components, copy.deepcopy(scaling), halves, memory).float()
+    return Model(parts, n_components, copy.deepcopy(scaling), halves, memory, shape).float()
 
 
 def assemble(
@@ -259,55 +285,6 @@ def settle(model: L, scaling: Scaling) -> L:
             part.float()
     model.scaling = copy.deepcopy(scaling).to(model.scaling.offset.device)
     return model
-
-
-def check_together(parts: Parts, *, paired: bool = False) -> None:
-    """Refuse skips that invite to copy, and penalties that code or network cannot serve.
-
-    Where the rows are ``paired`` with clean ones, nothing can be copied.
-    """
-    code = parts.code
-    if parts.network.skips and not (paired or parts.corruption.hides):
-        raise ParameterError(
-            f"network {str(parts.network)!r} leads its input around the code, and nothing keeps it "
-            f"from copying: add a corruption such as 'gaussian(std=0.1)', or write skip=False."
-        )
-    for penalty in parts.penalties:
-        said = f"penalty {penalty.name!r}"
-        if code.low < penalty.low or code.high > penalty.high:
-            raise ParameterError(
-                f"{said} needs a code from {penalty.low:g} to {penalty.high:g}, and code "
-                f"{str(code)!r} is not: write code='sigmoid'."
-            )
-        if penalty.switched and not code.switches:
-            raise ParameterError(
-                f"{said} needs a code that sets units to zero, and code {str(code)!r} does not: "
-                f"write code='topk(k=8)', or leave the penalty out."
-            )
-        if penalty.rows_apart and not parts.network.rows_apart:
-            raise ParameterError(
-                f"{said} needs rows that do not depend on each other, and network "
-                f"{str(parts.network)!r} mixes those of a batch: write norm='layer' or no norm."
-            )
-
-
-def check_batches(parts: Parts, batch_size: int) -> None:
-    """Refuse batches of a single row where the network mixes the rows of a batch."""
-    if batch_size == 1 and not parts.network.rows_apart:
-        raise ParameterError(
-            f"network {str(parts.network)!r} mixes the rows of a batch, and the batch has one: "
-            f"raise batch_size, give more rows, or write norm='layer'."
-        )
-
-
-def check_width(parts: Parts, n_components: int, n_features: int) -> None:
-    """Refuse a code that is wider than the input and has nothing to keep it from copying."""
-    if n_components > n_features and not parts.hides:
-        raise ParameterError(
-            f"n_components={n_components} is more than the {n_features} feature(s) of X, and "
-            f"nothing keeps a code that wide from copying its input: lower it to at most "
-            f"{n_features}, or add a corruption such as 'gaussian(std=0.1)'."
-        )
 
 
 def start_as_pca(halves: Halves, pca: PCA) -> None:

@@ -18,8 +18,9 @@ from isthmus.errors import ParameterError
 from isthmus.fitting.contrastive import ContrastiveOptions, train_rbm
 from isthmus.fitting.loop import EVALUATION_BATCH as CHUNK
 from isthmus.fitting.loop import train
-from isthmus.fitting.model import Model, Parts, check_together
+from isthmus.fitting.model import Model, Parts
 from isthmus.fitting.observers import History
+from isthmus.fitting.pairs import check_together
 from isthmus.fitting.pca import mean_row
 from isthmus.fitting.start import NoPretraining, Pretraining, Surroundings, no_noise
 from isthmus.parts.boltzmann import RestrictedBoltzmann

@@ -6,7 +6,7 @@ Anywhere a part is taken, its string is too: ``"gaussian(std=0.5)"`` is
 
 from isthmus.parts.code import BatchTopK, Plain, Rectified, Sigmoid, TopK, WinnerTakeAll
 from isthmus.parts.contraction import Contraction
-from isthmus.parts.corruption import Clean, GaussianNoise, Masking, SaltAndPepper
+from isthmus.parts.corruption import BlindSpot, Clean, GaussianNoise, Masking, SaltAndPepper
 from isthmus.parts.likelihood import Bernoulli, Laplace, Normal
 from isthmus.parts.networks.conv import Conv
 from isthmus.parts.networks.dense import Dense
@@ -19,6 +19,7 @@ __all__ = [
     "ActivityL1",
     "BatchTopK",
     "Bernoulli",
+    "BlindSpot",
     "Clean",
     "Code",
     "Contraction",

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from isthmus.data.scaling import Scaling
+from isthmus.data.tiles import Tiling
 from isthmus.parts.part import Part
 
 
@@ -69,6 +70,11 @@ class Around(NamedTuple):
     beside: tuple[Tensor, ...]  # what the decoder is given besides the code
 
 
+def around(answer: Tensor | Around) -> Around:
+    """Return what an encoder answered as head and what goes around the code: mostly nothing."""
+    return answer if isinstance(answer, Around) else Around(answer, ())
+
+
 class Stage(NamedTuple):
     """A layer and its mirror image: an autoencoder of its own for what the layer below makes."""
 
@@ -84,6 +90,7 @@ class Corruption(Part):
     """Noise that training puts on the rows before the encoder sees them."""
 
     slot = "corruption"
+    blind: ClassVar[bool] = False  # whether only what it changed is judged
 
     @property
     @abstractmethod
@@ -91,8 +98,13 @@ class Corruption(Part):
         """Whether copying the input no longer solves the task."""
 
     @abstractmethod
-    def corrupt(self, x: Tensor, scaling: Scaling, generator: torch.Generator) -> Tensor:
-        """Return `x` (B, D) with noise; `x` is scaled, the part's fields are in user's units."""
+    def corrupt(
+        self, x: Tensor, scaling: Scaling, generator: torch.Generator, shape: tuple[int, ...] = ()
+    ) -> Tensor:
+        """Return `x` (B, D) with noise; `x` is scaled, the part's fields are in user's units.
+
+        A row is a sample of the ``shape``.
+        """
 
 
 class Code(Part):
@@ -202,6 +214,16 @@ class Network(Part):
     @abstractmethod
     def rows_apart(self) -> bool:
         """Whether a row's output depends on no other row of its batch."""
+
+    @property
+    def tiling(self) -> Tiling | None:
+        """How pictures of any size are divided for it; nothing where it takes one size alone."""
+        return None
+
+    @property
+    def crop(self) -> int | None:
+        """Side of the crops that larger pictures are trained on, if it takes any size."""
+        return None
 
     @abstractmethod
     def wants_pca(self, code: Code, likelihood: Likelihood) -> bool:

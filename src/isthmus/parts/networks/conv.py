@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from isthmus.data.tiles import Tiling
 from isthmus.errors import ParameterError
 from isthmus.parts.networks.layers import (
     ACTIVATIONS,
@@ -29,6 +30,7 @@ from isthmus.parts.part import part
 from isthmus.parts.slots import Around, Code, Halves, Likelihood, Network, Sizes, Stage
 
 Shape = tuple[int, int, int]  # (C, H, W)
+TILE, FARTHEST = 512, 64  # pixels of a tile, and of its margin: beyond, little depends on little
 
 
 @part("conv")
@@ -58,7 +60,30 @@ class Conv(Network):
     patch: Annotated[
         int, Field(ge=1, description="side of the pixels that the first level sees as channels")
     ] = 1
+    side: Annotated[
+        int, Field(ge=8, description="with skips: of the crops that larger pictures train by")
+    ] = 64
     linear_path: Asked = "auto"
+
+    @property
+    def crop(self) -> int | None:
+        return self.side if self.skip else None
+
+    @property
+    def tiling(self) -> Tiling | None:
+        if not self.skip:
+            return None
+        margin, blend = min(self.reach, FARTHEST), 16
+        side = max(TILE, 4 * margin)
+        return Tiling(-(-side // self._shrink) * self._shrink, margin, blend, self._shrink)
+
+    @property
+    def reach(self) -> int:
+        """Pixels around one that its answer depends on, to each side, at most."""
+        n_convolutions = self.blocks * (2 if self.residual else 1)
+        levels = [self.patch * 2**level for level in range(len(self.channels) + 1)]
+        down_and_up = sum(2 * (n_convolutions + 1) * pixel for pixel in levels)
+        return down_and_up + 2 * self.patch
 
     @property
     def skips(self) -> bool:
@@ -96,9 +121,11 @@ class Conv(Network):
     def _through(self, shape: Shape, sizes: Sizes, drawn: "Drawn") -> Halves:
         """Return halves between which only the code passes."""
         widths = [*self.channels, self.channels[-1]]
-        small = (widths[-1], *(-(-length // self._side) for length in shape[1:]))
+        small = (widths[-1], *(-(-length // self._shrink) for length in shape[1:]))
         n_small = small[0] * small[1] * small[2]
-        down = nn.Sequential(AsMaps(shape, self._side), *drawn.down(shape[0], widths), nn.Flatten())
+        down = nn.Sequential(
+            AsMaps(shape, self._shrink), *drawn.down(shape[0], widths), nn.Flatten()
+        )
         up = [*drawn.up(widths, n_maps(sizes, shape)), AsRows(shape)]
         down.append(drawn.layer(Linear(n_small, sizes.n_head)))
         first = drawn.layer(Linear(sizes.n_components, n_small))
@@ -114,11 +141,11 @@ class Conv(Network):
         down, up = drawn.down(shape[0], widths), drawn.up(widths, n_maps(sizes, shape))
         silence(up[-1])
         bottom = drawn.blocks(sizes.n_components)
-        encoder = SkipEncoder(AsMaps(shape, self._side), down, bottom)
+        encoder = SkipEncoder(AsMaps(shape, self._shrink), down, bottom)
         return Halves(encoder, SkipDecoder(up))
 
     @property
-    def _side(self) -> int:
+    def _shrink(self) -> int:
         """Pixels that become one pixel of the smallest map."""
         return self.patch * 2 ** len(self.channels)
 
