@@ -20,10 +20,11 @@ import isthmus.fitting.optimizers
 import isthmus.fitting.schedules
 from isthmus import Autoencoder
 from isthmus.errors import ParameterError
-from isthmus.parts import Dense, GaussianNoise, Masking, Part, Plain, part
+from isthmus.parts import Custom, Dense, GaussianNoise, Masking, Part, Plain, part
 
 SLOTS = [slot for slot in Part.__subclasses__() if slot.__module__.startswith("isthmus.")]
-KINDS = [kind for slot in SLOTS for kind in slot.kinds.values()]
+# A custom network holds modules, which no string makes.
+KINDS = [kind for slot in SLOTS for kind in slot.kinds.values() if kind is not Custom]
 
 
 class Spice(Part):

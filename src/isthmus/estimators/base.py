@@ -17,12 +17,12 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
-from isthmus.data.rows import moments, select
+from isthmus.data.rows import select
 from isthmus.data.scaling import Scaling
 from isthmus.errors import ParameterError
 from isthmus.estimators import inputs
 from isthmus.estimators.diagnosis import Finding, diagnose
-from isthmus.estimators.gathering import gather, scale
+from isthmus.estimators.gathering import gather, mean_of, scale
 from isthmus.estimators.inputs import Floats
 from isthmus.estimators.parameters import Parameters, check
 from isthmus.estimators.planning import plan_for, warn
@@ -170,7 +170,7 @@ class BaseAutoencoder(Using, SavedTransformer, Parameters, BaseEstimator, ABC):
         fitted = session.run(rows, plan)
         self._session = session
         if not begun:
-            self.mean_ = moments(array)[0].numpy()
+            self.mean_ = mean_of(parts, array, scaling)
         self._adopt(fitted, scaling)
         warn(self.stopped_by_, self.n_iter_)
         return self
@@ -226,6 +226,11 @@ class BaseAutoencoder(Using, SavedTransformer, Parameters, BaseEstimator, ABC):
         self.n_iter_ = fitted.n_epochs
         self.stopped_by_ = fitted.reason
         self.parameters_ = self.get_params(deep=False)
+
+    @property
+    def _pads(self) -> bool:
+        """Whether rows may be sequences that end early."""
+        return Network.of(self.network).sequences
 
     def _task(
         self,

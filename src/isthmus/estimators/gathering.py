@@ -15,7 +15,13 @@ from isthmus.estimators import inputs
 from isthmus.estimators.inputs import Floats
 from isthmus.estimators.planning import plan_for
 from isthmus.fitting.model import Parts
-from isthmus.fitting.pairs import check_batches, check_shape, check_together, check_width
+from isthmus.fitting.pairs import (
+    check_batches,
+    check_padded,
+    check_shape,
+    check_together,
+    check_width,
+)
 from isthmus.fitting.plan import Plan
 from isthmus.fitting.streams import Streams
 
@@ -73,6 +79,7 @@ def _gather_rows(
 ) -> Gathered:
     array = inputs.check_rows(estimator, X, reset=True, at_least=2)
     check_shape(parts, estimator.sample_shape_)
+    check_padded(parts, array)
     check_width(parts, estimator.n_components, array.shape[1])
     clean = array
     if target is None:
@@ -87,15 +94,30 @@ def _gather_rows(
         paired = target is not None
         held_out = inputs.held_out(estimator, validation, parts.likelihood, paired=paired)
         judge = select(*held_out, scaling, plan.device)
-    rows, mean = select(array, clean, scaling, plan.device), moments(array)[0].numpy()
+    rows, mean = select(array, clean, scaling, plan.device), mean_of(parts, array, scaling)
     return Gathered(rows, judge, estimator.validation_fraction, scaling, plan, mean)
 
 
 def scale(estimator: "BaseAutoencoder", parts: Parts, array: inputs.Array) -> Scaling:
-    """Scale by the rows; where pictures of any size may follow, all pixels alike."""
+    """Scale by the rows; where pictures of any size may follow, all pixels alike.
+
+    Likewise all steps of sequences.
+    """
     shape = estimator.sample_shape_
+    if parts.network.sequences and len(shape) == 2:
+        steps = array.reshape(-1, shape[1])
+        scaling = fit_scaling(estimator.scaling, steps[~np.isnan(steps[:, 0])])
+        scale = scaling.scale if scaling.scale.ndim == 0 else scaling.scale.repeat(shape[0])
+        return Scaling(scaling.offset.repeat(shape[0]), scale)
     pooled = (1, *shape)[-3] if parts.network.skips and len(shape) > 1 else None
     return fit_scaling(estimator.scaling, array, pooled)
+
+
+def mean_of(parts: Parts, array: inputs.Array, scaling: Scaling) -> Floats:
+    """Return the mean row (D,); of sequences that of all steps."""
+    sequences = parts.network.sequences and scaling.changes
+    mean: Floats = (scaling.offset if sequences else moments(array)[0]).numpy()
+    return mean
 
 
 # Crops -----------------------------------------------------------------------------------

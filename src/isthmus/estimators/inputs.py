@@ -42,7 +42,12 @@ def check_rows(
     """
     if type(X).__name__ == "LazyFrame":
         raise DataError(f"{name} is a LazyFrame, which holds no rows yet: give {name}.collect().")
-    X, shape = samples.flattened(from_torch(X), name)
+    X, pads = from_torch(X), getattr(estimator, "_pads", False)
+    if pads:
+        X = samples.padded(X, name, None if reset else estimator.sample_shape_[0])
+    X, shape = samples.flattened(X, name)
+    if not reset:
+        samples.check_same_shape(estimator.sample_shape_, shape, name)
     _check_enough(_n_rows(X), at_least, estimator, name)  # before scikit-learn says it its way
     try:
         array = _validated(estimator, X, reset=reset, further=name != "X")
@@ -60,8 +65,10 @@ def check_rows(
         declared = getattr(estimator, "sample_shape", None)
         estimator.sample_shape_ = samples.check_shape(declared, shape, array.shape[1])
         estimator._given_shape = shape or (array.shape[1],)
-    samples.check_same_shape(estimator.sample_shape_, shape, name)
-    check_finite(array, X, name)
+    if pads and len(estimator.sample_shape_) == 2:
+        samples.check_padding(array, estimator.sample_shape_[1], name)
+    else:
+        check_finite(array, X, name)
     return array
 
 

@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isthmus.errors import DataError, ParameterError
 
@@ -70,3 +71,74 @@ def check_same_shape(fitted: Shape, found: Shape | None, name: str) -> None:
             f"{name} has samples of shape {found}, and those of fit had {fitted}: give samples of "
             f"that shape, or flat rows of {math.prod(fitted)} values."
         )
+
+
+# Sequences of differing lengths ----------------------------------------------------------
+
+
+def padded(X: Any, name: str, n_steps: int | None = None) -> Any:
+    """Return sequences (t, F) as one array (N, T, F), NaN after the end of those that are shorter.
+
+    T is `n_steps`, or the longest; flat rows are returned as they are.
+
+    Raises
+    ------
+    DataError
+        If one is no sequence, has no steps or other features than the first.
+    """
+    if np.ndim(X) == 2 if hasattr(X, "ndim") or hasattr(X, "columns") else not _holds_arrays(X):
+        return X
+    sequences = [np.asarray(sequence) for sequence in X]
+    for i, sequence in enumerate(sequences):
+        if sequence.ndim != 2 or 0 in sequence.shape or sequence.dtype.kind not in "uifb":
+            raise DataError(
+                f"{name}[{i}] is no sequence but {sequence.dtype} of shape {sequence.shape}: give "
+                f"numbers of shape (time, features), of one step at least."
+            )
+        if sequence.shape[1] != sequences[0].shape[1]:
+            raise DataError(
+                f"{name}[{i}] has {sequence.shape[1]} feature(s) and {name}[0] has "
+                f"{sequences[0].shape[1]}: give as many at each step."
+            )
+    longest = max(n_steps or 0, *map(len, sequences))
+    kept = all(sequence.dtype == np.float32 for sequence in sequences)
+    dtype = np.float32 if kept else np.float64
+    together = np.full((len(sequences), longest, sequences[0].shape[1]), np.nan, dtype)
+    for row, sequence in zip(together, sequences, strict=True):
+        row[: len(sequence)] = sequence
+    return together
+
+
+def _holds_arrays(X: Any) -> bool:
+    return isinstance(X, list | tuple) and len(X) > 0 and np.ndim(X[0]) == 2
+
+
+def check_padding(rows: NDArray[Any], n_features: int, name: str) -> None:
+    """Refuse NaN that is no padding: before the end of a sequence, or in part of a step.
+
+    Raises
+    ------
+    DataError
+        If there is some, a sequence is nothing else, or a value is infinite.
+    """
+    steps = rows.reshape(len(rows), -1, n_features)
+    missing = np.isnan(steps)
+    absent = missing.all(2)
+    part = (missing.any(2) & ~absent) | (absent[:, :-1] & ~absent[:, 1:]).any(1)[:, None]
+    wrong = part.any(1) | absent[:, 0] | np.isinf(steps).any((1, 2))
+    if wrong.any():
+        raise DataError(
+            f"{name}[{int(wrong.argmax())}] has NaN within the sequence, infinity, or no step at "
+            f"all: fill such values in, and leave NaN to what follows the end."
+        )
+
+
+def like(rows: NDArray[Any], X: Any, shape: Shape) -> Any:
+    """Return rows (N, D) in the shape that X has; sequences each in its own length."""
+    if _holds_arrays(X) and len({len(sequence) for sequence in X}) > 1:
+        samples = rows.reshape(len(rows), *shape)
+        return [sample[: len(own)] for sample, own in zip(samples, X, strict=True)]
+    given = np.shape(X)
+    if len(given) == 3 and len(shape) == 2 and given[1] < shape[0]:
+        return rows.reshape(len(rows), *shape)[:, : given[1]]
+    return rows.reshape(given)

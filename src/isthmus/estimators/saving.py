@@ -14,6 +14,7 @@ from isthmus.data import artefact
 from isthmus.errors import ArtefactError, FileError, IsthmusError
 from isthmus.estimators import ESTIMATORS
 from isthmus.parts.part import Part
+from isthmus.parts.slots import Network
 
 Learned = tuple[dict[str, Any], dict[str, torch.Tensor]]  # plain facts, and tensors by name
 
@@ -88,8 +89,13 @@ def _check_known(kind: type) -> None:
         )
 
 
-def load(path: str | Path) -> Any:
+def load(path: str | Path, *, network: Network | None = None) -> Any:
     """Return the estimator that was saved to the folder `path`, ready for use.
+
+    Parameters
+    ----------
+    network : the modules of a model that was fitted with `Custom` ones, since a saved model holds
+        weights and no code; their own weights are replaced.
 
     Raises
     ------
@@ -97,6 +103,13 @@ def load(path: str | Path) -> Any:
         If the folder is missing, incomplete, altered or of a newer format.
     """
     config, tensors = artefact.read(Path(path))
+    if network is not None:
+        config["parameters"]["network"] = network
+    elif str(config.get("parameters", {}).get("network", "")).startswith("custom("):
+        raise ArtefactError(
+            f"{path} was fitted with modules of its user's own, which are code and not in it: give "
+            f"them, load(path, network=Custom(encoder, decoder))."
+        )
     try:
         return rebuilt(config, tensors)
     except (KeyError, TypeError, ValueError, RuntimeError, IsthmusError) as error:

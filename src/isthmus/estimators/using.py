@@ -16,6 +16,7 @@ from isthmus.data.tiles import tiled
 from isthmus.errors import ParameterError
 from isthmus.estimators import inputs
 from isthmus.estimators.inputs import Floats
+from isthmus.estimators.samples import like
 from isthmus.fitting.model import Model
 
 
@@ -56,7 +57,7 @@ class Using:
         """Encode and decode rows (N, D), or samples of any shape."""
         rows = self._rows(X)
         rebuilt = apply(self.model_, Model.reconstruct, rows, self.n_features_in_)
-        return rebuilt.reshape(np.shape(X))
+        return like(rebuilt, X, self.sample_shape_)
 
     def reconstruct_picture(self, picture: ArrayLike) -> inputs.Array:
         """Rebuild a picture of any size, as files hold it, by a network with skips.
@@ -106,14 +107,14 @@ class Using:
         """
 
         def squared(model: Model, x: Tensor) -> Tensor:
-            errors = (x - model.reconstruct(x)).square()
+            errors = model.judged((x - model.reconstruct(x)).square())
             return errors if per_feature else errors.sum(1)
 
         rows = self._rows(X)
         if not per_feature:
             return apply(self.model_, squared, rows, exact=True)
         errors = apply(self.model_, squared, rows, self.n_features_in_, exact=True)
-        return errors.reshape(np.shape(X))
+        return like(errors, X, self.sample_shape_)
 
     def score_samples(self, X: ArrayLike) -> Floats:
         """Return log p(x | code of x) of each row, nats, (N,): higher is more usual.
@@ -134,8 +135,8 @@ class Using:
         """
         rows, mean = self._rows(X), torch.from_numpy(self.mean_)
 
-        def squared(_: Model, x: Tensor) -> Tensor:
-            return (x - mean.to(x)).square().sum(1)
+        def squared(model: Model, x: Tensor) -> Tensor:
+            return model.judged((x - mean.to(x)).square()).sum(1)
 
         spread = apply(self.model_, squared, rows, exact=True)
         total, lost = float(spread.sum()), float(self.reconstruction_error(X).sum())

@@ -74,7 +74,8 @@ class Task(NamedTuple):
 
     def _assemble(self, parts: Parts, pca: PCA) -> Model:
         generator = self.streams.generator("init")
-        model = assemble(parts, self.n_components, self.scaling, pca, generator, self.shape)
+        given = (parts, self.n_components, self.scaling, pca, generator, self.shape)
+        model = assemble(*given, padded=self.parts.network.sequences)
         return model.to(self.plan.device)
 
 

@@ -81,11 +81,14 @@ class Model(Learner):
         halves: Halves,
         memory: nn.Module,
         shape: tuple[int, ...] = (),
+        *,
+        padded: bool = False,
     ) -> None:
         super().__init__()
         self.parts = parts
         self.n_components = n_components
         self.shape = shape  # of a row; () is flat
+        self.padded = padded  # whether NaN in a row stands for nothing
         self.scaling = scaling
         self.encoder = halves.encoder
         self.decoder = halves.decoder
@@ -102,8 +105,9 @@ class Model(Learner):
         return self._expected(self.decoder(z))
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        """Encode and decode user's rows, (B, D)."""
-        return self._expected(self._output(self.scaling(x)))
+        """Encode and decode user's rows, (B, D); what is padding stays so."""
+        rebuilt = self._expected(self._output(self.scaling(x)))
+        return torch.where(x.isnan(), x, rebuilt) if self.padded else rebuilt
 
     def redraw(self, pictures: Tensor) -> Tensor:
         """Rebuild pictures (B, C, h, w) of any size, as networks with skips can, in float32."""
@@ -121,8 +125,7 @@ class Model(Learner):
         """Return log p(x | its deterministic code) of user's rows, nats in user's units, (B,)."""
         output = self._output(self.scaling(x))
         if self.parts.likelihood.location:
-            nll: Tensor = self.parts.likelihood.nll(output, self.scaling(x))
-            return -nll - self.scaling.log_volume()
+            return -self._nll(output, self.scaling(x)) - self._log_volume(x)
         return -self.parts.likelihood.nll(output, x)
 
     # What the loop calls; rows scaled ----------------------------------------------------
@@ -153,8 +156,9 @@ class Model(Learner):
         return parts.network.stages(halves, parts.code, self.memory, parts.likelihood)
 
     def see(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Corrupt scaled rows (B, D)."""
-        return self.parts.corruption.corrupt(x, self.scaling, generator, self.shape)
+        """Corrupt scaled rows (B, D); what is padding stays so."""
+        seen = self.parts.corruption.corrupt(x, self.scaling, generator, self.shape)
+        return torch.where(x.isnan(), x, seen) if self.padded else seen
 
     def forward(
         self, x: Tensor, target: Tensor, randomness: Randomness, at: float = 1.0
@@ -170,8 +174,7 @@ class Model(Learner):
             code = self.parts.code.draw(head, self.memory, randomness.code)
         output = self.decoder(code.z, *beside).float()
         predicted = self._predicted(target)
-        judged = seen != x if self.parts.corruption.blind else None
-        rows = nll_of(self.parts.likelihood, output, predicted, judged)
+        rows = self._nll(output, predicted, seen)
         terms = {"nll": rows.mean()}
         if code.divergence is not None:
             terms["divergence"] = code.divergence.mean()
@@ -186,7 +189,7 @@ class Model(Learner):
             encode=self.code_of,
             mean=self._mean,
             elementwise=self.parts.code.elementwise,
-            nll=lambda outputs: self.parts.likelihood.nll(outputs, predicted),
+            nll=lambda outputs: self._nll(outputs, predicted, seen),
         )
         for penalty in self.parts.penalties:
             with exact(x):
@@ -196,7 +199,8 @@ class Model(Learner):
 
     def _down(self, x: Tensor) -> Around:
         """Scaled rows (B, D) to the head, and to what goes around the code."""
-        return around(self.encoder(x))
+        fills = self.padded and not self.parts.network.sequences
+        return around(self.encoder(x.nan_to_num(0) if fills else x))
 
     def _output(self, x: Tensor) -> Tensor:
         """Scaled rows (B, D) to natural parameters, by way of the deterministic code, (B, O)."""
@@ -212,11 +216,32 @@ class Model(Learner):
     def _mean(self, head: Tensor) -> Tensor:
         return self.parts.code.mean(head, self.memory)
 
+    def _log_volume(self, x: Tensor) -> Tensor:
+        """Return what turns densities of scaled rows into those of the user's, nats."""
+        if not self.padded:
+            return self.scaling.log_volume()
+        each = torch.log(self.scaling.scale).expand(self.scaling.offset.shape)
+        return (each * ~x.isnan()).sum(1)
+
     def errors(self, output: Tensor, target: Tensor) -> Tensor:
         """Return each row's squared error, scaled units, summed over features, (B,)."""
         mean = self.parts.likelihood.mean(output)
         scaled = mean if self.parts.likelihood.location else self.scaling(mean)
-        return (scaled - target).square().sum(1)
+        return self.judged((scaled - target).square()).sum(1)
+
+    def judged(self, values: Tensor) -> Tensor:
+        """Return values (B, D) with zeros where a row is padding."""
+        return values.nan_to_num(0) if self.padded else values
+
+    def _nll(self, output: Tensor, x: Tensor, seen: Tensor | None = None) -> Tensor:
+        """Return the nats of rows as they are predicted, (B,), of what is judged of them."""
+        if self.padded:
+            return nll_of(self.parts.likelihood, output, x.nan_to_num(0), ~x.isnan())
+        if seen is not None and self.parts.corruption.blind:
+            judged = seen != x
+            share = judged.float().mean(1).clamp(min=1 / x.shape[1])
+            return nll_of(self.parts.likelihood, output, x, judged) / share
+        return self.parts.likelihood.nll(output, x)
 
     def _predicted(self, scaled: Tensor) -> Tensor:
         """Scaled rows in the units that the likelihood predicts."""
@@ -227,14 +252,11 @@ class Model(Learner):
         return self.scaling.inverse(scaled).clamp(likelihood.low, likelihood.high)
 
 
-def nll_of(likelihood: Likelihood, output: Tensor, x: Tensor, judged: Tensor | None) -> Tensor:
-    """Return the nats of rows (B,); where only some values are judged, they stand for all."""
-    if judged is None:
-        return likelihood.nll(output, x)
-    best = likelihood.nll(x, x)  # as a location likelihood has it
+def nll_of(likelihood: Likelihood, output: Tensor, x: Tensor, judged: Tensor) -> Tensor:
+    """Return the nats (B,) of the values that are judged, (B, D), as a location likelihood."""
+    best = likelihood.nll(x, x)  # constants alone
     missed = likelihood.nll(torch.where(judged, output, x), x) - best
-    n_judged = judged.sum(1).clamp(min=1)
-    return best + missed * judged.shape[1] / n_judged
+    return missed + best * judged.float().mean(1)
 
 
 def build(
@@ -243,8 +265,14 @@ def build(
     scaling: Scaling,
     generator: torch.Generator,
     shape: tuple[int, ...] = (),
+    *,
+    padded: bool | None = None,
 ) -> Model:
-    """Build the model of the parts with fresh weights, in float32; rows are of the `shape`."""
+    """Build the model of the parts with fresh weights, in float32; rows are of the `shape`.
+
+    They may be padded; None: if the network takes sequences.
+    """
+    padded = parts.network.sequences if padded is None else padded
     n_features = len(scaling.offset)
     sizes = Sizes(
         n_features,
@@ -255,7 +283,8 @@ def build(
     )
     halves = parts.network.build(sizes, generator, linear_path=parts.starts_as_pca)
     memory = parts.code.memory(n_components)
-    return Model(parts, n_components, copy.deepcopy(scaling), halves, memory, shape).float()
+    given = (parts, n_components, copy.deepcopy(scaling), halves, memory, shape)
+    return Model(*given, padded=padded).float()
 
 
 def assemble(
@@ -265,9 +294,11 @@ def assemble(
     pca: PCA,
     generator: torch.Generator,
     shape: tuple[int, ...] = (),
+    *,
+    padded: bool | None = None,
 ) -> Model:
     """Build the model of the parts; a linear path starts as the PCA."""
-    model = build(parts, n_components, scaling, generator, shape)
+    model = build(parts, n_components, scaling, generator, shape, padded=padded)
     if parts.starts_as_pca:
         start_as_pca(Halves(model.encoder, model.decoder), pca)
     return model

@@ -1,5 +1,10 @@
 """Parts that do not go together, refused from what they declare."""
 
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
 from isthmus.errors import ParameterError
 from isthmus.fitting.model import Parts
 
@@ -69,4 +74,14 @@ def check_shape(parts: Parts, shape: tuple[int, ...]) -> None:
         raise ParameterError(
             f"corruption {parts.corruption.name!r} guesses pixels from those around, and a sample "
             f"of X has the shape {shape}: give pictures, or say by sample_shape what the rows are."
+        )
+
+
+def check_padded(parts: Parts, rows: NDArray[Any]) -> None:
+    """Refuse sequences that end early where the likelihood cannot leave values out."""
+    ragged = parts.network.sequences and bool(np.isnan(rows[:, -1]).any())
+    if ragged and not parts.likelihood.location:
+        raise ParameterError(
+            f"likelihood {str(parts.likelihood)!r} cannot leave values out, and X has sequences of "
+            f"differing lengths: write likelihood='normal', or cut them to one length."
         )

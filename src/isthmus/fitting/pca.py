@@ -81,5 +81,6 @@ def _onto(center: Tensor, basis: Tensor, x: Tensor) -> Tensor:
 def _sum(selection: Selection, term: Callable[[Tensor], Tensor]) -> Tensor:
     """Add `term` over chunks of the clean rows, in float64."""
     size = max(1, CHUNK_BYTES // (8 * selection.target.n_features))
-    terms = (term(target.double()) for _, target in selection.batches(size))
+    # Padding counts as the mean of scaled rows.
+    terms = (term(target.double().nan_to_num(0)) for _, target in selection.batches(size))
     return functools.reduce(operator.iadd, terms)

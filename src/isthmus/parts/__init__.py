@@ -9,7 +9,9 @@ from isthmus.parts.contraction import Contraction
 from isthmus.parts.corruption import BlindSpot, Clean, GaussianNoise, Masking, SaltAndPepper
 from isthmus.parts.likelihood import Bernoulli, Laplace, Normal
 from isthmus.parts.networks.conv import Conv
+from isthmus.parts.networks.custom import Custom
 from isthmus.parts.networks.dense import Dense
+from isthmus.parts.networks.recurrent import Recurrent
 from isthmus.parts.part import Part, part
 from isthmus.parts.penalty import ActivityKL, ActivityL1, DeadUnits, WeightL1, WeightL2
 from isthmus.parts.slots import Code, Corruption, Likelihood, Network, Penalty
@@ -25,6 +27,7 @@ __all__ = [
     "Contraction",
     "Conv",
     "Corruption",
+    "Custom",
     "DeadUnits",
     "Dense",
     "GaussianNoise",
@@ -37,6 +40,7 @@ __all__ = [
     "Penalty",
     "Plain",
     "Rectified",
+    "Recurrent",
     "SaltAndPepper",
     "Sigmoid",
     "TopK",

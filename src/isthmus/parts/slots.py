@@ -199,6 +199,7 @@ class Network(Part):
     """The architecture: an encoder and a decoder that mirrors it."""
 
     slot = "network"
+    sequences: ClassVar[bool] = False  # takes sequences, whose padding is NaN
 
     @property
     def skips(self) -> bool:

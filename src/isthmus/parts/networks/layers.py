@@ -45,6 +45,14 @@ class ConvTranspose2d(_ZeroAtFirst, nn.ConvTranspose2d):
     """The transposed convolution, (B, C, H, W)."""
 
 
+class GRU(_ZeroAtFirst, nn.GRU):
+    """Gated recurrent units, (B, T, F)."""
+
+
+class LSTM(_ZeroAtFirst, nn.LSTM):
+    """Long short-term memory, (B, T, F)."""
+
+
 class InFloat32(nn.Module):
     """What stays in float32 in use, as training left it, where all else is float64."""
 

@@ -24,6 +24,7 @@ class _LinearPath(nn.Module):
     """The two things that both linear paths share: an affine map and the spread of each unit."""
 
     spread: Tensor
+    padded = False  # whether NaN may stand for nothing
 
     def __init__(self, layers: nn.Module | None, n_in: int, n_out: int, n_components: int) -> None:
         super().__init__()
@@ -45,8 +46,8 @@ class LinearPathEncoder(_LinearPath):
         super().__init__(layers, sizes.n_features, sizes.n_head, sizes.n_head)
 
     def forward(self, x: Tensor) -> Tensor:
-        with exact(x):
-            linear = self.linear(x)
+        with exact(x):  # padding counts as the mean
+            linear = self.linear(x.nan_to_num(0) if self.padded else x)
         return self.spread * (linear + self.correction(x))
 
     def start(self, axes: Tensor, center: Tensor, spread: Tensor) -> None:
@@ -75,10 +76,12 @@ class LinearPathDecoder(_LinearPath):
         self.linear.bias.data.copy_(center)
 
 
-def beside_linear(corrections: Halves, sizes: Sizes) -> Halves:
+def beside_linear(corrections: Halves, sizes: Sizes, *, padded: bool = False) -> Halves:
     """Put the linear path beside both halves; one that is a product alone corrects nothing."""
     encoder, decoder = (None if _is_product(half) else half for half in corrections)
-    return Halves(LinearPathEncoder(encoder, sizes), LinearPathDecoder(decoder, sizes))
+    down, up = LinearPathEncoder(encoder, sizes), LinearPathDecoder(decoder, sizes)
+    down.padded = padded
+    return Halves(down, up)
 
 
 def wants_pca(asked: str, code: Code, likelihood: Likelihood, *, tied: bool = False) -> bool:
