@@ -40,6 +40,13 @@ def readable(_ctx: click.Context, _param: click.Parameter, path: Path | None) ->
     return path
 
 
+def readable_or_picture(ctx: click.Context, param: click.Parameter, path: Path) -> Path | None:
+    """Let one picture pass, too."""
+    with loading():
+        from isthmus.data.pictures import is_picture
+    return path if is_picture(path) else readable(ctx, param, path)
+
+
 def listed(names: str | None) -> tuple[str, ...]:
     """Return the names of an option; one that holds a comma is quoted."""
     return tuple(name.strip() for name in next(csv.reader([names or ""]), []) if name.strip())
@@ -138,18 +145,22 @@ def transform(data: Path, out: Path, model: Path, force: bool) -> None:
 
 
 @click.command(epilog=FORMS)
-@data_argument
+@click.argument("data", type=PATH, callback=readable_or_picture)
 @out_argument
 @model_option("Folder of the saved model.")
 @force_option
-def denoise(data: Path, out: Path, model: Path, force: bool) -> None:
-    """Write DATA as the model rebuilds it to OUT.
+def denoise(data: Path, out: Path, model: Path, force: bool) -> int:
+    """Write DATA without its noise to OUT.
 
     OUT is .npy, .npz, .csv or .parquet, or a folder where DATA is one of pictures.
+
+    A model for pictures of any size takes a picture, or a folder with all that lie in it and
+    below. They keep their names, forms and depths, EXIF and ICC profiles. A run that was stopped
+    goes on where it was; one that has failures names them at its end and exits with 1.
     """
     with loading():
         from isthmus.cli.applying import denoise
-    denoise(data, out, model, force=force)
+    return denoise(data, out, model, force=force)
 
 
 @click.command(epilog=FORMS)
