@@ -111,6 +111,9 @@ def demo(out: Path, seed: int) -> None:
 @click.option("--drop", metavar="NAME,...", help="Of a table: the columns to leave out.")
 @click.option("--sparsity", metavar="PART", help="Of a sparse one: 'kl', 'l1', 'topk(k=8)', ...")
 @click.option("--weight", type=float, help="Of a contractive one's penalty.  [default: 0.1]")
+@click.option(
+    "--blind", is_flag=True, help="Learn from noisy pictures alone, by hiding pixels from it."
+)
 @data_option("--target", "Clean rows, where DATA is noisy.")
 @data_option("--validation", "Rows to stop by, instead of a part of DATA.")
 @data_option("--validation-target", "Their clean rows; needed with --target.")
@@ -121,7 +124,8 @@ def fit(data: Path, columns: str | None, drop: str | None, **options: Any) -> No
 
     \b
     isthmus fit iris.csv --model iris
-    isthmus fit photos/ --model clean --noise 'gaussian(std=0.1)' -k 64
+    isthmus fit photos/ --model clean --noise 'gaussian(std=25/255)'
+    isthmus fit noisy/ --model clean --blind
 
     A PART is a name, or a name with fields in brackets; `isthmus parts` lists them.
     """  # noqa: D301

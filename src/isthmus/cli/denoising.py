@@ -27,7 +27,9 @@ INCOMPLETE = 1  # exit code
 
 def picture_denoiser(estimator: Any) -> Denoise | None:
     """Return what takes the noise off a picture of any size, where an estimator can do that."""
-    return getattr(estimator, "denoise_picture", None)
+    parts = getattr(getattr(estimator, "model_", None), "parts", None)
+    takes_any_size = parts is not None and parts.network.tiling is not None
+    return estimator.reconstruct_picture if takes_any_size else None
 
 
 def denoise_pictures(source: Path, out: Path, denoise: Denoise, *, by: str, force: bool) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import isthmus
 from isthmus.cli.options import ESTIMATORS, at_the_shell
 from isthmus.cli.outputs import check_model, facts, plain_console, say
+from isthmus.cli.photographs import NETWORK, are_photographs, fit_photographs
 from isthmus.cli.rows import Rows, check_width, read_rows
 from isthmus.data.tables import ALL, Columns
 from isthmus.errors import DataError, ParameterError
@@ -21,8 +22,15 @@ if TYPE_CHECKING:
     from isthmus.fitting.fit import VersusPCA
 
 # Options that only some estimators have, and which estimator one of them alone asks for.
-OWN = ("corruption", "code", "penalties", "pretraining", "sparsity", "weight")
-NAMED_BY = {"corruption": "denoising", "sparsity": "sparse", "weight": "contractive"}
+OWN = ("corruption", "target", "code", "penalties", "pretraining", "sparsity", "weight")
+NAMED_BY = {
+    "corruption": "denoising",
+    "target": "denoising",
+    "sparsity": "sparse",
+    "weight": "contractive",
+}
+SHORTHANDS = ("network", "hidden", "activation")
+TYPED = {"penalties": "--penalty", "target": "--blind"}
 ENDED = {
     "patience": "held-out rows got no better",
     "limit": "it ran to --max-epochs",
@@ -39,6 +47,7 @@ def fit(
     validation: Path | None = None,
     validation_target: Path | None = None,
     columns: Columns = ALL,
+    blind: bool = False,
     force: bool = False,
     **options: Any,
 ) -> None:
@@ -52,6 +61,7 @@ def fit(
     validation : rows to stop by.
     validation_target : the clean rows of `validation`, needed where there is a `target`.
     columns : of a table, those to fit to; the model remembers their names.
+    blind : whether to learn from noisy pictures alone.
     force : whether a saved model at `model` may be replaced.
     options : the estimator's kind and its parameters, as `assemble` takes them.
 
@@ -62,7 +72,15 @@ def fit(
     """
     _check_pairs(target, validation, validation_target)
     check_model(model, force=force)
-    estimator = assemble(**options)
+    noisy = target is not None or blind or options.get("corruption") is not None
+    if noisy and not any(name in options for name in SHORTHANDS) and are_photographs(data):
+        options["network"] = NETWORK
+        options.setdefault("n_components", 96)
+    estimator = assemble(**options, target="blind" if blind else None)
+    if data.is_dir() and estimator.parts().network.crop is not None:
+        fit_photographs(estimator, data, model, target, validation, validation_target)
+        say(f"Next: {next_command(data, model, denoises=True)}")
+        return
     rows = read_rows(data, columns)
     if target is None:
         check_domain(rows.values, estimator.parts().likelihood, str(data))
@@ -96,7 +114,7 @@ def assemble(estimator: str | None, **options: Any) -> "BaseAutoencoder":
     cls = getattr(isthmus, ESTIMATORS[kind])
     for name in given:
         if name not in declared(cls):
-            option = "--penalty" if name == "penalties" else f"--{name}"
+            option = TYPED.get(name, f"--{name}")
             raise ParameterError(
                 f"{option} is no option of --estimator {kind}: leave one of the two out."
             )
@@ -160,7 +178,7 @@ def _tell(estimator: "BaseAutoencoder", rows: Rows, model: Path, seconds: float)
 def against_pca(versus: "VersusPCA | None") -> str:
     """Return the model's error beside that of PCA."""
     if versus is None:
-        return "unknown: partial_fit holds no rows out"
+        return "not compared (the network has skips, or partial_fit held no rows out)"
     return f"{versus.ratio:.2f} times the error of PCA ({versus.rows}, {versus.n_rows} rows)"
 
 

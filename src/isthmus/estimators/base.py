@@ -51,7 +51,8 @@ class BaseAutoencoder(Using, SavedTransformer, Parameters, BaseEstimator, ABC):
         A record per epoch: terms in nats per sample, learning rate, seconds.
     versus_pca_ : VersusPCA
         The error beside that of PCA of the same width, on held-out rows, in the user's units (in
-        standard deviations if ``scaling="standard"``); None after `partial_fit`.
+        standard deviations if ``scaling="standard"``); None after `partial_fit`, and of networks
+        with skips, where PCA of the same width is no fair match.
     n_iter_ : int
         Epochs that made the model; 0 where the PCA it began as was not beaten.
     mean_ : ndarray (D,)
