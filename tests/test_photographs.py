@@ -126,3 +126,11 @@ def test_other_channels_than_the_models_are_named_at_the_end(folder, tmp_path, r
     code, said = run("denoise", folder, tmp_path / "out", "--model", tmp_path / "model")
     assert code == 1
     assert "The picture has 1 channel(s) and the model 3: give one of 3." in said
+
+
+def test_small_grey_pictures_and_sequences_are_known_for_what_they_are(tmp_path, run):
+    np.save(tmp_path / "waves.npy", RNG.random((40, 7, 2)))
+    typed = ("--network", "recurrent(hidden=(4,))", "--max-epochs", "1")
+    code, said = run("fit", tmp_path / "waves.npy", "--model", tmp_path / "model", *typed)
+    assert code == 0, said
+    assert load(tmp_path / "model").sample_shape_ == (7, 2)

@@ -47,7 +47,6 @@ def fit(
     validation: Path | None = None,
     validation_target: Path | None = None,
     columns: Columns = ALL,
-    blind: bool = False,
     force: bool = False,
     **options: Any,
 ) -> None:
@@ -61,7 +60,6 @@ def fit(
     validation : rows to stop by.
     validation_target : the clean rows of `validation`, needed where there is a `target`.
     columns : of a table, those to fit to; the model remembers their names.
-    blind : whether to learn from noisy pictures alone.
     force : whether a saved model at `model` may be replaced.
     options : the estimator's kind and its parameters, as `assemble` takes them.
 
@@ -72,11 +70,10 @@ def fit(
     """
     _check_pairs(target, validation, validation_target)
     check_model(model, force=force)
-    noisy = target is not None or blind or options.get("corruption") is not None
+    noisy = target is not None or options.get("blind") or options.get("corruption")
     if noisy and not any(name in options for name in SHORTHANDS) and are_photographs(data):
-        options["network"] = NETWORK
-        options.setdefault("n_components", 96)
-    estimator = assemble(**options, target="blind" if blind else None)
+        options = {"n_components": 96, **options, "network": NETWORK}
+    estimator = assemble(**options)
     if data.is_dir() and estimator.parts().network.crop is not None:
         fit_photographs(estimator, data, model, target, validation, validation_target)
         say(f"Next: {next_command(data, model, denoises=True)}")
@@ -86,6 +83,8 @@ def fit(
         check_domain(rows.values, estimator.parts().likelihood, str(data))
     clean = None if target is None else _beside(rows, target, rows).named()
     held_out = None if validation is None else _held_out(rows, validation, validation_target)
+    if len(rows.shape) == 2 and estimator.sample_shape is None:  # grey pictures, or sequences
+        estimator.set_params(sample_shape=rows.shape)
     began = time.perf_counter()
     estimator.fit(rows.named(), target=clean, validation=held_out)
     seconds = time.perf_counter() - began
@@ -95,8 +94,10 @@ def fit(
     say(f"Next: {next_command(data, model, denoises=denoises)}")
 
 
-def assemble(estimator: str | None, **options: Any) -> "BaseAutoencoder":
+def assemble(estimator: str | None, *, blind: bool = False, **options: Any) -> "BaseAutoencoder":
     """Return the estimator that the options describe, its parameters checked.
+
+    A ``blind`` one is to learn from noisy pictures alone.
 
     Noise alone asks for a denoising autoencoder, a sparsity for a sparse one; a code or penalties
     for the general one.
@@ -106,7 +107,7 @@ def assemble(estimator: str | None, **options: Any) -> "BaseAutoencoder":
     ParameterError
         If an option is unknown, out of range, or another estimator's.
     """
-    own = {name: options.pop(name, None) for name in OWN}
+    own = {name: options.pop(name, None) for name in OWN} | {"target": "blind" if blind else None}
     given = {name: value for name, value in own.items() if value not in (None, ())}
     kind = estimator or NAMED_BY.get(next(iter(given), ""), "autoencoder")
     if estimator is None and len(given) > 1:
