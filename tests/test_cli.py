@@ -216,7 +216,17 @@ def test_version_is_the_packages():
 
 def test_commands_are_listed_in_the_order_in_which_they_are_met():
     listed = re.findall(r"^  (\w+)  ", invoke(), re.MULTILINE)
-    assert listed == ["demo", "fit", "transform", "denoise", "score", "info", "parts"]
+    assert listed == [
+        "demo",
+        "fit",
+        "transform",
+        "denoise",
+        "score",
+        "report",
+        "compare",
+        "info",
+        "parts",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -225,7 +235,7 @@ def test_commands_are_listed_in_the_order_in_which_they_are_met():
         (
             "trasform",
             "There is no command 'trasform' (did you mean 'transform'?): use demo, fit, transform, "
-            "denoise, score, info, parts; see 'isthmus --help'.",
+            "denoise, score, report, compare, info, parts; see 'isthmus --help'.",
         ),
         (
             "fit --hiden 3",

@@ -17,7 +17,8 @@ from isthmus.cli import demo as cli_demo
 from isthmus.cli.main import run
 from isthmus.data.writing import write, write_pictures
 from isthmus.errors import DataError, FileError, MissingDependencyError
-from isthmus.evaluation.pictures import Point, best_of, curve, side_by_side
+from isthmus.evaluation.curves import Point, best_of
+from isthmus.evaluation.pictures import curve, side_by_side
 
 METHODS = {"noisy", "pca", "median", "nlm", "wavelet", "isthmus"}
 SEED = 3  # not one of those by which the parameters were chosen
@@ -53,7 +54,7 @@ def shown(tmp_path_factory):
 
 def test_demo_writes_what_it_says_and_nothing_else(shown):
     names = sorted(entry.name for entry in shown.out.iterdir())
-    assert names == ["curve.png", "denoised.png", "model", "summary.json"]
+    assert names == ["curve.png", "denoised.png", "model", "report.html", "summary.json"]
 
 
 def test_demo_summary_has_the_decibels_of_every_method_and_the_seconds(shown):
@@ -114,15 +115,31 @@ def test_demo_says_by_how_much_it_is_better(shown):
     assert f"Isthmus: +{gain:.1f} dB against the best of the others, PCA." in shown.text
 
 
+def test_demo_report_is_of_the_noisy_digits_and_says_the_same_decibels(shown):
+    page = (shown.out / "report.html").read_text(encoding="utf-8")
+    psnr = shown.summary["psnr"]
+    assert f"noisy {psnr['noisy']:.1f} dB, cleaned {psnr['isthmus']:.1f} dB" in page
+    assert "It earned its place." in page
+    assert f"to be opened in a browser: {shown.out / 'report.html'}" in shown.text
+
+
+def test_demo_without_the_extra_says_how_to_get_a_report(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    assert cli_demo.look(tmp_path, None, None) == (
+        "No report.html, which shows what it learned: Writing a report needs Jinja2, which is not "
+        "installed: pip install 'isthmus[report]'."
+    )
+
+
 def test_demo_ends_with_commands_that_work(shown, tmp_path, monkeypatch):
     commands = [line for line in shown.text.splitlines() if line.startswith("  isthmus ")]
-    assert len(commands) == 3
+    assert len(commands) == 4
     monkeypatch.chdir(tmp_path)
     write("my.csv", np.random.default_rng(0).random((20, 10)))
     for folder in ("pictures", "noisy"):
         few = cli_demo.pictures(cli_demo.split(SEED).train[:12])
         write_pictures(folder, few, [f"{i}.png" for i in range(12)])
-    assert [run(shlex.split(command)[1:]) for command in commands] == [0, 0, 0]
+    assert [run(shlex.split(command)[1:]) for command in commands] == [0, 0, 0, 0]
     assert len(list(Path("clean").iterdir())) == 12
 
 

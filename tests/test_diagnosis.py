@@ -9,6 +9,7 @@ import pytest
 
 from isthmus import Autoencoder
 from isthmus.errors import TrainingWarning
+from isthmus.estimators.diagnosis import Leap, highest_leap
 
 DRAW = np.random.default_rng(0)
 # Three directions in six features, so that three units are all needed.
@@ -45,6 +46,51 @@ def test_feature_that_drowns_the_others_is_named():
     )
     assert found(model().fit(rows), rows)["input not scaled"].startswith("Feature 2 alone")
     assert "input not scaled" not in found(model(scaling="standard").fit(rows), rows)
+
+
+def test_loss_that_leaps_is_told_with_its_heights():
+    estimator = model(hidden=(8,), max_epochs=10, learning_rate=3.0).fit(X)
+    table = pd.DataFrame(estimator.history_).dropna(subset="held_out_loss")
+    top = table.loc[table.held_out_loss.idxmax()]
+    start = table[table.stage == top.stage].held_out_loss.iloc[0]
+    highest, epoch = top.held_out_loss, int(top.epoch)
+    assert highest > 3 * start
+    assert estimator.n_iter_ == 0
+    assert found(estimator, X)["learning rate too high"] == (
+        f"The loss leapt from {start:.4g} to {highest:.4g} at epoch {epoch}. No epoch was better "
+        "than the start, which is kept. Lower learning_rate (now 3.0) to a tenth, or leave it at "
+        "'auto'."
+    )
+
+
+@pytest.mark.parametrize(
+    ("losses", "leap"),
+    [
+        ([5.0, 4.0, 3.0], None),
+        ([5.0, 14.9, 3.0], None),
+        ([5.0, 15.1, 3.0, 16.0], Leap(16.0, 5.0, 3)),
+        ([-5.0, 4.9], None),  # likelihoods may be densities
+        ([-5.0, 5.1], Leap(5.1, -5.0, 1)),
+        ([0.0, 1.9], None),  # a start near nothing
+        ([0.0, 2.1], Leap(2.1, 0.0, 1)),
+    ],
+)
+def test_leap_is_three_times_the_start(losses, leap):
+    history = [
+        {"stage": "training", "epoch": epoch, "held_out_loss": loss}
+        for epoch, loss in enumerate(losses)
+    ]
+    assert highest_leap(history) == leap
+
+
+def test_leap_is_measured_from_the_start_of_its_own_stage():
+    stages = {"layer 1 of 2": [1.0, 0.5], "training": [50.0, 40.0]}
+    history = [
+        {"stage": stage, "epoch": epoch, "loss": loss}
+        for stage, losses in stages.items()
+        for epoch, loss in enumerate(losses)
+    ]
+    assert highest_leap(history) is None
 
 
 def test_repeated_rows_are_counted():

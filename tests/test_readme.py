@@ -16,7 +16,7 @@ from isthmus.datasets import digits
 from isthmus.parts import Corruption
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = ["README.md", "docs/guide.md", "docs/which-autoencoder.md"]
+DOCUMENTS = ["README.md", "docs/guide.md", "docs/which-autoencoder.md", "docs/report.md"]
 
 
 def blocks(document, language):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from isthmus.estimators import ESTIMATORS
 
 if TYPE_CHECKING:
-    from isthmus import datasets, errors, evaluation, parts
+    from isthmus import datasets, errors, evaluation, parts, plots
     from isthmus.estimators.autoencoder import Autoencoder as Autoencoder
     from isthmus.estimators.classifier import AutoencoderClassifier as AutoencoderClassifier
     from isthmus.estimators.contractive import ContractiveAutoencoder as ContractiveAutoencoder
@@ -19,10 +19,27 @@ if TYPE_CHECKING:
     from isthmus.estimators.saving import load
     from isthmus.estimators.sparse import SparseAutoencoder as SparseAutoencoder
     from isthmus.estimators.stacked import StackedAutoencoder as StackedAutoencoder
+    from isthmus.evaluation.compare import compare
+    from isthmus.evaluation.report import report
 
-__all__ = [*ESTIMATORS, "datasets", "errors", "evaluation", "load", "parts"]
+__all__ = [
+    *ESTIMATORS,
+    "compare",
+    "datasets",
+    "errors",
+    "evaluation",
+    "load",
+    "parts",
+    "plots",
+    "report",
+]
 
-_HOMES = {**ESTIMATORS, "load": "isthmus.estimators.saving"}
+_HOMES = {
+    **ESTIMATORS,
+    "compare": "isthmus.evaluation.compare",
+    "load": "isthmus.estimators.saving",
+    "report": "isthmus.evaluation.report",
+}
 
 
 def __getattr__(name: str) -> Any:

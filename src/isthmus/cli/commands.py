@@ -179,6 +179,66 @@ def score(data: Path, model: Path, out: Path | None, force: bool) -> None:
     score(data, model, out, force=force)
 
 
+def numbers(_ctx: click.Context, _param: click.Parameter, text: str | None) -> Any:
+    """Read whole numbers that are parted by commas."""
+    if text is None:
+        return None
+    try:
+        return tuple(int(number) for number in text.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no list of whole numbers, such as 28,28,1") from None
+
+
+labels_option = click.option(
+    "--labels",
+    metavar="NAME|FILE",
+    help="Classes or numbers of the rows: a column of DATA, or a file of them.",
+)
+
+
+@click.command(epilog=FORMS)
+@click.argument("model", type=PATH)
+@data_argument
+@labels_option
+@data_option("--target", "Clean rows, where DATA is noisy.")
+@click.option(
+    "--out", type=PATH, default="report.html", show_default=True, help="The page to write."
+)
+@click.option(
+    "--shape",
+    metavar="N,...",
+    callback=numbers,
+    help="How a row is drawn: height,width,colours of pictures, or steps,channels of series.",
+)
+@click.option(
+    "--projection",
+    type=click.Choice(["auto", "pca", "umap"]),
+    default="auto",
+    show_default=True,
+    help="How wide codes are laid out on the map.",
+)
+@force_option
+def report(model: Path, data: Path, **options: Any) -> None:
+    """Write one page: what MODEL learned of DATA, and whether it earned its place."""
+    with loading():
+        from isthmus.cli.reporting import report
+    report(model, data, **options)
+
+
+@click.command(epilog=FORMS)
+@click.argument("models", type=PATH, nargs=-1, required=True)
+@data_argument
+@labels_option
+@data_option("--target", "Clean rows, where DATA is noisy.")
+@click.option("--out", type=PATH, help="A page to write besides.")
+@force_option
+def compare(models: tuple[Path, ...], data: Path, out: Path | None, **options: Any) -> None:
+    """Lay out what several MODELS make of DATA."""
+    with loading():
+        from isthmus.cli.reporting import compare
+    compare(models, data, out, **options)
+
+
 @click.command()
 @click.argument("model", type=PATH)
 def info(model: Path) -> None:
@@ -196,4 +256,4 @@ def parts() -> None:
     parts()
 
 
-COMMANDS = (demo, fit, transform, denoise, score, info, parts)
+COMMANDS = (demo, fit, transform, denoise, score, report, compare, info, parts)

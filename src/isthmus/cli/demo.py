@@ -17,11 +17,12 @@ from rich.table import Table
 from isthmus import datasets
 from isthmus.cli.outputs import check_model, titled
 from isthmus.data.writing import replacing
-from isthmus.errors import missing
+from isthmus.errors import MissingDependencyError, missing
 from isthmus.estimators.denoising import DenoisingAutoencoder
-from isthmus.evaluation import psnr
+from isthmus.evaluation import page, psnr
 from isthmus.evaluation.baselines import tune
 from isthmus.evaluation.pictures import curve, side_by_side
+from isthmus.evaluation.report import report
 
 Floats = npt.NDArray[np.float64]
 
@@ -39,6 +40,7 @@ NEXT = """
 On your own data:
 
   isthmus fit my.csv --n-components 8 --model model
+  isthmus report model my.csv
   isthmus fit pictures/ --noise "gaussian(std=0.1)" --model cleaner
   isthmus denoise noisy/ clean/ --model cleaner
 """
@@ -51,6 +53,7 @@ class Digits(NamedTuple):
     noisy_train: Floats  # (N, d) chooses the baselines' parameters
     test: Floats  # (n, d)
     noisy_test: Floats  # (n, d)
+    labels: npt.NDArray[np.int64]  # (n,) what each of `test` shows
     shown: npt.NDArray[np.intp]  # (6,) rows of `test`: the first 0, 1, ... 5
 
 
@@ -67,8 +70,8 @@ class Result(NamedTuple):
 def demo(out: Path, seed: int, console: Console) -> None:
     """Train on digits, compare on held-out ones, and write pictures, model and figures.
 
-    Writes ``denoised.png``, ``curve.png``, ``model/`` and ``summary.json``: the mean PSNR in
-    decibels by method, and the seconds of training.
+    Writes ``denoised.png``, ``curve.png``, ``model/``, ``summary.json``, the mean PSNR in decibels
+    by method and the seconds of training, and ``report.html`` where its extra is installed.
 
     Parameters
     ----------
@@ -102,7 +105,7 @@ def demo(out: Path, seed: int, console: Console) -> None:
     console.print(table(results))
     write(out, model, digits, results)
     written = f"Written to {out}: denoised.png, curve.png, summary.json and the model."
-    for text in (verdict(results), written, NEXT):
+    for text in (verdict(results), written, look(out, model, digits), NEXT):
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -126,7 +129,7 @@ def split(seed: int) -> Digits:
     n_test = round(TEST_SHARE * len(clean))
     test, train = order[:n_test], order[n_test:]
     shown = np.unique(labels[test], return_index=True)[1][:N_SHOWN]
-    return Digits(clean[train], noisy[train], clean[test], noisy[test], shown)
+    return Digits(clean[train], noisy[train], clean[test], noisy[test], labels[test], shown)
 
 
 def denoiser(seed: int) -> DenoisingAutoencoder:
@@ -213,6 +216,17 @@ def write(
     summary = {"psnr": decibels, "seconds": round(results["isthmus"].seconds, 2)}
     with replacing(out / "summary.json") as beside:
         beside.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+
+
+def look(out: Path, model: DenoisingAutoencoder, digits: Digits) -> str:
+    """Write the report, and say where it is; without its extra, how to get one."""
+    path = out / "report.html"
+    try:
+        page.check_extras()
+        report(model, digits.noisy_test, digits.labels, path, target=digits.test)
+    except MissingDependencyError as error:
+        return f"No report.html, which shows what it learned: {error}"
+    return f"What it learned, to be opened in a browser: {path}"
 
 
 def pictures(rows: Floats) -> Floats:

@@ -11,7 +11,7 @@ from isthmus.cli.fitting import against_pca, epochs
 from isthmus.cli.outputs import facts, plain_console, titled
 from isthmus.data import artefact
 from isthmus.estimators.base import BaseAutoencoder
-from isthmus.estimators.parameters import declared
+from isthmus.estimators.parameters import changed
 from isthmus.estimators.saving import load
 from isthmus.fitting.optimizers import Optimizer
 from isthmus.fitting.pretraining import Pretraining
@@ -41,9 +41,10 @@ def info(model: Path) -> None:
     """
     estimator = load(model)
     config, _ = artefact.read(model)
+    given = [f"{name}={value!r}" for name, value in changed(estimator).items()]
     pairs = {
         "estimator": type(estimator).__name__,
-        "parameters": "\n".join(_changed(estimator)) or "all at their defaults",
+        "parameters": "\n".join(given) or "all at their defaults",
         "features": _features(estimator),
         "code width": len(estimator.get_feature_names_out()),
         **_fit(estimator),
@@ -57,13 +58,6 @@ def _fit(estimator: Any) -> dict[str, str]:
     if not isinstance(estimator, BaseAutoencoder):
         return {"epochs": f"{estimator.n_iter_} ({estimator.stopped_by_})"}
     return {"against PCA": against_pca(estimator.versus_pca_), "epochs": epochs(estimator)}
-
-
-def _changed(estimator: "BaseAutoencoder") -> list[str]:
-    """Return the parameters that are not at their defaults, but for the progress bar's."""
-    defaults = {name: field.default for name, (field, _) in declared(type(estimator)).items()}
-    values = {name: getattr(estimator, name) for name in defaults if name != "verbose"}
-    return [f"{name}={value!r}" for name, value in values.items() if value != defaults[name]]
 
 
 def _features(estimator: "BaseAutoencoder") -> str:

@@ -54,6 +54,22 @@ def check_outside(out: Path, data: Path) -> None:
         )
 
 
+def check_page(out: Path, data: Path, *, force: bool) -> None:
+    """Refuse a page that cannot be written, as `check_file`; it has to be called one.
+
+    Raises
+    ------
+    FileError
+        If its ending is another, it is the input, or it exists and `force` is not given.
+    """
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise FileError(f"{out} is no name of a page: give one that ends in .html.")
+    _check_place(out)
+    _check_not_input(out, data)
+    if out.exists() and not force:
+        raise _exists(out)
+
+
 def check_folder(out: Path, data: Path, *, force: bool) -> None:
     """Refuse a folder for pictures that is the input, a file, or holds something.
 

@@ -4,10 +4,12 @@ n rows, d columns.
 """
 
 import codecs
+import contextlib
 import csv
 import io
 import re
 import reprlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
@@ -68,23 +70,57 @@ def read_table(path: Path, columns: Columns) -> tuple[npt.NDArray[Any], tuple[st
     MissingDependencyError
         If polars is not installed.
     """
+    with _polars(path) as pl:
+        frame, form = _frame(path)
+        series = frame.get_columns()
+        if form is None or form.named:
+            series = [series[place] for place in columns.places(path, frame.columns)]
+        comma = form is not None and form.separator == ";"
+        numbers = pl.DataFrame([_numbers(path, column, comma=comma) for column in series])
+    return numbers.to_numpy(), tuple(numbers.columns) if form is None or form.named else None
+
+
+def read_column(path: Path, name: str | None) -> list[Any]:
+    """Read one column as it is, words or numbers; None: the only one that there is.
+
+    Raises
+    ------
+    DataError
+        If there is no such column, or there are several and none is named.
+    MissingDependencyError
+        If polars is not installed.
+    """
+    with _polars(path):
+        frame, _ = _frame(path)
+    if name is None and frame.width > 1:
+        raise DataError(f"{path} has {frame.width} columns: leave one, which holds the labels.")
+    place = 0 if name is None else Columns((name,)).places(path, frame.columns)[0]
+    column: list[Any] = frame.get_columns()[place].to_list()
+    return column
+
+
+@contextlib.contextmanager
+def _polars(path: Path) -> Iterator[Any]:
+    """Yield polars for reading a file; where it panics, that is an error like others."""
     try:
         import polars as pl
     except ImportError:
         raise missing("polars", f"Reading {path.name}", "tables") from None
     try:
-        form = None if path.suffix.lower() == ".parquet" else Form.of(path)
-        frame = pl.read_parquet(path, glob=False) if form is None else form.read(path)
-        names = [name.strip() for name in frame.columns]
-        _check_different(path, names)
-        series = frame.rename(dict(zip(frame.columns, names, strict=True))).get_columns()
-        if form is None or form.named:
-            series = [series[place] for place in columns.places(path, names)]
-        comma = form is not None and form.separator == ";"
-        numbers = pl.DataFrame([_numbers(path, column, comma=comma) for column in series])
+        yield pl
     except pl.exceptions.PanicException as panic:  # is no Exception, so nobody would catch it
         raise ValueError(reason(panic)) from panic
-    return numbers.to_numpy(), tuple(numbers.columns) if form is None or form.named else None
+
+
+def _frame(path: Path) -> tuple["pl.DataFrame", "Form | None"]:
+    """Return the cells under the names of their columns, and how a text file is written."""
+    import polars as pl
+
+    form = None if path.suffix.lower() == ".parquet" else Form.of(path)
+    frame = pl.read_parquet(path, glob=False) if form is None else form.read(path)
+    names = [name.strip() for name in frame.columns]
+    _check_different(path, names)
+    return frame.rename(dict(zip(frame.columns, names, strict=True))), form
 
 
 def _check_different(path: Path, columns: list[str]) -> None:

@@ -3,10 +3,11 @@
 Shapes: N rows, D features, K components.
 """
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isthmus.data.copies import find_copies
 from isthmus.data.rows import chunks, moments
@@ -21,6 +22,7 @@ DEAD = 1e-6  # of the widest unit's standard deviation
 NEAR_LIMIT = 0.01  # of a unit's range
 MOSTLY = 0.95  # of the rows
 REPEATED = 0.1  # of the rows
+LEAP = 2.0  # times the loss at the start, by which a later one exceeds it
 
 
 class Finding(NamedTuple):
@@ -50,6 +52,42 @@ def diverged(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Find
             f"The loss was not finite after epoch {model.n_iter_}.",
             "Lower learning_rate to a tenth, or scale X.",
         )
+
+
+def leapt(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Finding]:
+    """Whether the loss leapt up instead of going down."""
+    leap = highest_leap(model.history_)
+    if leap is None or model.stopped_by_ == "diverged":
+        return
+    kept = " No epoch was better than the start, which is kept." if model.n_iter_ == 0 else ""
+    rate = model.parameters_["learning_rate"]
+    auto = "" if rate == "auto" else ", or leave it at 'auto'"
+    yield Finding(
+        "learning rate too high",
+        f"The loss leapt from {leap.start:.4g} to {leap.loss:.4g} at epoch {leap.epoch}.{kept}",
+        f"Lower learning_rate (now {rate}) to a tenth{auto}.",
+    )
+
+
+class Leap(NamedTuple):
+    """A loss far above that of its stage's start, nats per sample."""
+
+    loss: float
+    start: float
+    epoch: int
+
+
+def highest_leap(history: Iterable[Mapping[str, Any]]) -> Leap | None:
+    """Return the highest leap of the held-out loss; of the training's, where none was held out."""
+    starts: dict[str, float] = {}
+    leaps = []
+    for record in history:
+        loss = record.get("held_out_loss", record.get("loss"))
+        if loss is not None:
+            start = starts.setdefault(record["stage"], loss)
+            if loss > start + LEAP * max(abs(start), 1.0):
+                leaps.append(Leap(loss, start, record["epoch"]))
+    return max(leaps, default=None)
 
 
 def worse_than_pca(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Finding]:
@@ -98,9 +136,8 @@ def repeated_rows(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator
 
 def idle_units(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Finding]:
     """Whether units of the code never move, or stick at the ends of their range."""
-    code = model.model_.parts.code
-    spread = codes.std(axis=0)
-    dead = np.flatnonzero(spread <= DEAD * max(float(spread.max()), np.finfo(float).tiny))
+    code, penalties = model.model_.parts.code, model.model_.parts.penalties
+    dead = dead_units(codes)
     if len(dead):
         yield Finding(
             "dead units",
@@ -108,14 +145,8 @@ def idle_units(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Fi
             f"({listed(dead)}).",
             "Lower n_components or the penalties, or lower learning_rate.",
         )
-    if not np.isfinite([code.low, code.high]).all():
-        return
-    margin = NEAR_LIMIT * (code.high - code.low)
-    sparse = any(penalty.hides for penalty in model.model_.parts.penalties)
-    ends = codes > code.high - margin
-    if not sparse:  # whose units are silent by design
-        ends |= codes < code.low + margin
-    stuck = np.setdiff1d(np.flatnonzero(ends.mean(axis=0) > MOSTLY), dead)
+    by_design = any(penalty.hides for penalty in penalties)  # silent
+    stuck = np.setdiff1d(stuck_units(codes, code.low, code.high, either=not by_design), dead)
     if len(stuck):
         yield Finding(
             "saturated units",
@@ -123,6 +154,23 @@ def idle_units(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Fi
             f"over {MOSTLY:.0%} of the rows ({listed(stuck)}).",
             "Lower learning_rate, or write scaling='standard'.",
         )
+
+
+def dead_units(codes: Floats) -> NDArray[np.intp]:
+    """Return the units that are the same for every row."""
+    spread = codes.std(axis=0)
+    return np.flatnonzero(spread <= DEAD * max(float(spread.max()), np.finfo(float).tiny))
+
+
+def stuck_units(codes: Floats, low: float, high: float, *, either: bool) -> NDArray[np.intp]:
+    """Return the units at the high end of their range, or at ``either``, for nearly all rows."""
+    if not np.isfinite([low, high]).all():
+        return np.empty(0, np.intp)
+    margin = NEAR_LIMIT * (high - low)
+    ends = codes > high - margin
+    if either:
+        ends |= codes < low + margin
+    return np.flatnonzero(ends.mean(axis=0) > MOSTLY)
 
 
 def free_to_copy(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Finding]:
@@ -158,6 +206,7 @@ def listed(units: Array) -> str:
 
 CHECKS: tuple[Callable[["BaseAutoencoder", Array, Floats], Iterator[Finding]], ...] = (
     diverged,
+    leapt,
     worse_than_pca,
     not_scaled,
     repeated_rows,

@@ -43,7 +43,7 @@ def check_labels(y: Any, n_rows: int, needed_by: str) -> Labels:
         raise DataError(
             f"y has {len(labels)} labels and X has {n_rows} rows: give one label for each row."
         )
-    known = _known(labels)
+    known = known_labels(labels)
     classes, places = np.unique(_plain(labels[known]), return_inverse=True)
     _check_enough(classes, known)
     numbers = np.full(n_rows, UNLABELLED, dtype=np.int64)
@@ -51,7 +51,7 @@ def check_labels(y: Any, n_rows: int, needed_by: str) -> Labels:
     return Labels(classes, numbers)
 
 
-def _known(labels: Array) -> NDArray[np.bool_]:
+def known_labels(labels: Array) -> NDArray[np.bool_]:
     """Return which rows have a label, (N,)."""
     if labels.dtype.kind == "O":
         return np.array([not _missing(label) for label in labels], dtype=bool)

@@ -206,6 +206,27 @@ def declared(cls: Any) -> Mapping[str, tuple[dataclasses.Field[Any], Any]]:
     return {field.name: (field, hints[field.name]) for field in fields}
 
 
+def changed(estimator: Any) -> dict[str, Any]:
+    """Return the parameters of an estimator that are not at their defaults.
+
+    Of a fitted one as they were then; the progress bar's is left out.
+    """
+    given = getattr(estimator, "parameters_", None) or estimator.get_params(deep=False)
+    kind: Any = type(estimator)
+    return {
+        name: given[name]
+        for name, (field, _) in declared(kind).items()
+        if name != "verbose" and not _same(given[name], field.default)
+    }
+
+
+def _same(value: Any, default: Any) -> bool:
+    try:
+        return bool(value == default)
+    except ValueError:  # an array among the values
+        return False
+
+
 def sentence_of(annotation: Any) -> str:
     """Return the meaning that an annotation states."""
     return next((extra.description for extra in annotation.__metadata__ if extra.description), "")

@@ -1,5 +1,6 @@
-"""Floor 5: metrics, baselines and pictures that judge a fitted model."""
+"""Floor 5: measures, baselines, what a fitted model is worth, and the pages that show it."""
 
+from isthmus.evaluation import metrics
 from isthmus.evaluation.metrics import psnr
 
-__all__ = ["psnr"]
+__all__ = ["metrics", "psnr"]

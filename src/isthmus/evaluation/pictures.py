@@ -6,13 +6,14 @@ Drawn on a canvas of their own: neither pyplot's global figures nor a display ar
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from isthmus.data.writing import replacing
 from isthmus.errors import DataError, missing
+from isthmus.evaluation.curves import Point, best_of, lines, window
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -105,13 +106,6 @@ def _head(axes: "Axes", heading: str, most_notes: int) -> None:
         )
 
 
-class Point(NamedTuple):
-    """A loss by epoch."""
-
-    epoch: int
-    loss: float  # nats per sample
-
-
 def curve(history: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]) -> None:
     """Draw the training and the held-out loss by epoch, mark the best, and write a PNG file.
 
@@ -132,41 +126,22 @@ def curve(history: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]) ->
     MissingDependencyError
         If matplotlib is not installed.
     """
-    training, held_out = _lines(history, "loss"), _lines(history, "held_out_loss")
+    training, held_out = lines(history, "loss"), lines(history, "held_out_loss")
     if not training and not held_out:
         raise DataError(f"history has {len(history)} records and no loss: give a fit's history_.")
     figure = _figure(6.4, 3.6)
     figure.set_layout_engine("constrained")
     axes = figure.subplots()
-    for lines, colour, label in (
+    for drawn, colour, label in (
         (training, TRAINING, "training"),
         (held_out, HELD_OUT, "held out"),
     ):
-        for i, line in enumerate(lines):
+        for i, line in enumerate(drawn):
             axes.plot(*zip(*line, strict=True), color=colour, lw=1.6, label=None if i else label)
     if held_out:
         _mark(axes, best_of(held_out))
     _dress(axes, [point.loss for line in (*training, *held_out) for point in line])
     _save(figure, path)
-
-
-def _lines(history: Sequence[Mapping[str, Any]], name: str) -> list[list[Point]]:
-    """Return a line for each stage of the fit that recorded this loss."""
-    stages: dict[str, list[Point]] = {}
-    for record in history:
-        if name in record:
-            stages.setdefault(record["stage"], []).append(Point(record["epoch"], record[name]))
-    return list(stages.values())
-
-
-def best_of(lines: Sequence[Sequence[Point]]) -> Point:
-    """Return the lowest point of the mean of the lines; one that ended early stays at its end."""
-    longest = max(lines, key=len)
-    losses = [
-        [*(p.loss for p in line), *[line[-1].loss] * (len(longest) - len(line))] for line in lines
-    ]
-    mean = np.mean(losses, axis=0)
-    return Point(longest[int(mean.argmin())].epoch, float(mean.min()))
 
 
 def _mark(axes: "Axes", best: Point) -> None:
@@ -177,13 +152,8 @@ def _mark(axes: "Axes", best: Point) -> None:
 
 
 def _dress(axes: "Axes", losses: Iterable[float]) -> None:
-    """Label the axes; a first fall much higher than the rest is cut off, or hides the rest."""
-    ordered = np.sort(list(losses))
-    low, usual, top = ordered[0], ordered[int(0.95 * (len(ordered) - 1))], ordered[-1]
-    if top - low > 2 * (usual - low) > 0:
-        top = usual
-    margin = 0.06 * (top - low) or 1
-    axes.set_ylim(low - margin, top + margin)
+    """Label the axes."""
+    axes.set_ylim(*window(losses))
     axes.set_xlabel("epoch", color=INK, fontsize=10)
     axes.set_ylabel("loss (nats per sample)", color=INK, fontsize=10)
     axes.tick_params(colors=PALE, labelsize=9, length=3)

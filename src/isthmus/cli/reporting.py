@@ -1,0 +1,162 @@
+"""``isthmus report`` and ``isthmus compare``: from saved models and a file to a page."""
+
+import shlex
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isthmus.cli.applying import model_and_rows
+from isthmus.cli.options import at_the_shell
+from isthmus.cli.outputs import check_page, say
+from isthmus.cli.rows import Rows, check_width, read_rows
+from isthmus.data.files import read
+from isthmus.data.tables import Columns, read_column
+from isthmus.errors import DataError, FileError
+from isthmus.evaluation import page
+from isthmus.evaluation.code_map import Projection
+from isthmus.evaluation.compare import compare as compare_models
+from isthmus.evaluation.report import report as report_on
+
+TABLES = (".csv", ".tsv", ".parquet")
+
+
+def report(
+    model: Path,
+    data: Path,
+    out: Path,
+    *,
+    labels: str | None,
+    target: Path | None,
+    shape: tuple[int, ...] | None,
+    projection: Projection,
+    force: bool,
+) -> None:
+    """Write the page of a saved model before a file's rows, and print its verdict.
+
+    Raises
+    ------
+    IsthmusError
+        If a file or the model cannot be used.
+    """
+    check_page(out, data, force=force)
+    page.check_extras()
+    estimator, rows = model_and_rows(model, data)
+    made = report_on(
+        estimator,
+        _frame(estimator, rows),
+        None if labels is None else read_labels(labels, data),
+        out,
+        target=None if target is None else _clean(rows, target),
+        sample_shape=shape or _shape(rows),
+        projection=projection,
+        code=_typed(model, data, out, labels, target, shape),
+    )
+    say(at_the_shell(str(made.verdict)))
+    say(f"{out}: open it in a browser.")
+
+
+def compare(models: Sequence[Path], data: Path, out: Path | None, **options: Any) -> None:
+    """Print what several saved models make of a file's rows, and write a page if one is named.
+
+    Raises
+    ------
+    IsthmusError
+        If a file or a model cannot be used.
+    """
+    if out is not None:
+        check_page(out, data, force=options["force"])
+        page.check_extras("Writing a comparison")
+    loaded = {name: model_and_rows(path, data) for name, path in _names(models).items()}
+    (beginning, (_, first)), *others = loaded.items()
+    for name, (_, rows) in others:
+        if rows.columns != first.columns:
+            raise DataError(
+                f"{name} has other columns than {beginning}: give models of the same columns."
+            )
+    labels, target = options["labels"], options["target"]
+    table = compare_models(
+        {name: estimator for name, (estimator, _) in loaded.items()},
+        first.values,
+        None if labels is None else read_labels(labels, data),
+        out,
+        target=None if target is None else _clean(first, target),
+    )
+    say(repr(table))
+    if out is not None:
+        say(f"{out}: open it in a browser.")
+
+
+def read_labels(given: str, data: Path) -> Any:
+    """Read labels: a column of the table `data`, or else a file that holds them.
+
+    Raises
+    ------
+    FileError
+        If there is neither.
+    DataError
+        If the file holds something else than one label for each row.
+    """
+    path = Path(given)
+    is_table = data.suffix.lower() in TABLES and not data.is_dir()
+    if is_table and not path.is_file():
+        return read_column(data, given)
+    if not path.is_file():
+        raise FileError(
+            f"--labels {given} is no file, and {data} has no columns: give a file of labels, such "
+            f"as a .csv of one column."
+        )
+    if path.suffix.lower() in TABLES:
+        return read_column(path, None)
+    values = read(path).values
+    if values.ndim != 1 and values.shape[1:] != (1,):
+        raise DataError(f"{path} has shape {values.shape}: labels are a list, (n,).")
+    return np.asarray(values).ravel()
+
+
+def _frame(estimator: Any, rows: Rows) -> Any:
+    """Return rows under the names of their columns, and remind the estimator of these."""
+    if rows.columns is None or find_spec("polars") is None:
+        return rows.values
+    estimator.feature_names_in_ = np.array(rows.columns, dtype=object)
+    return rows.named()
+
+
+def _clean(rows: Rows, path: Path) -> Any:
+    """Read the clean rows of noisy ones."""
+    clean = read_rows(path, Columns(rows.columns, owner=str(rows.path)))
+    check_width(clean, rows.values.shape[1], str(rows.path))
+    return clean.values if rows.columns is None else clean._replace(columns=rows.columns).named()
+
+
+def _shape(rows: Rows) -> tuple[int, ...] | None:
+    """Return the shape of pictures; a list of numbers tells none."""
+    if len(rows.shape) == 2:
+        return (*rows.shape, 1)
+    return rows.shape if len(rows.shape) == 3 and rows.shape[2] in (1, 3) else None
+
+
+def _names(models: Sequence[Path]) -> dict[str, Path]:
+    """Call models by their folders; those of the same name by their paths."""
+    names = [path.name for path in models]
+    return {(path.name if names.count(path.name) == 1 else str(path)): path for path in models}
+
+
+def _typed(
+    model: Path,
+    data: Path,
+    out: Path,
+    labels: str | None,
+    target: Path | None,
+    shape: tuple[int, ...] | None,
+) -> str:
+    """Return the command that makes the page again."""
+    words = ["isthmus", "report", str(model), str(data)]
+    shown = ",".join(map(str, shape)) if shape else None
+    options = {"--labels": labels, "--target": target, "--shape": shown, "--out": out}
+    for name, value in options.items():
+        if value is not None:
+            words += [name, str(value)]
+    return shlex.join(words)

@@ -1,0 +1,53 @@
+"""What is wrong with a fitted model of any kind, judged on the rows that it is shown."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from isthmus.estimators.diagnosis import Finding
+from isthmus.evaluation.subject import Subject
+from isthmus.evaluation.units import Activity
+
+FEW = 5  # units that are listed
+
+
+def findings(model: Any, subject: Subject, used: Activity) -> list[Finding]:
+    """Return what `diagnose` finds; of a model without it, what its end and its units tell.
+
+    Of a classifier, what is found of the autoencoder that it began with comes after.
+    """
+    if hasattr(model, "diagnose"):
+        found: list[Finding] = model.diagnose(subject.rows)
+        return found
+    within: Any = getattr(model, "autoencoder_", None)
+    inner = within.diagnose(subject.rows) if hasattr(within, "diagnose") else []
+    return [*_by_its_end(model), *_by_its_units(used), *map(_of_the_autoencoder, inner)]
+
+
+def _by_its_end(model: Any) -> Iterator[Finding]:
+    if getattr(model, "stopped_by_", "") == "diverged":
+        yield Finding(
+            "diverged",
+            f"The training was not finite after epoch {model.n_iter_}.",
+            "Lower learning_rate to a tenth, or scale X.",
+        )
+
+
+def _by_its_units(used: Activity) -> Iterator[Finding]:
+    for name, places, what, change in (
+        ("dead units", used.dead, "are the same for every row", "Lower n_components"),
+        (
+            "saturated units",
+            used.stuck,
+            "stand at an end of their range for nearly every row",
+            "Lower learning_rate, or scale X",
+        ),
+    ):
+        if len(places):
+            listed = ", ".join(map(str, places[:FEW])) + (", ..." if len(places) > FEW else "")
+            what = f"{len(places)} of {used.n_units} units {what} ({listed})."
+            yield Finding(name, what, f"{change}.")
+
+
+def _of_the_autoencoder(finding: Finding) -> Finding:
+    what = f"Of the autoencoder as it was before the labels: {finding.what}"
+    return finding._replace(name=f"autoencoder {finding.name}", what=what)

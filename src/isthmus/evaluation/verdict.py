@@ -1,0 +1,248 @@
+"""Three sentences that say whether the autoencoder earned its place, with their figures."""
+
+import math
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from isthmus.estimators.diagnosis import Finding
+from isthmus.evaluation.against_pca import AgainstPCA, Interval
+from isthmus.evaluation.classes import ClassErrors
+from isthmus.evaluation.examples import FeatureErrors
+from isthmus.evaluation.quality import Quality
+from isthmus.evaluation.subject import Subject
+from isthmus.evaluation.words import count, figure, isolated, percent
+
+BETTER, WORSE = 0.99, 1.01  # times PCA's error
+WELL = 0.9  # of a feature's variance
+
+# What a finding makes of everything else; the gravest stands first in the list of findings.
+SPOILED = {
+    "diverged": "The training broke off.",
+    "learning rate too high": "The learning rate is too high.",
+    "input not scaled": "A few columns drown the others.",
+    "free to copy": "The code is wide enough to copy.",
+}
+
+
+Tone = Literal["good", "even", "bad"]
+
+
+class KeyFigure(NamedTuple):
+    """A number that is printed large."""
+
+    value: str
+    label: str
+
+
+class Verdict(NamedTuple):
+    """What is to be said first."""
+
+    headline: str
+    tone: Tone
+    sentences: tuple[str, str, str]
+    figures: tuple[KeyFigure, ...]
+
+    def __str__(self) -> str:
+        return " ".join([self.headline, *self.sentences])
+
+
+class Evidence(NamedTuple):
+    """What a verdict rests on."""
+
+    model: Any
+    subject: Subject
+    findings: list[Finding]
+    versus: AgainstPCA | None
+    explained: float | None  # share of the variance about the training mean
+    features: FeatureErrors | None
+    quality: Quality
+    classes: ClassErrors | None
+
+
+def judge(seen: Evidence) -> Verdict:
+    """Say what the evidence comes to."""
+    headline, tone = _headline(seen)
+    sentences = (_place(seen), _kept(seen), _advice(seen))
+    return Verdict(headline, tone, sentences, tuple(_figures(seen)))
+
+
+def held_out_ratio(model: Any) -> float | None:
+    """Return the error beside PCA's on rows that were held out of the fit, where some were."""
+    versus = getattr(model, "versus_pca_", None)
+    return versus.ratio if versus is not None and versus.rows == "held out" else None
+
+
+def _ratio(seen: Evidence) -> float:
+    """Return the error beside PCA's on rows held out, or else on these; NaN without either."""
+    held_out = held_out_ratio(seen.model)
+    if held_out is not None:
+        return held_out
+    return seen.versus.ratio.value if seen.versus is not None else math.nan
+
+
+def _asked_to_rebuild(seen: Evidence) -> bool:
+    return hasattr(seen.model, "reconstruct")
+
+
+def _aims_elsewhere(seen: Evidence) -> bool:
+    """Whether penalties, noise or a sparse code ask for more than the least error."""
+    return bool(seen.model.model_.parts.hides)
+
+
+def _headline(seen: Evidence) -> tuple[str, Tone]:
+    if seen.findings and (gravest := _gravest(seen.findings)).name in SPOILED:
+        return SPOILED[gravest.name], "bad"
+    if seen.versus is None:
+        return _of_a_classifier(seen)
+    if not _asked_to_rebuild(seen):
+        return "A model of the rows, which was not asked to rebuild them.", "even"
+    ratio = _ratio(seen)
+    if ratio < BETTER:
+        return "It earned its place.", "good"
+    if ratio <= WORSE:
+        return "It is as good as PCA, and no better.", "even"
+    if _aims_elsewhere(seen):
+        return "PCA rebuilds better: its code has to be worth it.", "even"
+    return "PCA would have served better.", "bad"
+
+
+def _gravest(findings: list[Finding]) -> Finding:
+    """Return the first that spoils everything else, or else the first."""
+    return next((finding for finding in findings if finding.name in SPOILED), findings[0])
+
+
+def _of_a_classifier(seen: Evidence) -> tuple[str, Tone]:
+    if seen.classes is None:
+        return "A classifier, which only labelled rows can judge.", "even"
+    return f"It is right about {percent(seen.classes.accuracy)} of the labelled rows.", "even"
+
+
+# The three sentences -----------------------------------------------------------------------
+
+
+def _place(seen: Evidence) -> str:
+    """Say where the model stands beside PCA."""
+    versus, n_features = seen.versus, seen.subject.clean.shape[1]
+    width = count(seen.subject.codes.shape[1], "number")
+    begin = f"With {width} for {count(n_features, 'feature')} it"
+    if versus is None:
+        return f"{begin} tells classes; it does not rebuild rows, so no PCA stands beside it."
+    if not _asked_to_rebuild(seen):
+        kept = percent(max(seen.explained or 0.0, 0.0))
+        return (
+            f"{begin} learned how the rows are distributed; going up and down once keeps {kept} of "
+            f"their variance."
+        )
+    if versus.pca_error.value == 0:
+        return f"{begin} is as wide as the rows are: a PCA of that width loses nothing of them."
+    return f"{begin} rebuilds {_compared(seen, versus)}{_tie(versus)}."
+
+
+def _compared(seen: Evidence, versus: AgainstPCA) -> str:
+    held_out, ratio = held_out_ratio(seen.model), _ratio(seen)
+    where = "these rows" if held_out is None else "rows that it was not fitted to"
+    where += " from noisy versions" if seen.subject.noisy else ""
+    if BETTER <= ratio <= WORSE:
+        return f"{where} as well as a PCA of that width does"
+    draws = f" ({_between(versus.ratio)})" if held_out is None else ""
+    return f"{where} with {figure(ratio)} times{draws} the squared error of a PCA of that width"
+
+
+def _tie(versus: AgainstPCA) -> str:
+    if versus.ties is None:
+        times = figure(float(versus.curve.min()) / versus.error.value)
+        return (
+            f"; on these rows the best PCA, of {count(versus.best, 'number')}, makes {times} times "
+            f"its error"
+        )
+    needed = int(versus.ties.value)
+    if needed == versus.width:
+        return ""
+    more = "would need" if needed > versus.width else "needs only"
+    return f"; a PCA {more} {count(needed, 'number')} to do as well on these rows"
+
+
+def _between(interval: Interval) -> str:
+    return f"{figure(interval.low)} to {figure(interval.high)}"
+
+
+def _kept(seen: Evidence) -> str:
+    """Say what of the rows is left."""
+    if seen.features is None or seen.explained is None or not _asked_to_rebuild(seen):
+        return _told(seen.quality) or "No labels were given, so what its code tells is not known."
+    shares = seen.features.explained
+    varying = np.flatnonzero(np.isfinite(shares))
+    if not len(varying):
+        return "No feature of these rows varies, so there is nothing to explain."
+    well, noun = int((shares[varying] >= WELL).sum()), "pixel"
+    least = ""
+    if not seen.subject.pictures:
+        worst, noun = varying[int(shares[varying].argmin())], "feature"
+        name = isolated(seen.subject.name_of(int(worst)))
+        least = f", {name} least ({percent(shares[worst])})"
+    return (
+        f"It keeps {percent(seen.explained)} of the variance: {well:,} of "
+        f"{count(len(varying), f'varying {noun}')} are explained to {percent(WELL)} or more{least}."
+    )
+
+
+def _advice(seen: Evidence) -> str:
+    """Say what to change, or what the code is good for."""
+    if not seen.findings:
+        good_for = _good_for(seen.quality) if _asked_to_rebuild(seen) else ""
+        return f"Nothing was found to be wrong{good_for}."
+    first, n = _gravest(seen.findings), len(seen.findings)
+    found = "One finding" if n == 1 else f"{count(n, 'finding')}, the gravest"
+    return f"{found}, \u201c{first.name}\u201d: {first.change[0].lower()}{first.change[1:]}"
+
+
+def _good_for(quality: Quality) -> str:
+    told = _told(quality)
+    if told:
+        return f"; {told[0].lower()}{told[1:].rstrip('.')}"
+    if quality.code.trustworthiness is None:
+        return ""
+    trust = figure(quality.code.trustworthiness)
+    return f"; neighbours in the code are neighbours in truth (trustworthiness {trust} of 1)"
+
+
+def _told(quality: Quality) -> str:
+    """Say what a linear model makes of the code."""
+    ours, theirs = quality.code.probe, quality.pca.probe
+    if ours is None or theirs is None:
+        return ""
+    if quality.classes:
+        return (
+            f"A linear classifier on its code is right about {percent(ours)} of the rows, on PCA's "
+            f"{percent(theirs)}."
+        )
+    return (
+        f"A linear model on its code explains {percent(ours)} of the labels' variance, on PCA's "
+        f"{percent(theirs)}."
+    )
+
+
+def _figures(seen: Evidence) -> Iterator[KeyFigure]:
+    """Yield the figures that are printed large."""
+    versus, width = seen.versus, seen.subject.codes.shape[1]
+    if seen.classes is not None:
+        yield KeyFigure(percent(seen.classes.accuracy), "of the labelled rows right")
+    if versus is not None and versus.pca_error.value > 0 and _asked_to_rebuild(seen):
+        where = "on these rows" if held_out_ratio(seen.model) is None else "on held-out rows"
+        yield KeyFigure(figure(_ratio(seen)), f"times the squared error of PCA as wide, {where}")
+        if versus.ties is not None and versus.ties.value != width:
+            yield KeyFigure(
+                f"{int(versus.ties.value):,}", f"numbers PCA needs to tie with {width:,}"
+            )
+    if seen.explained is not None:
+        yield KeyFigure(percent(seen.explained), "of the variance kept")
+    quality = seen.quality
+    if quality.code.probe is not None and quality.classes:
+        yield KeyFigure(percent(quality.code.probe), "of the classes told by a linear rule")
+    elif quality.code.trustworthiness is not None:
+        yield KeyFigure(
+            figure(quality.code.trustworthiness),
+            "trustworthiness: neighbours in the code that are so in truth",
+        )

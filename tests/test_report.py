@@ -1,0 +1,367 @@
+"""The page: whole, quiet, the same as the model's figures, and deaf to hostile names."""
+
+import base64
+import hashlib
+import html
+import io
+import json
+import re
+import sys
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from isthmus import (
+    Autoencoder,
+    AutoencoderClassifier,
+    BernoulliRBM,
+    DenoisingAutoencoder,
+    datasets,
+    report,
+)
+from isthmus.errors import FileError, MissingDependencyError
+from isthmus.evaluation.page import charts, images
+from isthmus.evaluation.review import review
+from isthmus.evaluation.words import figure, percent
+
+DIGITS = datasets.digits()
+X, Y = DIGITS.images[:300], DIGITS.labels[:300]
+QUICK = {"hidden": (), "max_epochs": 2, "random_state": 0}
+VOID = {"meta", "img"}
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "</script><b>",
+    "'-alert(1)-'",
+    "{{ 7 * 7 }}",
+    "",
+    "שלום",
+    "a\u202eb\x00\ud800",
+    "👩\u200d👧 🎉",
+    "x" * 500,
+    "https://evil.example/x.js",
+]
+
+
+class Page(HTMLParser):
+    """A page taken apart: its tags, that must be balanced, its text and its attributes."""
+
+    def __init__(self, text):
+        super().__init__(convert_charrefs=True)
+        self.open, self.tags, self.scripts, self.text, self.ids = [], [], [], "", []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.ids += [value for name, value in attrs if name == "id"]
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] == "script":
+            self.scripts[-1] += data
+        elif self.open and self.open[-1] != "style":
+            self.text += data
+
+
+def written(model, rows, y=None, **options):
+    """Return the review and the page as it stands on disk."""
+    made = report(model, rows, y, **options)
+    return made, Page(made.path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "new" / "report.html"
+
+
+CASES = {
+    "pictures": lambda: (Autoencoder(6, hidden=(8,), max_epochs=2, random_state=0), X, {}),
+    "noise": lambda: (DenoisingAutoencoder(4, **QUICK), X, {}),
+    "columns": lambda: (
+        Autoencoder(2, scaling="standard", **QUICK),
+        pd.DataFrame(X[:, 20:26], columns=list("abcdef")),
+        {},
+    ),
+    "series": lambda: (Autoencoder(2, **QUICK), X, {"sample_shape": (32, 2)}),
+    "many features": lambda: (Autoencoder(2, **QUICK), X, {"sample_shape": (64,)}),
+    "colours": lambda: (
+        Autoencoder(3, **QUICK),
+        np.random.default_rng(0).random((40, 48)),
+        {"sample_shape": (4, 4, 3)},
+    ),
+    "machine": lambda: (BernoulliRBM(4, n_iter=2, random_state=0), X, {}),
+}
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+@pytest.mark.parametrize("case", CASES)
+def test_page_is_whole_and_asks_nobody_for_anything(case, labelled, path):
+    model, rows, options = CASES[case]()
+    y = Y[: len(rows)] if labelled else None
+    made, page = written(model.fit(rows), rows, y, path=path, **options)
+    assert made.path == path
+    for tag, attributes in page.tags:
+        for name in ("src", "href", "action", "data", "poster", "srcset", "formaction"):
+            value = attributes.get(name, "#")
+            assert value.startswith(("#", "data:image/png;base64,")), (tag, name, value[:60])
+        assert not any(name.startswith("on") for name in attributes)
+        assert "url(" not in attributes.get("style", "")
+        if tag == "img":
+            assert attributes["alt"]
+        if attributes.get("role") in ("img", "application"):
+            assert attributes["aria-label"]
+    text = path.read_text(encoding="utf-8")
+    assert "http" not in text.replace("http-equiv", "")
+    assert "url(" not in text
+    assert len(set(page.ids)) == len(page.ids)
+    links = [a["href"][1:] for tag, a in page.tags if tag == "a"]
+    assert set(links) <= set(page.ids)
+    assert [tag for tag, _ in page.tags].count("h1") == 1
+    assert len(text) < 2e6
+
+
+def test_page_lets_only_its_own_script_run(path):
+    _, page = written(Autoencoder(2, **QUICK).fit(X), X, Y, path=path)
+    data, script = page.scripts
+    json.loads(data)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    (policy,) = [a["content"] for _, a in page.tags if a.get("http-equiv")]
+    assert "default-src 'none'" in policy
+    assert f"script-src 'sha256-{digest}';" in policy
+
+
+def test_page_says_the_same_twice(path):
+    model = Autoencoder(3, **QUICK).fit(X)
+    report(model, X, Y, path=path)
+    first = path.read_bytes()
+    report(model, X, Y, path=path)
+    assert path.read_bytes() == first
+
+
+def test_figures_on_the_page_are_those_of_the_models_methods(path):
+    model = Autoencoder(6, hidden=(32,), max_epochs=10, random_state=0).fit(X)
+    made, page = written(model, X, Y, path=path)
+    versus = model.versus_pca_
+    for value in (
+        figure(versus.ratio),
+        figure(versus.error),
+        figure(versus.pca_error),
+        figure(model.reconstruction_error(X).mean()),
+        percent(model.score(X)),
+        figure(made.versus.ratio.low),
+        percent(made.quality.code.probe),
+        figure(made.quality.pca.trustworthiness),
+        f"kept: epoch {model.n_iter_}",
+        made.origin.sha256,
+    ):
+        assert value in page.text, value
+    for finding in model.diagnose(X):
+        assert finding.what in page.text
+        assert finding.change in page.text
+    for sentence in made.verdict.sentences:
+        assert sentence in page.text
+    for row in np.argsort(-model.reconstruction_error(X))[:4]:
+        assert f"row {row} · {Y[row]}" in page.text
+
+
+def test_map_tells_each_dot_its_row_label_and_error(path):
+    model = Autoencoder(2, **QUICK).fit(X)
+    _, page = written(model, X, Y, path=path)
+    facts = json.loads(page.scripts[0])
+    dots = [a for tag, a in page.tags if tag == "circle"]
+    assert len(dots) == len(X) == len(facts["rows"])
+    assert facts["labels"] == list(map(str, Y))
+    errors = model.reconstruction_error(X)
+    assert facts["errors"] == [figure(error) for error in errors]
+    codes = model.transform(X)
+    places = np.array([float(dot["cx"].rstrip("%")) for dot in dots])
+    assert np.corrcoef(places, codes[:, 0])[0, 1] == pytest.approx(1, abs=1e-6)
+    heights = np.array([float(dot["cy"].rstrip("%")) for dot in dots])
+    assert np.corrcoef(heights, codes[:, 1])[0, 1] == pytest.approx(-1, abs=1e-6)
+    looks = [dot["class"].split()[0] for dot in dots]
+    assert looks == [f"c{label}" for label in Y]
+
+
+def test_pictures_that_a_dot_shows_are_its_row(path):
+    model = Autoencoder(2, **QUICK).fit(X)
+    _, page = written(model, X, path=path)
+    facts = json.loads(page.scripts[0])
+    width, height, across = facts["size"]
+    coded = facts["sheets"]["true"].removeprefix("data:image/png;base64,")
+    sheet = np.asarray(Image.open(io.BytesIO(base64.b64decode(coded))))
+    row = 137
+    top, left = row // across * height, row % across * width
+    shown = sheet[top : top + height, left : left + width]
+    np.testing.assert_allclose(shown / 255, X[row].reshape(8, 8), atol=1 / 31)
+
+
+def test_hostile_names_neither_break_the_page_nor_run(path):
+    draw = np.random.default_rng(0)
+    rows = draw.normal(size=(60, 3)) @ draw.normal(size=(3, 400))
+    rows[:, : len(HOSTILE)] += 5 * draw.normal(size=(60, len(HOSTILE)))
+    names = HOSTILE + [f"column {i}" for i in range(400 - len(HOSTILE))]
+    table = pd.DataFrame(rows, columns=names)
+    labels = np.array([*HOSTILE, None], dtype=object)[np.arange(60) % 12]
+    _, page = written(Autoencoder(3, **QUICK).fit(table), table, labels, path=path)
+    tags = [tag for tag, _ in page.tags]
+    assert tags.count("script") == 2
+    assert "b" not in tags
+    assert all(a["alt"] for tag, a in page.tags if tag == "img")
+    assert "<script>alert(1)</script>" in page.text
+    assert "{{ 7 * 7 }}" in page.text
+    assert "(no name)" in page.text
+    assert "</" not in page.scripts[0]
+    assert "<script>alert(1)</script>" in json.loads(page.scripts[0])["labels"]
+    text = path.read_text(encoding="utf-8")
+    assert "\u202e" not in html.unescape(text)
+    assert "x" * 60 not in page.text
+
+
+def test_ten_thousand_columns_are_no_burden(path):
+    draw = np.random.default_rng(0)
+    rows = draw.normal(size=(50, 3)) @ draw.normal(size=(3, 10_000))
+    _, page = written(Autoencoder(2, **QUICK).fit(rows), rows, path=path, sample_shape=(10_000,))
+    assert "features between are left out" in page.text
+    assert path.stat().st_size < 500_000
+
+
+def test_classifier_shows_its_errors_by_class_and_where_the_rest_is(path):
+    model = AutoencoderClassifier(Autoencoder(4, **QUICK), max_epochs=10, random_state=0).fit(X, Y)
+    _, page = written(model, X, Y, path=path)
+    assert "report(model.autoencoder_, X)" in page.text
+    assert percent(model.score(X, Y)) in page.text
+    recall = (model.predict(X)[Y == 3] == 3).mean()
+    assert re.search(rf"3\s*{(Y == 3).sum()}\s*{percent(recall)}", page.text)
+
+
+def test_report_without_a_path_writes_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = report(Autoencoder(2, **QUICK).fit(X), X, path=None)
+    assert made.path is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def no_look(*_, **__):
+    pytest.fail("it looked before it refused")
+
+
+@pytest.mark.parametrize(("module", "package"), [("jinja2", "Jinja2"), ("PIL", "pillow")])
+def test_report_says_what_is_missing_before_it_looks(module, package, path, monkeypatch):
+    monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setattr("isthmus.evaluation.report.review", no_look)
+    message = f"Writing a report needs {package}, which is not installed: "
+    with pytest.raises(MissingDependencyError, match=f"^{re.escape(message)}pip install 'isthmus"):
+        report(Autoencoder(2), X, path=path)
+
+
+def test_report_refuses_a_folder_before_it_looks(tmp_path, monkeypatch):
+    monkeypatch.setattr("isthmus.evaluation.report.review", no_look)
+    with pytest.raises(FileError, match="is not a file: give the path of one"):
+        report(Autoencoder(2), X, path=tmp_path)
+
+
+def test_large_data_are_judged_by_a_part_and_the_page_says_so(path, monkeypatch):
+    monkeypatch.setattr("isthmus.evaluation.subject.MOST_ROWS", 100)
+    monkeypatch.setattr("isthmus.evaluation.subject.FEWEST_ROWS", 50)
+    made, page = written(Autoencoder(2, **QUICK).fit(X), X, Y, path=path)
+    assert "Judged on 100 rows of 300, drawn at random" in page.text
+    assert len(made.subject.codes) == 100
+    errors = Autoencoder(2, **QUICK).fit(X).reconstruction_error(X[made.subject.judged])
+    assert made.versus.error.value == pytest.approx(errors.mean())
+
+
+def test_mnist_takes_seconds_and_few_megabytes(path, shared_data):
+    rows, labels = datasets.mnist(shared_data / "mnist", "test")
+    model = Autoencoder(16, max_epochs=1, random_state=0).fit(rows)
+    made, _ = written(model, rows, labels, path=path)
+    assert len(made.subject.codes) == 10_000
+    assert path.stat().st_size < 15e6
+
+
+# Charts and pictures ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "texts"),
+    [
+        (0, 10, ["0", "2", "4", "6", "8", "10"]),
+        (-1, 1, ["-1", "-0.5", "0", "0.5", "1"]),
+        (3.2, 3.9, ["3.2", "3.4", "3.6", "3.8"]),
+        (0, 0, ["0"]),
+        (1e6, 5e6, ["1,000,000", "2,000,000", "3,000,000", "4,000,000", "5,000,000"]),
+    ],
+)
+def test_ticks_are_round(low, high, texts):
+    assert [tick.text for tick in charts.Axis(low, high).ticks()] == texts
+
+
+def test_whole_ticks_have_no_fractions():
+    assert [tick.text for tick in charts.Axis(0, 2).ticks(whole=True)] == ["0", "1", "2"]
+
+
+def test_logarithmic_ticks_are_powers_of_ten():
+    axis = charts.Axis(0.5, 2000, log=True)
+    assert [tick.text for tick in axis.ticks()] == ["1", "10", "100", "1,000"]
+    assert axis.at(0.5) == 0
+    assert axis.at(np.sqrt(0.5 * 2000)) == 50
+
+
+def test_places_are_percent_of_the_axis():
+    assert [charts.Axis(10, 20).at(value) for value in (10, 15, 20)] == [0, 50, 100]
+
+
+def test_training_chart_marks_the_epoch_that_was_kept():
+    model = Autoencoder(3, hidden=(8,), max_epochs=6, random_state=0).fit(X)
+    made = review(model, X)
+    folds, whole = charts.training_charts(made.training)
+    assert [mark.text for mark in folds.marks] == [f"kept: epoch {model.n_iter_}"]
+    assert whole.marks == []
+    assert {line.name for line in folds.lines} == {"training", "held out"}
+
+
+def test_terms_of_the_loss_have_a_chart_each():
+    model = Autoencoder(
+        3, hidden=(), max_epochs=3, penalties="weight_l2(weight=0.1)", random_state=0
+    ).fit(X)
+    titles = [chart.title for chart in charts.training_charts(review(model, X).training)]
+    assert titles[:3] == ["Folds: loss", "Folds: nll", "Folds: weight l2"]
+
+
+def pixels(address):
+    return np.asarray(
+        Image.open(io.BytesIO(base64.b64decode(address.removeprefix("data:image/png;base64,"))))
+    )
+
+
+def test_light_runs_from_black_to_white_and_is_clipped():
+    picture = np.array([[[-1.0], [0.0]], [[0.5], [3.0]]])
+    np.testing.assert_array_equal(pixels(images.light(picture, 0, 1)), [[0, 0], [128, 255]])
+
+
+def test_signed_values_are_warm_above_zero_cool_below_and_nothing_at_it():
+    warm, nothing, cool = pixels(images.signed(np.array([[[2.0], [0.0], [-2.0]]]), 2.0))[0]
+    assert warm.tolist() == [*images.POSITIVE, 255]
+    assert cool.tolist() == [*images.NEGATIVE, 255]
+    assert nothing[3] == 0
+
+
+def test_large_pictures_are_averaged_down():
+    picture = np.random.default_rng(0).random((700, 330, 1))
+    small = images.fitting(picture, 320)
+    assert small.shape == (234, 110, 1)
+    assert small[0, 0, 0] == pytest.approx(picture[:3, :3].mean())
+    assert small[-1, -1, 0] == pytest.approx(picture[699:, 327:].mean())
