@@ -43,11 +43,12 @@ def check_rows(
     if type(X).__name__ == "LazyFrame":
         raise DataError(f"{name} is a LazyFrame, which holds no rows yet: give {name}.collect().")
     X, pads = from_torch(X), getattr(estimator, "_pads", False)
+    fitted = None if reset else getattr(estimator, "sample_shape_", None)
     if pads:
-        X = samples.padded(X, name, None if reset else estimator.sample_shape_[0])
+        X = samples.padded(X, name, fitted[0] if fitted else None)
     X, shape = samples.flattened(X, name)
-    if not reset:
-        samples.check_same_shape(estimator.sample_shape_, shape, name)
+    if fitted is not None:
+        samples.check_same_shape(fitted, shape, name)
     _check_enough(_n_rows(X), at_least, estimator, name)  # before scikit-learn says it its way
     try:
         array = _validated(estimator, X, reset=reset, further=name != "X")
