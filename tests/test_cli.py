@@ -159,7 +159,10 @@ def processes(tmp_path_factory):
     commands = {
         name: [sys.executable, "-c", start, *typed.split()] for name, (typed, _) in BAD.items()
     }
-    return {name: subprocess.Popen(command, **pipes) for name, command in commands.items()}
+    started = {name: subprocess.Popen(command, **pipes) for name, command in commands.items()}
+    yield started
+    for process in started.values():  # a worker that was given some of the cases ends them all
+        process.communicate()
 
 
 @pytest.mark.parametrize("name", BAD)

@@ -6,7 +6,7 @@ from torch import nn
 
 from isthmus.parts import Code, Contraction, Dense
 from isthmus.parts.code import Drawn
-from isthmus.parts.networks.dense import affine_weight
+from isthmus.parts.networks.linear_path import affine_weight
 from isthmus.parts.slots import Halves, Pass, Sizes
 
 D, K, B = 6, 4, 5

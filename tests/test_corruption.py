@@ -7,7 +7,17 @@ from scipy import stats
 
 from isthmus.data.rows import fit_scaling
 from isthmus.data.scaling import SCALINGS
-from isthmus.parts import Clean, Corruption, GaussianNoise, Masking, SaltAndPepper
+from isthmus.fitting.model import nll_of
+from isthmus.parts import (
+    BlindSpot,
+    Clean,
+    Corruption,
+    GaussianNoise,
+    Laplace,
+    Masking,
+    Normal,
+    SaltAndPepper,
+)
 
 N, D = 4000, 6
 SURE = 1e-7  # the chance that a bound below is broken by an honest draw
@@ -185,6 +195,67 @@ def test_noise_hides_the_input(corruption):
     assert corruption.hides is True
 
 
+# Clipped noise ---------------------------------------------------------------------------
+
+
+@each_scaling
+def test_clipped_noise_is_the_noise_cut_to_its_range(rows, scaling):
+    noisy = corrupted(GaussianNoise(0.7), rows, scaling)
+    clipped = corrupted(GaussianNoise(0.7, clip=(-1.5, 2)), rows, scaling)
+    assert clipped == pytest.approx(noisy.clip(-1.5, 2), abs=1e-9)
+
+
+# Blind spots -----------------------------------------------------------------------------
+
+H, W = 6, 7
+BLIND = BlindSpot(0.3, radius=1)
+
+
+def blinded(corruption=BLIND, n_channels=2, shape=(H, W), seed=0):
+    """Return pictures whose every pixel has a value of its own, and what is seen of them."""
+    values = torch.arange(400 * H * W * n_channels, dtype=torch.float64)
+    x = values.view(400, n_channels * shape[0] * shape[1])
+    scaling = fit_scaling("none", x.numpy())
+    seen = corruption.corrupt(x, scaling, generator(seed), (n_channels, *shape))
+    return x.view(400, n_channels, *shape), seen.view(400, n_channels, *shape)
+
+
+def test_blind_spots_are_a_share_of_the_pixels_in_all_channels():
+    x, seen = blinded()
+    hidden = (x != seen).numpy()
+    assert (hidden[:, 0] == hidden[:, 1]).all()
+    assert_share(hidden[:, 0].sum(), 0.3, 400 * H * W)
+    assert_share(hidden[:, 0].sum(0), 0.3, 400)
+    assert_independent(hidden[:, 0].reshape(400, -1))
+
+
+def test_blind_spot_shows_each_neighbour_equally_often_and_never_itself():
+    x, seen = blinded()
+    row, _, down, right = (x != seen)[:, :1, 1:-1, 1:-1].nonzero(as_tuple=True)
+    shown = seen[row, 0, down + 1, right + 1] - x[row, 0, down + 1, right + 1]
+    steps, counts = shown.unique(return_counts=True)
+    around = (-1, 0, 1)
+    assert steps.tolist() == [W * dy + dx for dy in around for dx in around if dy or dx]
+    assert_share(counts.numpy(), 1 / 8, len(shown))
+
+
+def test_blind_spot_shows_the_same_pixel_of_the_same_picture_in_every_channel():
+    x, seen = blinded(BlindSpot(0.5, radius=3))
+    assert torch.equal(seen[:, 1] - seen[:, 0], x[:, 1] - x[:, 0])
+    assert ((seen - x)[:, 0].abs() < H * W).all()
+
+
+def test_values_that_are_judged_count_alone():
+    x, seen = blinded()
+    x, judged = x.flatten(1), (seen != x).flatten(1)
+    output = x + torch.randn(x.shape, generator=generator(1), dtype=x.dtype)
+    for likelihood, cost in [(Normal(std=0.5), lambda e: e**2 / 0.5), (Laplace(), torch.abs)]:
+        nats = nll_of(likelihood, output, x, judged)
+        missed = torch.where(judged, cost(output - x), 0).sum(1)
+        constant = likelihood.nll(x, x) / x.shape[1] * judged.sum(1)
+        assert nats.numpy() == pytest.approx((missed + constant).numpy())
+
+
 def test_every_corruption_is_tested_here():
-    tested = {type(corruption) for corruption in [*AT_ZERO_STRENGTH, *NOISY]}
+    tested = {type(corruption) for corruption in [*AT_ZERO_STRENGTH, *NOISY, BLIND]}
     assert set(Corruption.kinds.values()) == tested

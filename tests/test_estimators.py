@@ -519,7 +519,8 @@ CHANGES = {
     "penalties": ("weight_l1(weight=0.1)",),
     "pretraining": "autoencoder(n_epochs=1)",
 }
-SILENT = {"device", "verbose", "patience", "validation_fraction"}  # patience: below
+# patience: below; sample_shape: of networks that look at it
+SILENT = {"device", "verbose", "patience", "validation_fraction", "sample_shape"}
 
 
 def test_each_parameter_is_tried_below():

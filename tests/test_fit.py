@@ -164,7 +164,7 @@ def test_model_of_folds_is_trained_on_all_rows_as_if_by_hand():
         device="cpu",
     )
     rows = select(X, X, scaling, "cpu")
-    by_hand = Task(parts, K, scaling, plan, streams, ()).begin(rows).model
+    by_hand = Task(parts, K, (D,), scaling, plan, streams, ()).begin(rows).model
     train(by_hand, rows, rows.at(torch.arange(0)), plan, streams)
     for name, value in by_hand.state_dict().items():
         if not name.startswith("scaling"):

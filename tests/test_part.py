@@ -20,10 +20,11 @@ import isthmus.fitting.optimizers
 import isthmus.fitting.schedules
 from isthmus import Autoencoder
 from isthmus.errors import ParameterError
-from isthmus.parts import Dense, GaussianNoise, Masking, Part, Plain, part
+from isthmus.parts import Custom, Dense, GaussianNoise, Masking, Part, Plain, part
 
 SLOTS = [slot for slot in Part.__subclasses__() if slot.__module__.startswith("isthmus.")]
-KINDS = [kind for slot in SLOTS for kind in slot.kinds.values()]
+# A custom network holds modules, which no string makes.
+KINDS = [kind for slot in SLOTS for kind in slot.kinds.values() if kind is not Custom]
 
 
 class Spice(Part):
@@ -66,7 +67,8 @@ def values_of(annotation, extras=()):
     if origin in (typing.Union, types.UnionType):
         return st.one_of([values_of(each) for each in args])
     if origin is tuple and args[-1] is ...:
-        return st.lists(values_of(args[0]), max_size=4).map(tuple)
+        least = max([each.min_length for each in extras if hasattr(each, "min_length")], default=0)
+        return st.lists(values_of(args[0]), min_size=least, max_size=4).map(tuple)
     if origin is tuple:
         return st.tuples(*map(values_of, args))
     return number_of(annotation, extras)

@@ -11,7 +11,13 @@ import pytest
 
 from isthmus.data import writing
 from isthmus.data.files import read
-from isthmus.data.writing import replacing, replacing_folder, write, write_pictures
+from isthmus.data.writing import (
+    remove_halves,
+    replacing,
+    replacing_folder,
+    write,
+    write_pictures,
+)
 from isthmus.errors import DataError, FileError, MissingDependencyError
 
 A = np.random.default_rng(0).random((7, 3))
@@ -174,6 +180,22 @@ def test_replacing_survives_a_kill_with_the_old_file_whole(tmp_path):
     )
     assert subprocess.run([sys.executable, "-c", code, target], check=False).returncode == 9
     assert target.read_text() == "old"
+
+
+def test_remove_halves_takes_away_what_a_kill_left_and_nothing_else(tmp_path):
+    code = (
+        "import os, sys; from isthmus.data.writing import replacing\n"
+        "with replacing(sys.argv[1]) as beside: beside.write_text('half'); os._exit(9)"
+    )
+    kept = {tmp_path / name for name in ("x.png", ".mine.png", ".0123456789ab.png", "b/.x.tar.gz")}
+    for file in kept:
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
+    for name in ("x.png", "b/name.of.two.tif"):
+        subprocess.run([sys.executable, "-c", code, tmp_path / name], check=False)
+    assert len(list(tmp_path.rglob("*.*"))) == len(kept) + 2
+    remove_halves(tmp_path)
+    assert {file for file in tmp_path.rglob("*") if file.is_file()} == kept
 
 
 # Replacing a folder

@@ -3,8 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from isthmus.cli.denoising import denoise_pictures, picture_denoiser
 from isthmus.cli.outputs import check_file, check_folder, say
 from isthmus.cli.rows import Rows, check_width, read_rows
+from isthmus.data.artefact import fingerprint
+from isthmus.data.pictures import is_picture
 from isthmus.data.tables import Columns
 from isthmus.data.writing import write, write_pictures
 from isthmus.errors import ParameterError
@@ -32,18 +35,45 @@ def transform(data: Path, out: Path, model: Path, *, force: bool) -> None:
     say(f"{out}: {len(rows.values)} rows, {len(names)} columns.")
 
 
-def denoise(data: Path, out: Path, model: Path, *, force: bool) -> None:
-    """Write a file's rows as the model rebuilds them, in the shape that they had.
+def denoise(data: Path, out: Path, model: Path, *, force: bool) -> int:
+    """Write pictures, or a file's rows, as the model makes them without noise.
 
-    Pictures of a folder become pictures of the same names and depth where `out` has no ending of
-    a file; pictures in a table become one row each.
+    A model for pictures of any size takes one, or a folder of them, and keeps all that their files
+    tell. Another rebuilds rows in the shape that they had: pictures of a folder, then of one size,
+    become pictures of the same names and depth where `out` has no ending of a file; pictures in a
+    table become one row each.
+
+    Returns
+    -------
+    int
+        The exit code.
 
     Raises
     ------
     IsthmusError
         If a file or the model cannot be used.
     """
-    as_pictures = data.is_dir() and out.suffix.lower() not in FILES
+    if is_picture(data) or _are_pictures(data, out):
+        if denoise_picture := picture_denoiser(load(model)):
+            by = fingerprint(model)
+            return denoise_pictures(data, out, denoise_picture, by=by, force=force)
+        if not data.is_dir():
+            raise ParameterError(
+                f"{model} takes rows of one width, and {data} is a single picture: give a folder "
+                "of pictures of the size that it knows, or a model for pictures of any size."
+            )
+    _rebuild(data, out, model, force=force)
+    return 0
+
+
+def _are_pictures(data: Path, out: Path) -> bool:
+    """Whether a folder is to become one of pictures, not a file of rows."""
+    return data.is_dir() and out.suffix.lower() not in FILES
+
+
+def _rebuild(data: Path, out: Path, model: Path, *, force: bool) -> None:
+    """Write a file's rows as the model rebuilds them, in the shape that they had."""
+    as_pictures = _are_pictures(data, out)
     (check_folder if as_pictures else check_file)(out, data, force=force)
     estimator, rows = autoencoder_and_rows(model, data)
     rebuilt = estimator.reconstruct(rows.values)

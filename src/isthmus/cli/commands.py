@@ -40,6 +40,13 @@ def readable(_ctx: click.Context, _param: click.Parameter, path: Path | None) ->
     return path
 
 
+def readable_or_picture(ctx: click.Context, param: click.Parameter, path: Path) -> Path | None:
+    """Let one picture pass, too."""
+    with loading():
+        from isthmus.data.pictures import is_picture
+    return path if is_picture(path) else readable(ctx, param, path)
+
+
 def listed(names: str | None) -> tuple[str, ...]:
     """Return the names of an option; one that holds a comma is quoted."""
     return tuple(name.strip() for name in next(csv.reader([names or ""]), []) if name.strip())
@@ -104,6 +111,9 @@ def demo(out: Path, seed: int) -> None:
 @click.option("--drop", metavar="NAME,...", help="Of a table: the columns to leave out.")
 @click.option("--sparsity", metavar="PART", help="Of a sparse one: 'kl', 'l1', 'topk(k=8)', ...")
 @click.option("--weight", type=float, help="Of a contractive one's penalty.  [default: 0.1]")
+@click.option(
+    "--blind", is_flag=True, help="Learn from noisy pictures alone, by hiding pixels from it."
+)
 @data_option("--target", "Clean rows, where DATA is noisy.")
 @data_option("--validation", "Rows to stop by, instead of a part of DATA.")
 @data_option("--validation-target", "Their clean rows; needed with --target.")
@@ -114,7 +124,8 @@ def fit(data: Path, columns: str | None, drop: str | None, **options: Any) -> No
 
     \b
     isthmus fit iris.csv --model iris
-    isthmus fit photos/ --model clean --noise 'gaussian(std=0.1)' -k 64
+    isthmus fit photos/ --model clean --noise 'gaussian(std=25/255)'
+    isthmus fit noisy/ --model clean --blind
 
     A PART is a name, or a name with fields in brackets; `isthmus parts` lists them.
     """  # noqa: D301
@@ -138,18 +149,22 @@ def transform(data: Path, out: Path, model: Path, force: bool) -> None:
 
 
 @click.command(epilog=FORMS)
-@data_argument
+@click.argument("data", type=PATH, callback=readable_or_picture)
 @out_argument
 @model_option("Folder of the saved model.")
 @force_option
-def denoise(data: Path, out: Path, model: Path, force: bool) -> None:
-    """Write DATA as the model rebuilds it to OUT.
+def denoise(data: Path, out: Path, model: Path, force: bool) -> int:
+    """Write DATA without its noise to OUT.
 
     OUT is .npy, .npz, .csv or .parquet, or a folder where DATA is one of pictures.
+
+    A model for pictures of any size takes a picture, or a folder with all that lie in it and
+    below. They keep their names, forms and depths, EXIF and ICC profiles. A run that was stopped
+    goes on where it was; one that has failures names them at its end and exits with 1.
     """
     with loading():
         from isthmus.cli.applying import denoise
-    denoise(data, out, model, force=force)
+    return denoise(data, out, model, force=force)
 
 
 @click.command(epilog=FORMS)

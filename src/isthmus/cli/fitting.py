@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import isthmus
 from isthmus.cli.options import ESTIMATORS, at_the_shell
 from isthmus.cli.outputs import check_model, facts, plain_console, say
+from isthmus.cli.photographs import NETWORK, are_photographs, fit_photographs
 from isthmus.cli.rows import Rows, check_width, read_rows
 from isthmus.data.tables import ALL, Columns
 from isthmus.errors import DataError, ParameterError
@@ -21,8 +22,15 @@ if TYPE_CHECKING:
     from isthmus.fitting.fit import VersusPCA
 
 # Options that only some estimators have, and which estimator one of them alone asks for.
-OWN = ("corruption", "code", "penalties", "pretraining", "sparsity", "weight")
-NAMED_BY = {"corruption": "denoising", "sparsity": "sparse", "weight": "contractive"}
+OWN = ("corruption", "target", "code", "penalties", "pretraining", "sparsity", "weight")
+NAMED_BY = {
+    "corruption": "denoising",
+    "target": "denoising",
+    "sparsity": "sparse",
+    "weight": "contractive",
+}
+SHORTHANDS = ("network", "hidden", "activation")
+TYPED = {"penalties": "--penalty", "target": "--blind"}
 ENDED = {
     "patience": "held-out rows got no better",
     "limit": "it ran to --max-epochs",
@@ -62,12 +70,21 @@ def fit(
     """
     _check_pairs(target, validation, validation_target)
     check_model(model, force=force)
+    noisy = target is not None or options.get("blind") or options.get("corruption")
+    if noisy and not any(name in options for name in SHORTHANDS) and are_photographs(data):
+        options = {"n_components": 96, **options, "network": NETWORK}
     estimator = assemble(**options)
+    if data.is_dir() and estimator.parts().network.crop is not None:
+        fit_photographs(estimator, data, model, target, validation, validation_target)
+        say(f"Next: {next_command(data, model, denoises=True)}")
+        return
     rows = read_rows(data, columns)
     if target is None:
         check_domain(rows.values, estimator.parts().likelihood, str(data))
     clean = None if target is None else _beside(rows, target, rows).named()
     held_out = None if validation is None else _held_out(rows, validation, validation_target)
+    if len(rows.shape) == 2 and estimator.sample_shape is None:  # grey pictures, or sequences
+        estimator.set_params(sample_shape=rows.shape)
     began = time.perf_counter()
     estimator.fit(rows.named(), target=clean, validation=held_out)
     seconds = time.perf_counter() - began
@@ -77,8 +94,10 @@ def fit(
     say(f"Next: {next_command(data, model, denoises=denoises)}")
 
 
-def assemble(estimator: str | None, **options: Any) -> "BaseAutoencoder":
+def assemble(estimator: str | None, *, blind: bool = False, **options: Any) -> "BaseAutoencoder":
     """Return the estimator that the options describe, its parameters checked.
+
+    A ``blind`` one is to learn from noisy pictures alone.
 
     Noise alone asks for a denoising autoencoder, a sparsity for a sparse one; a code or penalties
     for the general one.
@@ -88,7 +107,7 @@ def assemble(estimator: str | None, **options: Any) -> "BaseAutoencoder":
     ParameterError
         If an option is unknown, out of range, or another estimator's.
     """
-    own = {name: options.pop(name, None) for name in OWN}
+    own = {name: options.pop(name, None) for name in OWN} | {"target": "blind" if blind else None}
     given = {name: value for name, value in own.items() if value not in (None, ())}
     kind = estimator or NAMED_BY.get(next(iter(given), ""), "autoencoder")
     if estimator is None and len(given) > 1:
@@ -96,7 +115,7 @@ def assemble(estimator: str | None, **options: Any) -> "BaseAutoencoder":
     cls = getattr(isthmus, ESTIMATORS[kind])
     for name in given:
         if name not in declared(cls):
-            option = "--penalty" if name == "penalties" else f"--{name}"
+            option = TYPED.get(name, f"--{name}")
             raise ParameterError(
                 f"{option} is no option of --estimator {kind}: leave one of the two out."
             )
@@ -160,7 +179,7 @@ def _tell(estimator: "BaseAutoencoder", rows: Rows, model: Path, seconds: float)
 def against_pca(versus: "VersusPCA | None") -> str:
     """Return the model's error beside that of PCA."""
     if versus is None:
-        return "unknown: partial_fit holds no rows out"
+        return "not compared (the network has skips, or partial_fit held no rows out)"
     return f"{versus.ratio:.2f} times the error of PCA ({versus.rows}, {versus.n_rows} rows)"
 
 

@@ -1,8 +1,10 @@
 """Where results go: refused before any work is done, and said in one line once written."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
+import click
 from rich.box import ROUNDED
 from rich.console import Console
 from rich.table import Table
@@ -21,10 +23,35 @@ def check_file(out: Path, data: Path, *, force: bool) -> None:
         If its ending is unknown, it is the input, or it exists and `force` is not given.
     """
     check_ending(out)
+    check_path(out, data, force=force)
+
+
+def check_path(out: Path, data: Path, *, force: bool) -> None:
+    """Refuse, as `check_file` does, a file of whatever ending.
+
+    Raises
+    ------
+    FileError
+        If it is the input, cannot be written, or exists and `force` is not given.
+    """
     _check_place(out)
     _check_not_input(out, data)
     if out.exists() and not force:
         raise _exists(out)
+
+
+def check_outside(out: Path, data: Path) -> None:
+    """Refuse a folder within the input, whose pictures would be read as well.
+
+    Raises
+    ------
+    FileError
+        If it lies there.
+    """
+    if Path(os.path.realpath(data)) in Path(os.path.realpath(out)).parents:
+        raise FileError(
+            f"{out} lies within {data}, all of which is read: give a path outside of it."
+        )
 
 
 def check_page(out: Path, data: Path, *, force: bool) -> None:
@@ -124,3 +151,9 @@ def facts(title: str, pairs: dict[str, object]) -> Table:
 def say(text: str) -> None:
     """Print a line that may be copied: it is never wrapped."""
     plain_console().print(text, soft_wrap=True)
+
+
+def warn(text: str, sentences: Sequence[str] = ()) -> None:
+    """Print a line on stderr, and what it is about below it."""
+    for line in (text, *(f"  {sentence}" for sentence in sentences)):
+        click.echo(line, err=True)

@@ -61,6 +61,17 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise ArtefactError(f"{path / WEIGHTS} cannot be read ({error}): save it again.") from None
 
 
+def fingerprint(path: Path) -> str:
+    """Return the SHA-256 that tells a saved model from every other.
+
+    Raises
+    ------
+    ArtefactError
+        If there is none, or its facts are damaged.
+    """
+    return _checksum(_read_config(path))
+
+
 def _read_config(path: Path) -> dict[str, Any]:
     if not path.is_dir():
         raise ArtefactError(

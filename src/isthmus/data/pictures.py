@@ -34,6 +34,11 @@ class Pictures(NamedTuple):
     deep: bool  # whether any of them, all grey, has 16 bits
 
 
+def is_picture(path: Path) -> bool:
+    """Whether a path is a file with the ending of a picture."""
+    return path.suffix.lower() in PICTURE_ENDINGS and path.is_file()
+
+
 def read_pictures(folder: Path) -> Pictures:
     """Read the pictures of a folder, sorted by name.
 

@@ -6,6 +6,7 @@ Shapes: N rows, D features, B rows of a batch.
 import dataclasses
 import warnings
 from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -45,8 +46,10 @@ def moments(values: NDArray[np.generic]) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(mean), torch.from_numpy(variance)
 
 
-def fit_scaling(name: str, values: NDArray[np.generic]) -> Scaling:
+def fit_scaling(name: str, values: NDArray[np.generic], n_channels: int | None = None) -> Scaling:
     """Build the named scaling from all rows.
+
+    Where a row is so many channels of pixels, all pixels of a channel are taken alike.
 
     Raises
     ------
@@ -61,7 +64,17 @@ def fit_scaling(name: str, values: NDArray[np.generic]) -> Scaling:
             f"The values reach {largest:g}, and their variance overflows: divide them by a large "
             f"number first."
         )
+    if n_channels is not None:
+        mean, variance = _pooled(mean, variance, n_channels)
     return scaling_of(name, mean, variance)
+
+
+def _pooled(mean: Tensor, variance: Tensor, n_channels: int) -> tuple[Tensor, Tensor]:
+    """Return the moments of all pixels of a channel, for each of them, (D,)."""
+    means, variances = mean.view(n_channels, -1), variance.view(n_channels, -1)
+    spread = variances.mean(1) + means.var(1, correction=0)
+    n_pixels = means.shape[1]
+    return means.mean(1).repeat_interleave(n_pixels), spread.repeat_interleave(n_pixels)
 
 
 def fit_range(values: NDArray[np.generic]) -> Scaling:
@@ -112,13 +125,30 @@ class Rows:
         return torch.addcmul(self._rest, batch.float().sub_(self._offset), self._factor)
 
 
+class Table(Protocol):
+    """Rows that are taken by their numbers; a crop of a picture is one too."""
+
+    device: torch.device
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    @property
+    def n_features(self) -> int:
+        """D."""
+
+    def take(self, index: Tensor) -> Tensor:
+        """Return the rows at `index` (B,), scaled, float32 (B, D)."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Selection:
     """Rows that go in, the clean rows that should come out, and which of them are meant."""
 
-    rows: Rows
-    target: Rows  # the same object where nothing else is given
+    rows: Table
+    target: Table  # the same object where nothing else is given
     index: Tensor  # (N,)
+    drawn_from: int | None = None  # an epoch draws its rows anew, from so many
 
     @property
     def n_rows(self) -> int:
@@ -128,6 +158,14 @@ class Selection:
     def at(self, index: Tensor) -> "Selection":
         """Return the same rows in another order, or fewer of them."""
         return dataclasses.replace(self, index=index.to(self.index.device))
+
+    def shuffled(self, generator: torch.Generator) -> "Selection":
+        """Return the rows of an epoch: all in a new order, or as many others."""
+        if self.drawn_from is not None:
+            return self.at(torch.randint(self.drawn_from, (self.n_rows,), generator=generator))
+        return self.at(
+            self.index[torch.randperm(self.n_rows, generator=generator).to(self.index.device)]
+        )
 
     def copies(self) -> Copies:
         """Find which of the rows that go in are the same, as the network sees them."""

@@ -26,6 +26,7 @@ StrPath = str | os.PathLike[str]
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
+_HALF = re.compile(r"\..*\.[0-9a-f]{12}\.\w+")
 
 
 @contextlib.contextmanager
@@ -54,7 +55,7 @@ def replacing(path: StrPath) -> Iterator[Path]:
     if target.exists() and not target.is_file():
         raise FileError(f"{path} is not a file: give the path of one, to write or to replace.")
     beside = _beside(target)
-    with _refusal_as_file_error(path):
+    with refusal_as_file_error(path):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield beside
@@ -92,7 +93,7 @@ def replacing_folder(path: StrPath, *, marker: str | None = None) -> Iterator[Pa
         If `path` is a file, is a folder without the `marker`, or the system refuses.
     """
     target = Path(os.path.realpath(path))
-    with _refusal_as_file_error(path):
+    with refusal_as_file_error(path):
         check_replaceable(path, marker)
         beside = _beside(target)
         beside.mkdir(parents=True)
@@ -103,6 +104,13 @@ def replacing_folder(path: StrPath, *, marker: str | None = None) -> Iterator[Pa
             _swap(beside, target)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
+
+
+def remove_halves(folder: Path) -> None:
+    """Remove what `replacing` was writing in a folder, and those within it, when it was killed."""
+    for file in folder.rglob(".*"):
+        if _HALF.fullmatch(file.name) and file.is_file():
+            file.unlink(missing_ok=True)
 
 
 def check_ending(path: StrPath) -> str:
@@ -244,7 +252,7 @@ def check_replaceable(path: StrPath, marker: str | None = None) -> None:
 
 
 @contextlib.contextmanager
-def _refusal_as_file_error(path: StrPath) -> Iterator[None]:
+def refusal_as_file_error(path: StrPath) -> Iterator[None]:
     """Turn what the system says into what the user can do."""
     try:
         yield

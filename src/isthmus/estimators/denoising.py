@@ -2,16 +2,17 @@
 
 from __future__ import annotations  # help texts name the types, and do not unfold them
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from numpy.typing import ArrayLike
 from pydantic import Field
 
 from isthmus.estimators.base import BaseAutoencoder
-from isthmus.estimators.inputs import Floats
+from isthmus.estimators.inputs import Array, Floats
 from isthmus.estimators.parameters import PartLike, estimator, meaning
 from isthmus.fitting.model import Parts
 from isthmus.parts.code import Plain
+from isthmus.parts.corruption import BlindSpot, Clean
 from isthmus.parts.slots import Corruption, Likelihood
 
 
@@ -46,6 +47,14 @@ class DenoisingAutoencoder(BaseAutoencoder):
         PartLike,
         meaning("The noise, in X's units: 'gaussian(std=0.1)', 'masking', 'salt_and_pepper'."),
     ] = "gaussian"
+    target: Annotated[
+        Literal["clean", "noise2noise", "blind"],
+        meaning(
+            "What it learns from: 'clean' (clean rows, or fit(X, target=clean)), 'noise2noise' "
+            "(a second noisy shot of each, as fit's target) or 'blind' (noisy pictures alone); the "
+            "last two put no further noise on X."
+        ),
+    ] = "clean"
 
     patience: Annotated[
         Annotated[int, Field(ge=1)] | None,
@@ -54,14 +63,20 @@ class DenoisingAutoencoder(BaseAutoencoder):
 
     def parts(self) -> Parts:
         """Return what fills the slots."""
+        noises = {"clean": self.corruption, "noise2noise": Clean(), "blind": BlindSpot()}
         return Parts(
             network=self._network(),
-            corruption=Corruption.of(self.corruption),
+            corruption=Corruption.of(noises[self.target]),
             code=Plain(),
             likelihood=Likelihood.of(self.likelihood),
             penalties=(),
+            needs_target=self.target == "noise2noise",
         )
 
     def denoise(self, X: ArrayLike) -> Floats:
         """Return the clean rows that the noisy rows (N, D) came from, as far as it can tell."""
         return self.reconstruct(X)
+
+    def denoise_picture(self, picture: ArrayLike) -> Array:
+        """Return a picture of any size without its noise; see `reconstruct_picture`."""
+        return self.reconstruct_picture(picture)

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_array, validate_data
 from isthmus.data.rows import chunks
 from isthmus.data.tables import as_number
 from isthmus.errors import DataError
+from isthmus.estimators import samples
 from isthmus.parts.slots import Likelihood
 
 WIDEST = 1024  # features that a chunk is planned for at least, since hidden layers take room too
@@ -25,7 +26,9 @@ Floats = NDArray[np.floating[Any]]
 def check_rows(
     estimator: BaseEstimator, X: ArrayLike, *, reset: bool, at_least: int = 1, name: str = "X"
 ) -> Array:
-    """Return `X` as a 2-D numeric array, not copied where that can be; remember its columns.
+    """Return `X` as rows (N, D) of numbers, not copied where that can be; remember its columns.
+
+    Samples (N, *S) become rows, and S is remembered too.
 
     Parameters
     ----------
@@ -39,7 +42,13 @@ def check_rows(
     """
     if type(X).__name__ == "LazyFrame":
         raise DataError(f"{name} is a LazyFrame, which holds no rows yet: give {name}.collect().")
-    X = from_torch(X)
+    X, pads = from_torch(X), getattr(estimator, "_pads", False)
+    fitted = None if reset else getattr(estimator, "sample_shape_", None)
+    if pads:
+        X = samples.padded(X, name, fitted[0] if fitted else None)
+    X, shape = samples.flattened(X, name)
+    if fitted is not None:
+        samples.check_same_shape(fitted, shape, name)
     _check_enough(_n_rows(X), at_least, estimator, name)  # before scikit-learn says it its way
     try:
         array = _validated(estimator, X, reset=reset, further=name != "X")
@@ -53,7 +62,14 @@ def check_rows(
         )
     if name != "X":
         _check_columns(estimator, X, name)
-    check_finite(array, X, name)
+    if reset:
+        declared = getattr(estimator, "sample_shape", None)
+        estimator.sample_shape_ = samples.check_shape(declared, shape, array.shape[1])
+        estimator._given_shape = shape or (array.shape[1],)
+    if pads and len(estimator.sample_shape_) == 2:
+        samples.check_padding(array, estimator.sample_shape_[1], name)
+    else:
+        check_finite(array, X, name)
     return array
 
 
@@ -106,6 +122,31 @@ def check_codes(Z: ArrayLike, n_components: int) -> Array:
     return array
 
 
+def check_picture(picture: Any, n_channels: int) -> Array:
+    """Return a picture as files hold it, (height, width, channels).
+
+    Raises
+    ------
+    DataError
+        If it is none, has NaN, or other channels than a model of several.
+    """
+    array = np.asarray(from_torch(picture))
+    if array.ndim not in (2, 3) or array.size == 0 or array.dtype.kind not in "uf":
+        raise DataError(
+            f"The picture is {array.dtype} of shape {array.shape}: give floats or unsigned "
+            f"integers of shape (height, width) or (height, width, channels)."
+        )
+    array = array if array.ndim == 3 else array[..., None]
+    if n_channels not in (1, array.shape[2]):
+        raise DataError(
+            f"The picture has {array.shape[2]} channel(s) and the model {n_channels}: give one of "
+            f"{n_channels}."
+        )
+    if array.dtype.kind == "f" and not np.isfinite(array.sum(dtype=np.float64)):
+        raise DataError("The picture has pixels that are NaN or infinite: fill them in.")
+    return array
+
+
 def check_finite(array: Array, given: Any, name: str) -> None:
     """Refuse NaN and infinity, and say where the first one stands."""
     if array.dtype.kind not in "fc":
@@ -147,7 +188,7 @@ def check_paired(noisy: Array, clean: Array, name: str, partner: str) -> None:
         )
 
 
-def warn_of_lost_rows(y: Any, shape: tuple[int, ...]) -> None:
+def warn_of_lost_rows(y: Any, shape: tuple[int, ...] | None) -> None:
     """Say that `y` is ignored where it looks like clean rows: of X's shape."""
     if getattr(y, "shape", ()) == shape:
         warnings.warn(

@@ -94,6 +94,10 @@ class Architecture:
     activation: Annotated[
         str | None, meaning("Shorthand for the network's activation, such as 'relu'.")
     ] = None
+    sample_shape: Annotated[
+        Hidden | None,
+        meaning("What a flat row of X is, such as (1, 28, 28) for a picture; None: what X says."),
+    ] = None
     likelihood: Annotated[
         PartLike, meaning("Loss and domain: 'normal', 'laplace' or 'bernoulli' (X in 0 to 1).")
     ] = "normal"

@@ -14,6 +14,7 @@ from isthmus.data import artefact
 from isthmus.errors import ArtefactError, FileError, IsthmusError
 from isthmus.estimators import ESTIMATORS
 from isthmus.parts.part import Part
+from isthmus.parts.slots import Network
 
 Learned = tuple[dict[str, Any], dict[str, torch.Tensor]]  # plain facts, and tensors by name
 
@@ -23,6 +24,8 @@ class Saveable(Protocol):
 
     parameters_: dict[str, Any]  # as they were when it was fitted
     n_features_in_: int
+    sample_shape_: tuple[int, ...]
+    _given_shape: tuple[int, ...]
     feature_names_in_: Any
 
     def _learned(self) -> Learned:
@@ -69,6 +72,8 @@ def written(estimator: Saveable) -> Learned:
         "estimator": type(estimator).__name__,
         "parameters": {name: plain(value) for name, value in estimator.parameters_.items()},
         "n_features_in": estimator.n_features_in_,
+        "sample_shape": estimator.sample_shape_,
+        "given_shape": estimator._given_shape,
         "feature_names_in": None if names is None else list(names),
         **facts,
     }
@@ -84,8 +89,13 @@ def _check_known(kind: type) -> None:
         )
 
 
-def load(path: str | Path) -> Any:
+def load(path: str | Path, *, network: Network | None = None) -> Any:
     """Return the estimator that was saved to the folder `path`, ready for use.
+
+    Parameters
+    ----------
+    network : the modules of a model that was fitted with `Custom` ones, since a saved model holds
+        weights and no code; their own weights are replaced.
 
     Raises
     ------
@@ -93,6 +103,13 @@ def load(path: str | Path) -> Any:
         If the folder is missing, incomplete, altered or of a newer format.
     """
     config, tensors = artefact.read(Path(path))
+    if network is not None:
+        config["parameters"]["network"] = network
+    elif str(config.get("parameters", {}).get("network", "")).startswith("custom("):
+        raise ArtefactError(
+            f"{path} was fitted with modules of its user's own, which are code and not in it: give "
+            f"them, load(path, network=Custom(encoder, decoder))."
+        )
     try:
         return rebuilt(config, tensors)
     except (KeyError, TypeError, ValueError, RuntimeError, IsthmusError) as error:
@@ -106,6 +123,8 @@ def rebuilt(config: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Any:
     """Return the fitted estimator of which `written` made these."""
     estimator: Saveable = unfitted(config)
     estimator.n_features_in_ = config["n_features_in"]
+    estimator.sample_shape_ = tuple(config["sample_shape"])
+    estimator._given_shape = tuple(config["given_shape"])
     if config["feature_names_in"] is not None:
         estimator.feature_names_in_ = np.array(config["feature_names_in"], dtype=object)
     estimator._relearn(config, tensors)

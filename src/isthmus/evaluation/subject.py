@@ -155,7 +155,7 @@ def look(
         The clean rows, where `X` is noisy.
     sample_shape : tuple of int, optional
         How a row is drawn: ``(height, width, colours)``, ``(steps, channels)`` or ``(D,)``; by
-        default the model's ``sample_shape_``, or a square without names.
+        default what the network takes it for, or a square without names.
     seed : int
         Of the rows that are drawn from many, and of the noise.
 
@@ -167,12 +167,16 @@ def look(
         If the rows are not those that the model takes, or fewer than two.
     """
     _check_model(model)
+    _check_code(model)
     bare, X = _without_names(model), inputs.from_torch(X)
     names = getattr(model, "feature_names_in_", None)
     n_given = len(inputs.check_rows(model, X, reset=False, at_least=2))
     index = drawn(n_given, model.n_features_in_, seed)
     rows = _safe_indexing(X, index)
     array = inputs.check_rows(model, rows, reset=False).astype(np.float64)
+    if np.isnan(array).any():
+        raise DataError("X has sequences of differing lengths: give some that are equally long.")
+    bare._given_shape = (array.shape[1],)  # rows are flat here
     scaling = _scaling(model, array.shape[1])
     clean, seen, noise = array, array, None
     if target is not None:
@@ -211,6 +215,17 @@ def _check_model(model: Any) -> None:
             f"{model!r} is no fitted transformer: give an estimator of isthmus, after fit."
         )
     check_is_fitted(model)
+
+
+def _check_code(model: Any) -> None:
+    """Refuse networks whose codes say too little to be looked at alone."""
+    parts = getattr(getattr(model, "model_", None), "parts", None)
+    network = getattr(parts, "network", None)
+    if network is not None and network.skips:
+        raise ParameterError(
+            f"network {str(network)!r} leads its input around the code, so that there is no code "
+            f"to look at: judge it by what denoise makes of pictures, or fit with skip=False."
+        )
 
 
 def _without_names(model: Any) -> Any:
@@ -266,7 +281,7 @@ def _shape(
     model: Any, n_features: int, given: tuple[int, ...] | None, *, named: bool
 ) -> tuple[int, ...]:
     """Return how a row is drawn: as asked for, as the model knows it, or as a square."""
-    known = getattr(model, "sample_shape_", None)
+    known = known_shape(getattr(model, "sample_shape_", None))
     if given is not None:
         shape = tuple(int(n) for n in given)
         if not _drawable(shape, n_features):
@@ -274,14 +289,24 @@ def _shape(
                 f"sample_shape={shape} cannot hold the {n_features} features of X: write (height, "
                 f"width, colours) with 1 or 3 colours, (steps, channels) or ({n_features},)."
             )
-    elif known is not None and _drawable(tuple(known), n_features):
-        shape = tuple(int(n) for n in known)
+    elif known is not None:
+        shape = known
     else:
         side = math.isqrt(n_features)
         square = side * side == n_features and side >= SMALLEST_SIDE and not named
         shape = (side, side, 1) if square else (n_features,)
     # Two equal numbers are meant as a picture's sides.
     return (*shape, 1) if len(shape) == 2 and shape[0] == shape[1] >= SMALLEST_SIDE else shape
+
+
+def known_shape(sample_shape: tuple[int, ...] | None) -> tuple[int, ...] | None:
+    """Return what the network takes a row for, as it is drawn; channels one below the other."""
+    if sample_shape is None or len(sample_shape) == 1:
+        return None
+    if len(sample_shape) == 3:
+        n_channels, height, width = sample_shape
+        return n_channels * height, width, 1
+    return sample_shape
 
 
 def _drawable(shape: tuple[int, ...], n_features: int) -> bool:

@@ -25,8 +25,8 @@ from isthmus.fitting.pretraining import identity
 from isthmus.fitting.streams import Streams
 from isthmus.parts.boltzmann import RestrictedBoltzmann, Units
 from isthmus.parts.code import Plain
-from isthmus.parts.networks.dense import Linear, exact
-from isthmus.parts.slots import Code, Corruption
+from isthmus.parts.networks.layers import Linear, exact
+from isthmus.parts.slots import Code, Corruption, around
 
 
 class Encoder(NamedTuple):
@@ -109,7 +109,7 @@ class Classifier(Learner):
 
     def code_of(self, x: Tensor) -> Tensor:
         """Scaled rows (B, D) to their codes (B, K)."""
-        return self.code.mean(self.encoder(x), self.memory)
+        return self.code.mean(around(self.encoder(x)).head, self.memory)
 
     def scores_of(self, z: Tensor) -> Tensor:
         """Codes (B, K) to scores (B, C)."""
@@ -191,7 +191,8 @@ def codes_of(encoder: Encoder, lesson: Lesson) -> NDArray[np.float32]:
     )
     everything = whole.at(torch.arange(len(whole.rows)))
     codes = [
-        encoder.code.mean(network(x), memory).cpu() for x, _ in everything.batches(EVALUATION_BATCH)
+        encoder.code.mean(around(network(x)).head, memory).cpu()
+        for x, _ in everything.batches(EVALUATION_BATCH)
     ]
     return torch.cat(codes).numpy()
 

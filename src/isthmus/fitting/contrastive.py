@@ -190,7 +190,7 @@ class Contrast:
 
 def _threads(options: ContrastiveOptions, rbm: RestrictedBoltzmann) -> AbstractContextManager[None]:
     # Up; down and up again for each step of Gibbs sampling; the slope, of rows and of samples.
-    return threads_for(options, rbm.weight.numel(), products=3 + 2 * options.n_steps)
+    return threads_for(options, rbm.weight.numel(), passes=3 + 2 * options.n_steps)
 
 
 class _Room:

@@ -20,7 +20,7 @@ from isthmus.data.scaling import Scaling
 from isthmus.fitting.loop import evaluate, train
 from isthmus.fitting.model import Model, Parts, assemble
 from isthmus.fitting.observers import Epoch, Held, History, Observer
-from isthmus.fitting.pca import PCA, principal_axes
+from isthmus.fitting.pca import PCA, no_axes, principal_axes
 from isthmus.fitting.plan import Plan
 from isthmus.fitting.start import Surroundings
 from isthmus.fitting.streams import Streams
@@ -56,6 +56,7 @@ class Task(NamedTuple):
 
     parts: Parts
     n_components: int
+    shape: tuple[int, ...]  # of a sample; (D,) where it is flat
     scaling: Scaling
     plan: Plan
     streams: Streams
@@ -64,16 +65,23 @@ class Task(NamedTuple):
     def begin(self, training: Selection) -> "Begun":
         """Assemble the model that is trained on these rows, and their PCA as a model."""
         generator = self.streams.generator("pca")
-        pca = principal_axes(training, self.n_components, generator)
+        find = principal_axes if self.compares else no_axes
+        pca = find(training, self.n_components, generator)
         linear = Parts(Dense(hidden=()), self.parts.corruption, Plain(), Normal(), ())
         model = self._assemble(self.parts, pca)
         around = Surroundings(training, self.plan, self.streams, self.observers)
         records = self.parts.pretraining.run(model, around)
         return Begun(model, self._assemble(linear, pca), records)
 
+    @property
+    def compares(self) -> bool:
+        """Whether PCA of the same width is a fair match: all goes through the code."""
+        return not self.parts.network.skips
+
     def _assemble(self, parts: Parts, pca: PCA) -> Model:
         generator = self.streams.generator("init")
-        model = assemble(parts, self.n_components, self.scaling, pca, generator)
+        given = (parts, self.n_components, self.scaling, pca, generator, self.shape)
+        model = assemble(*given, padded=self.parts.network.sequences)
         return model.to(self.plan.device)
 
 
@@ -92,7 +100,7 @@ class Fitted(NamedTuple):
     n_epochs: int  # that made the model; 0: it is as it began
     reason: str  # why the training ended: "limit", "patience", "diverged" or "interrupted"
     history: list[dict[str, Any]]
-    versus_pca: VersusPCA | None  # None where the rows come in portions
+    versus_pca: VersusPCA | None  # None with skips, and where the rows come in portions
 
 
 def fit(task: Task, rows: Selection, judge: Selection | None, fraction: float) -> Fitted:
@@ -102,6 +110,11 @@ def fit(task: Task, rows: Selection, judge: Selection | None, fraction: float) -
     ----------
     judge : rows that decide when to stop; None: a `fraction` of `rows`, drawn at random.
     """
+    fitted = _fit(task, rows, judge, fraction)
+    return fitted if task.compares else fitted._replace(versus_pca=None)
+
+
+def _fit(task: Task, rows: Selection, judge: Selection | None, fraction: float) -> Fitted:
     if judge is not None:
         return _judged(task, rows, judge, rows)
     if fraction == 0:

@@ -53,6 +53,6 @@ class Learner(nn.Module, ABC):
         """Return how wrong each row's output is, (B,); for comparison, not for training."""
 
     @property
-    def n_weights(self) -> int:
-        """How many numbers are learned."""
+    def n_products(self) -> int:
+        """Multiplications by which a row goes forward; one per weight in a dense network."""
         return sum(weight.numel() for weight in self.parameters())

@@ -80,6 +80,8 @@ def train(
     """
     optimizer = plan.optimizer.build(model.parameters(), plan.rate)
     draws = Draws.begin(streams, plan.device)
+    n_products = model.n_products
+    reduced = uses_bfloat16(plan, n_products)
     # A few training rows stand in where none are held out: for soundness, not for choosing.
     judged = held_out.n_rows > 0
     judge = held_out if judged else training.at(training.index[: plan.batch_size])
@@ -96,7 +98,7 @@ def train(
     best_epoch, weights, epoch, reason = 0, snapshot(model), 0, "interrupted"
 
     with (
-        threads_for(plan, model.n_weights),
+        threads_for(plan, n_products),
         lent(model, draws.dropout),
         contextlib.suppress(KeyboardInterrupt),
     ):
@@ -112,7 +114,7 @@ def train(
 
             # One pass over the training rows, in a new order
             epoch += 1
-            terms = run_epoch(model, training, plan, optimizer, draws, epoch)
+            terms = run_epoch(model, training, plan, optimizer, draws, epoch, reduced=reduced)
             held = evaluate(model, judge, streams)
             wild = not judged and held.loss > start.loss + WILD * max(abs(start.loss), 1.0)
             if terms is None or wild or not math.isfinite(held.loss):
@@ -135,15 +137,20 @@ def train(
 
 
 def run_epoch(
-    model: Learner, training: Selection, plan: Plan, optimizer: Optimizer, draws: Draws, epoch: int
+    model: Learner,
+    training: Selection,
+    plan: Plan,
+    optimizer: Optimizer,
+    draws: Draws,
+    epoch: int,
+    *,
+    reduced: bool,
 ) -> Terms | None:
     """Take one step per batch; return the terms averaged over rows, None if the loss broke."""
-    order = torch.randperm(training.n_rows, generator=draws.order).to(training.index.device)
-    shuffled = training.at(training.index[order])
+    shuffled = training.shuffled(draws.order)
     sums: dict[str, Tensor] = {}
     done = 0
     model.train()
-    reduced = uses_bfloat16(plan, model.n_weights)
     earlier = (epoch - 1) * training.n_batches(plan.batch_size)
     for number, (x, target) in enumerate(shuffled.batches(plan.batch_size), earlier):
         if number % FLUSH_EVERY == FLUSH_EVERY - 1:

@@ -10,14 +10,15 @@ from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from isthmus.data.scaling import Scaling
-from isthmus.errors import ParameterError
 from isthmus.fitting.learner import Learner, Objective, Randomness
 from isthmus.fitting.pca import PCA
 from isthmus.fitting.start import NoPretraining, Pretraining
-from isthmus.parts.networks.dense import exact
+from isthmus.parts.networks.layers import InFloat32, exact
 from isthmus.parts.slots import (
+    Around,
     Code,
     Corruption,
     Halves,
@@ -27,6 +28,7 @@ from isthmus.parts.slots import (
     Penalty,
     Sizes,
     Stage,
+    around,
 )
 
 # Components narrower than this share of the widest learn no faster than it.
@@ -43,6 +45,8 @@ class Parts(NamedTuple):
     penalties: tuple[Penalty, ...]
     pretraining: Pretraining = NoPretraining()
 
+    needs_target: bool = False  # clean rows, or second shots, beside the noisy ones
+
     @property
     def starts_as_pca(self) -> bool:
         """Whether the first model is the PCA already."""
@@ -52,8 +56,14 @@ class Parts(NamedTuple):
     @property
     def hides(self) -> bool:
         """Whether something keeps a wide code from copying its input."""
-        fillings: tuple[Network | Corruption | Code | Penalty, ...]
-        fillings = (self.network, self.corruption, self.code, *self.penalties)
+        fillings: tuple[Network | Corruption | Code | Pretraining | Penalty, ...]
+        fillings = (
+            self.network,
+            self.corruption,
+            self.code,
+            self.pretraining,
+            *self.penalties,
+        )
         return any(filling.hides for filling in fillings)
 
 
@@ -70,10 +80,15 @@ class Model(Learner):
         scaling: Scaling,
         halves: Halves,
         memory: nn.Module,
+        shape: tuple[int, ...] = (),
+        *,
+        padded: bool = False,
     ) -> None:
         super().__init__()
         self.parts = parts
         self.n_components = n_components
+        self.shape = shape  # of a row; () is flat
+        self.padded = padded  # whether NaN in a row stands for nothing
         self.scaling = scaling
         self.encoder = halves.encoder
         self.decoder = halves.decoder
@@ -87,19 +102,30 @@ class Model(Learner):
 
     def decode(self, z: Tensor) -> Tensor:
         """Codes (B, K) to expected rows in the user's units (B, D)."""
-        mean = self.parts.likelihood.mean(self.decoder(z))
-        return self.scaling.inverse(mean) if self.parts.likelihood.location else mean
+        return self._expected(self.decoder(z))
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        """Encode and decode user's rows, (B, D)."""
-        return self.decode(self.encode(x))
+        """Encode and decode user's rows, (B, D); what is padding stays so."""
+        rebuilt = self._expected(self._output(self.scaling(x)))
+        return torch.where(x.isnan(), x, rebuilt) if self.padded else rebuilt
+
+    def redraw(self, pictures: Tensor) -> Tensor:
+        """Rebuild pictures (B, C, h, w) of any size, as networks with skips can, in float32."""
+        n_channels = pictures.shape[1]
+        scale = self.scaling.scale.expand(self.scaling.offset.shape)
+        # All pixels of a channel are scaled alike.
+        offset, scale = (
+            each.view(n_channels, -1)[:, :1, None].float() for each in (self.scaling.offset, scale)
+        )
+        output = self._output((pictures - offset) / scale)
+        mean = self.parts.likelihood.mean(output).view_as(pictures)
+        return mean * scale + offset if self.parts.likelihood.location else mean
 
     def log_likelihood(self, x: Tensor) -> Tensor:
         """Return log p(x | its deterministic code) of user's rows, nats in user's units, (B,)."""
-        output = self.decoder(self.encode(x))
+        output = self._output(self.scaling(x))
         if self.parts.likelihood.location:
-            nll: Tensor = self.parts.likelihood.nll(output, self.scaling(x))
-            return -nll - self.scaling.log_volume()
+            return -self._nll(output, self.scaling(x)) - self._log_volume(x)
         return -self.parts.likelihood.nll(output, x)
 
     # What the loop calls; rows scaled ----------------------------------------------------
@@ -109,9 +135,19 @@ class Model(Learner):
         """Whether held-out rows are corrupted."""
         return self.parts.corruption.hides
 
+    @property
+    def n_products(self) -> int:
+        """Multiplications by which a row goes forward."""
+        row = torch.zeros_like(self.scaling.offset, dtype=torch.float32)[None]
+        training, counter = self.training, FlopCounterMode(display=False)
+        with torch.no_grad(), counter:
+            self.eval()._output(row)
+        self.train(training)
+        return counter.get_total_flops() // 2  # a product and a sum each
+
     def code_of(self, x: Tensor) -> Tensor:
         """Scaled rows (B, D) to their deterministic codes (B, K)."""
-        return self._mean(self.encoder(x))
+        return self._mean(self._down(x).head)
 
     def stages(self) -> list[Stage]:
         """Return the layers that can be trained one after the other; they share the weights."""
@@ -120,8 +156,9 @@ class Model(Learner):
         return parts.network.stages(halves, parts.code, self.memory, parts.likelihood)
 
     def see(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Corrupt scaled rows (B, D)."""
-        return self.parts.corruption.corrupt(x, self.scaling, generator)
+        """Corrupt scaled rows (B, D); what is padding stays so."""
+        seen = self.parts.corruption.corrupt(x, self.scaling, generator, self.shape)
+        return torch.where(x.isnan(), x, seen) if self.padded else seen
 
     def forward(
         self, x: Tensor, target: Tensor, randomness: Randomness, at: float = 1.0
@@ -131,12 +168,13 @@ class Model(Learner):
         ``at`` is the time of the training, 0 to 1; the weights of the penalties depend on it.
         """
         seen = self.see(x, randomness.corruption)
-        head = self.encoder(seen).float()
+        head, beside = self._down(seen)
+        head = head.float()
         with exact(x):
             code = self.parts.code.draw(head, self.memory, randomness.code)
-        output = self.decoder(code.z).float()
+        output = self.decoder(code.z, *beside).float()
         predicted = self._predicted(target)
-        rows = self.parts.likelihood.nll(output, predicted)
+        rows = self._nll(output, predicted, seen)
         terms = {"nll": rows.mean()}
         if code.divergence is not None:
             terms["divergence"] = code.divergence.mean()
@@ -151,7 +189,7 @@ class Model(Learner):
             encode=self.code_of,
             mean=self._mean,
             elementwise=self.parts.code.elementwise,
-            nll=lambda outputs: self.parts.likelihood.nll(outputs, predicted),
+            nll=lambda outputs: self._nll(outputs, predicted, seen),
         )
         for penalty in self.parts.penalties:
             with exact(x):
@@ -159,14 +197,51 @@ class Model(Learner):
                 terms[penalty.name] = terms.get(penalty.name, 0.0) + value
         return Objective(rows, terms, reduce(add, terms.values()), output)
 
+    def _down(self, x: Tensor) -> Around:
+        """Scaled rows (B, D) to the head, and to what goes around the code."""
+        fills = self.padded and not self.parts.network.sequences
+        return around(self.encoder(x.nan_to_num(0) if fills else x))
+
+    def _output(self, x: Tensor) -> Tensor:
+        """Scaled rows (B, D) to natural parameters, by way of the deterministic code, (B, O)."""
+        head, beside = self._down(x)
+        output: Tensor = self.decoder(self._mean(head), *beside)
+        return output
+
+    def _expected(self, output: Tensor) -> Tensor:
+        """Natural parameters to expected rows in the user's units, (B, D)."""
+        mean = self.parts.likelihood.mean(output)
+        return self.scaling.inverse(mean) if self.parts.likelihood.location else mean
+
     def _mean(self, head: Tensor) -> Tensor:
         return self.parts.code.mean(head, self.memory)
+
+    def _log_volume(self, x: Tensor) -> Tensor:
+        """Return what turns densities of scaled rows into those of the user's, nats."""
+        if not self.padded:
+            return self.scaling.log_volume()
+        each = torch.log(self.scaling.scale).expand(self.scaling.offset.shape)
+        return (each * ~x.isnan()).sum(1)
 
     def errors(self, output: Tensor, target: Tensor) -> Tensor:
         """Return each row's squared error, scaled units, summed over features, (B,)."""
         mean = self.parts.likelihood.mean(output)
         scaled = mean if self.parts.likelihood.location else self.scaling(mean)
-        return (scaled - target).square().sum(1)
+        return self.judged((scaled - target).square()).sum(1)
+
+    def judged(self, values: Tensor) -> Tensor:
+        """Return values (B, D) with zeros where a row is padding."""
+        return values.nan_to_num(0) if self.padded else values
+
+    def _nll(self, output: Tensor, x: Tensor, seen: Tensor | None = None) -> Tensor:
+        """Return the nats of rows as they are predicted, (B,), of what is judged of them."""
+        if self.padded:
+            return nll_of(self.parts.likelihood, output, x.nan_to_num(0), ~x.isnan())
+        if seen is not None and self.parts.corruption.blind:
+            judged = seen != x
+            share = judged.float().mean(1).clamp(min=1 / x.shape[1])
+            return nll_of(self.parts.likelihood, output, x, judged) / share
+        return self.parts.likelihood.nll(output, x)
 
     def _predicted(self, scaled: Tensor) -> Tensor:
         """Scaled rows in the units that the likelihood predicts."""
@@ -177,25 +252,53 @@ class Model(Learner):
         return self.scaling.inverse(scaled).clamp(likelihood.low, likelihood.high)
 
 
-def build(parts: Parts, n_components: int, scaling: Scaling, generator: torch.Generator) -> Model:
-    """Build the model of the parts with fresh weights, in float32."""
+def nll_of(likelihood: Likelihood, output: Tensor, x: Tensor, judged: Tensor) -> Tensor:
+    """Return the nats (B,) of the values that are judged, (B, D), as a location likelihood."""
+    best = likelihood.nll(x, x)  # constants alone
+    missed = likelihood.nll(torch.where(judged, output, x), x) - best
+    return missed + best * judged.float().mean(1)
+
+
+def build(
+    parts: Parts,
+    n_components: int,
+    scaling: Scaling,
+    generator: torch.Generator,
+    shape: tuple[int, ...] = (),
+    *,
+    padded: bool | None = None,
+) -> Model:
+    """Build the model of the parts with fresh weights, in float32; rows are of the `shape`.
+
+    They may be padded; None: if the network takes sequences.
+    """
+    padded = parts.network.sequences if padded is None else padded
     n_features = len(scaling.offset)
     sizes = Sizes(
         n_features,
         n_components * parts.code.head_per_unit,
         n_components,
         n_features * parts.likelihood.outputs_per_feature,
+        shape or (n_features,),
     )
     halves = parts.network.build(sizes, generator, linear_path=parts.starts_as_pca)
     memory = parts.code.memory(n_components)
-    return Model(parts, n_components, copy.deepcopy(scaling), halves, memory).float()
+    given = (parts, n_components, copy.deepcopy(scaling), halves, memory, shape)
+    return Model(*given, padded=padded).float()
 
 
 def assemble(
-    parts: Parts, n_components: int, scaling: Scaling, pca: PCA, generator: torch.Generator
+    parts: Parts,
+    n_components: int,
+    scaling: Scaling,
+    pca: PCA,
+    generator: torch.Generator,
+    shape: tuple[int, ...] = (),
+    *,
+    padded: bool | None = None,
 ) -> Model:
     """Build the model of the parts; a linear path starts as the PCA."""
-    model = build(parts, n_components, scaling, generator)
+    model = build(parts, n_components, scaling, generator, shape, padded=padded)
     if parts.starts_as_pca:
         start_as_pca(Halves(model.encoder, model.decoder), pca)
     return model
@@ -204,52 +307,15 @@ def assemble(
 def settle(model: L, scaling: Scaling) -> L:
     """Make the model ready for use: float64, so that a row's result does not depend on others.
 
-    The weights keep their float32 values; the scaling is the exact one.
+    A network of convolutions stays in float32, which makes it ten times faster. The weights keep
+    their float32 values; the scaling is the exact one.
     """
     model.double().eval().requires_grad_(False)
+    for part in model.modules():
+        if isinstance(part, InFloat32):
+            part.float()
     model.scaling = copy.deepcopy(scaling).to(model.scaling.offset.device)
     return model
-
-
-def check_together(parts: Parts) -> None:
-    """Refuse penalties that the code or the network cannot serve."""
-    code = parts.code
-    for penalty in parts.penalties:
-        said = f"penalty {penalty.name!r}"
-        if code.low < penalty.low or code.high > penalty.high:
-            raise ParameterError(
-                f"{said} needs a code from {penalty.low:g} to {penalty.high:g}, and code "
-                f"{str(code)!r} is not: write code='sigmoid'."
-            )
-        if penalty.switched and not code.switches:
-            raise ParameterError(
-                f"{said} needs a code that sets units to zero, and code {str(code)!r} does not: "
-                f"write code='topk(k=8)', or leave the penalty out."
-            )
-        if penalty.rows_apart and not parts.network.rows_apart:
-            raise ParameterError(
-                f"{said} needs rows that do not depend on each other, and network "
-                f"{str(parts.network)!r} mixes those of a batch: write norm='layer' or no norm."
-            )
-
-
-def check_batches(parts: Parts, batch_size: int) -> None:
-    """Refuse batches of a single row where the network mixes the rows of a batch."""
-    if batch_size == 1 and not parts.network.rows_apart:
-        raise ParameterError(
-            f"network {str(parts.network)!r} mixes the rows of a batch, and the batch has one: "
-            f"raise batch_size, give more rows, or write norm='layer'."
-        )
-
-
-def check_width(parts: Parts, n_components: int, n_features: int) -> None:
-    """Refuse a code that is wider than the input and has nothing to keep it from copying."""
-    if n_components > n_features and not parts.hides:
-        raise ParameterError(
-            f"n_components={n_components} is more than the {n_features} feature(s) of X, and "
-            f"nothing keeps a code that wide from copying its input: lower it to at most "
-            f"{n_features}, or add a corruption such as 'gaussian(std=0.1)'."
-        )
 
 
 def start_as_pca(halves: Halves, pca: PCA) -> None:

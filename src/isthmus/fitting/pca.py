@@ -51,6 +51,12 @@ def principal_axes(selection: Selection, n_components: int, generator: torch.Gen
     return PCA(center, axes, variances)
 
 
+def no_axes(selection: Selection, n_components: int, _: torch.Generator) -> PCA:
+    """Return the mean of the rows alone, with axes of zero."""
+    center = mean_row(selection)
+    return PCA(center, center.new_zeros(n_components, len(center)), center.new_zeros(n_components))
+
+
 def mean_row(selection: Selection) -> Tensor:
     """Return the mean of the clean rows, in scaled units, (D,) in float64."""
     return _sum(selection, lambda x: x.sum(0)) / selection.n_rows
@@ -81,5 +87,6 @@ def _onto(center: Tensor, basis: Tensor, x: Tensor) -> Tensor:
 def _sum(selection: Selection, term: Callable[[Tensor], Tensor]) -> Tensor:
     """Add `term` over chunks of the clean rows, in float64."""
     size = max(1, CHUNK_BYTES // (8 * selection.target.n_features))
-    terms = (term(target.double()) for _, target in selection.batches(size))
+    # Padding counts as the mean of scaled rows.
+    terms = (term(target.double().nan_to_num(0)) for _, target in selection.batches(size))
     return functools.reduce(operator.iadd, terms)

@@ -12,8 +12,8 @@ from isthmus.errors import ParameterError
 from isthmus.fitting.optimizers import Optimizer
 from isthmus.fitting.schedules import Schedule
 
-# Below this many weights a step is bound by calls, not by multiplication: half-size numbers
-# would cost accuracy and win nothing.
+# Below this many multiplications of a row a step is bound by calls: half-size numbers would cost
+# accuracy and win nothing.
 WORTH_BFLOAT16 = 200_000
 
 
@@ -71,10 +71,10 @@ def pick_device(name: str) -> str:
     return name
 
 
-def uses_bfloat16(plan: Pace, n_weights: int) -> bool:
-    """Return whether products are made in bfloat16."""
+def uses_bfloat16(plan: Pace, n_products: int) -> bool:
+    """Return whether products are made in bfloat16; a row goes forward by so many."""
     if plan.precision == "auto":
-        return n_weights >= WORTH_BFLOAT16 and multiplies_bfloat16(plan.device)
+        return n_products >= WORTH_BFLOAT16 and multiplies_bfloat16(plan.device)
     return plan.precision == "bfloat16"
 
 
@@ -110,14 +110,14 @@ _THREADS = _Threads()
 
 
 def threads_for(
-    plan: Pace, n_weights: int, *, products: int = 3
+    plan: Pace, n_products: int, *, passes: int = 3
 ) -> contextlib.AbstractContextManager[None]:
     """Run small steps on one thread; put the number of threads back at the end.
 
-    Of the `products` with the weights, a network has three: forward, to the weights, to the
-    input.
+    A row goes forward by so many multiplications; of such passes a network has three: forward,
+    to the weights, to the input.
     """
-    is_small = products * n_weights * plan.batch_size < WORTH_THREADS
+    is_small = passes * n_products * plan.batch_size < WORTH_THREADS
     return _THREADS.one() if is_small else contextlib.nullcontext()
 
 

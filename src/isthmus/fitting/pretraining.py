@@ -18,8 +18,9 @@ from isthmus.errors import ParameterError
 from isthmus.fitting.contrastive import ContrastiveOptions, train_rbm
 from isthmus.fitting.loop import EVALUATION_BATCH as CHUNK
 from isthmus.fitting.loop import train
-from isthmus.fitting.model import Model, Parts, check_together
+from isthmus.fitting.model import Model, Parts
 from isthmus.fitting.observers import History
+from isthmus.fitting.pairs import check_together
 from isthmus.fitting.pca import mean_row
 from isthmus.fitting.start import NoPretraining, Pretraining, Surroundings, no_noise
 from isthmus.parts.boltzmann import RestrictedBoltzmann
@@ -55,6 +56,13 @@ class GreedyAutoencoders(Pretraining):
     penalties: Annotated[Several, Field(description="of each layer")] = ()
 
     trains = True
+
+    @property
+    def hides(self) -> bool:
+        layers = range(len(self.penalties) if isinstance(self.penalties, tuple) else 1)
+        terms = [term for number in layers for term in Penalty.all_of(self._penalties(number))]
+        noises = Corruption.all_of(self.corruption)
+        return any(noise.hides for noise in noises) or any(term.hides for term in terms)
 
     def corrupted(self, corruption: str | tuple[str, ...]) -> Pretraining:
         return dataclasses.replace(self, corruption=corruption)
@@ -138,6 +146,10 @@ class GreedyRBMs(Pretraining):
     centred: Annotated[bool, Field(description="whether offsets follow the units' means")] = True
 
     trains = True
+
+    @property
+    def hides(self) -> bool:
+        return True  # hidden units are drawn
 
     def corrupted(self, corruption: str | tuple[str, ...]) -> Pretraining:
         raise no_noise(self, corruption)

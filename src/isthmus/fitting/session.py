@@ -11,7 +11,7 @@ from isthmus.data.rows import Selection
 from isthmus.fitting.fit import Fitted
 from isthmus.fitting.loop import Draws, lent, run_epoch
 from isthmus.fitting.model import Model
-from isthmus.fitting.plan import Plan
+from isthmus.fitting.plan import Plan, threads_for, uses_bfloat16
 from isthmus.fitting.schedules import Constant
 from isthmus.fitting.streams import Streams
 
@@ -61,8 +61,10 @@ class Session:
         if state is not None:
             optimizer.load_state_dict(state)
         epoch = self._epoch + 1
-        with lent(model, draws.dropout):
-            terms = run_epoch(model, rows, plan, optimizer, draws, epoch)
+        n_products = model.n_products
+        reduced = uses_bfloat16(plan, n_products)
+        with threads_for(plan, n_products), lent(model, draws.dropout):
+            terms = run_epoch(model, rows, plan, optimizer, draws, epoch, reduced=reduced)
         if terms is not None:
             self._model, self._state, self._draws = model, optimizer.state_dict(), draws
             self._epoch, self._warm = epoch, self._warm + n_steps

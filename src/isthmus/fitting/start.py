@@ -31,6 +31,11 @@ class Pretraining(Part):
     slot = "pretraining"
     trains: ClassVar[bool]  # whether it changes weights
 
+    @property
+    @abstractmethod
+    def hides(self) -> bool:
+        """Whether something keeps a wide layer from copying while it is pretrained."""
+
     @abstractmethod
     def corrupted(self, corruption: str | tuple[str, ...]) -> "Pretraining":
         """Return the same with noise on the input of every layer, or of each its own.
@@ -57,6 +62,10 @@ class NoPretraining(Pretraining):
     """The whole is trained from its random (or its PCA) start."""
 
     trains = False
+
+    @property
+    def hides(self) -> bool:
+        return False
 
     def corrupted(self, corruption: str | tuple[str, ...]) -> Pretraining:
         raise no_noise(self, corruption)

@@ -6,9 +6,12 @@ Anywhere a part is taken, its string is too: ``"gaussian(std=0.5)"`` is
 
 from isthmus.parts.code import BatchTopK, Plain, Rectified, Sigmoid, TopK, WinnerTakeAll
 from isthmus.parts.contraction import Contraction
-from isthmus.parts.corruption import Clean, GaussianNoise, Masking, SaltAndPepper
+from isthmus.parts.corruption import BlindSpot, Clean, GaussianNoise, Masking, SaltAndPepper
 from isthmus.parts.likelihood import Bernoulli, Laplace, Normal
+from isthmus.parts.networks.conv import Conv
+from isthmus.parts.networks.custom import Custom
 from isthmus.parts.networks.dense import Dense
+from isthmus.parts.networks.recurrent import Recurrent
 from isthmus.parts.part import Part, part
 from isthmus.parts.penalty import ActivityKL, ActivityL1, DeadUnits, WeightL1, WeightL2
 from isthmus.parts.slots import Code, Corruption, Likelihood, Network, Penalty
@@ -18,10 +21,13 @@ __all__ = [
     "ActivityL1",
     "BatchTopK",
     "Bernoulli",
+    "BlindSpot",
     "Clean",
     "Code",
     "Contraction",
+    "Conv",
     "Corruption",
+    "Custom",
     "DeadUnits",
     "Dense",
     "GaussianNoise",
@@ -34,6 +40,7 @@ __all__ = [
     "Penalty",
     "Plain",
     "Rectified",
+    "Recurrent",
     "SaltAndPepper",
     "Sigmoid",
     "TopK",

@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from isthmus.parts.networks.dense import affine_weight
+from isthmus.parts.networks.linear_path import affine_weight
 from isthmus.parts.part import part
 from isthmus.parts.penalty import Warmup, Weight
 from isthmus.parts.slots import Halves, Pass, Penalty

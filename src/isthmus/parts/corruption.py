@@ -24,7 +24,9 @@ class Clean(Corruption):
     def hides(self) -> bool:
         return False
 
-    def corrupt(self, x: Tensor, scaling: Scaling, generator: torch.Generator) -> Tensor:
+    def corrupt(
+        self, x: Tensor, scaling: Scaling, generator: torch.Generator, shape: tuple[int, ...] = ()
+    ) -> Tensor:
         return x
 
 
@@ -33,14 +35,23 @@ class GaussianNoise(Corruption):
     """``seen = x + std * e``, e ~ Normal(0, 1) for every value."""
 
     std: Annotated[float, Field(ge=0, description="standard deviation, in the user's units")] = 0.1
+    clip: Annotated[
+        tuple[float, float] | None, Field(description="range that noisy values are cut to")
+    ] = None
 
     @property
     def hides(self) -> bool:
         return self.std > 0
 
-    def corrupt(self, x: Tensor, scaling: Scaling, generator: torch.Generator) -> Tensor:
+    def corrupt(
+        self, x: Tensor, scaling: Scaling, generator: torch.Generator, shape: tuple[int, ...] = ()
+    ) -> Tensor:
         noise = torch.empty_like(x).normal_(generator=generator)
-        return torch.addcmul(x, noise, scaling.distance(self.std).to(x))
+        noisy = torch.addcmul(x, noise, scaling.distance(self.std).to(x))
+        if self.clip is None:
+            return noisy
+        low, high = (scaling(torch.full_like(scaling.offset, end)).to(x) for end in self.clip)
+        return noisy.clamp(low, high)
 
 
 @part("masking")
@@ -53,7 +64,9 @@ class Masking(Corruption):
     def hides(self) -> bool:
         return self.fraction > 0
 
-    def corrupt(self, x: Tensor, scaling: Scaling, generator: torch.Generator) -> Tensor:
+    def corrupt(
+        self, x: Tensor, scaling: Scaling, generator: torch.Generator, shape: tuple[int, ...] = ()
+    ) -> Tensor:
         hidden = _chance(x, generator) < self.fraction
         zero = scaling(torch.zeros_like(scaling.offset)).to(x)
         return torch.where(hidden, zero, x)
@@ -71,13 +84,62 @@ class SaltAndPepper(Corruption):
     def hides(self) -> bool:
         return self.fraction > 0
 
-    def corrupt(self, x: Tensor, scaling: Scaling, generator: torch.Generator) -> Tensor:
+    def corrupt(
+        self, x: Tensor, scaling: Scaling, generator: torch.Generator, shape: tuple[int, ...] = ()
+    ) -> Tensor:
         chance = _chance(x, generator)
         low = scaling(torch.full_like(scaling.offset, self.low)).to(x)
         high = scaling(torch.full_like(scaling.offset, self.high)).to(x)
         # One draw serves both: below fraction / 2 pepper, from there to fraction salt.
         speckled = torch.where(chance < self.fraction / 2, low, high)
         return torch.where(chance < self.fraction, speckled, x)
+
+
+@part("blind_spot")
+class BlindSpot(Corruption):
+    """``seen`` = a neighbour for a random fraction of the pixels, which alone are judged.
+
+    The neighbour lies within ``radius`` pixels. A network that cannot see a pixel can only guess
+    it from those around, and noise that differs from pixel to pixel cannot be guessed: so it
+    learns the clean picture from noisy ones alone.
+
+    References
+    ----------
+    Krull, A. et al. (2019). Noise2Void. Batson, J. & Royer, L. (2019). Noise2Self.
+    """
+
+    fraction: Annotated[float, Field(gt=0, lt=1, description="share of the pixels, 0 to 1")] = 0.02
+    radius: Annotated[int, Field(ge=1, description="of the neighbours, in pixels")] = 2
+
+    blind = True
+
+    @property
+    def hides(self) -> bool:
+        return True
+
+    def corrupt(
+        self, x: Tensor, scaling: Scaling, generator: torch.Generator, shape: tuple[int, ...] = ()
+    ) -> Tensor:
+        maps = x.view(len(x), -1, *shape[-2:])
+        row, *pixel = (_chance(maps[:, 0], generator) < self.fraction).nonzero(as_tuple=True)
+        side = 2 * self.radius + 1
+        step = torch.randint(side**2 - 1, (len(row),), generator=generator, device=x.device)
+        step += step >= side**2 // 2  # the pixel itself is left out
+        steps = step // side - self.radius, step % side - self.radius
+        down, right = (
+            _mirrored(place, step, length)
+            for place, step, length in zip(pixel, steps, shape[-2:], strict=True)
+        )
+        seen = maps.clone()
+        seen[row, :, pixel[0], pixel[1]] = maps[row, :, down, right]
+        return seen.view_as(x)
+
+
+def _mirrored(place: Tensor, step: Tensor, length: int) -> Tensor:
+    """Take a step along an axis, or the opposite one where it leads out."""
+    there = place + step
+    inside = (there >= 0) & (there < length)
+    return torch.where(inside, there, place - step).clamp(0, length - 1)
 
 
 def _chance(x: Tensor, generator: torch.Generator) -> Tensor:

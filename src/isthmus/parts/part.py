@@ -85,7 +85,7 @@ class Part(ABC):
 
 
 P = TypeVar("P", bound=Part)
-CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
+CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True)
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(Field,))

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from isthmus.data.scaling import Scaling
+from isthmus.data.tiles import Tiling
 from isthmus.parts.part import Part
 
 
@@ -52,13 +53,26 @@ class Sizes(NamedTuple):
     n_head: int  # H: n_components times what the code asks for per unit
     n_components: int  # K
     n_outputs: int  # O: n_features times what the likelihood asks for per feature
+    sample_shape: tuple[int, ...] = ()  # S: what a row is when it is not flat; D numbers
 
 
 class Halves(NamedTuple):
     """A built network."""
 
-    encoder: nn.Module  # (B, D) -> (B, H)
-    decoder: nn.Module  # (B, K) -> (B, O)
+    encoder: nn.Module  # (B, D) -> (B, H), or `Around` of it
+    decoder: nn.Module  # (B, K), and what went around the code -> (B, O)
+
+
+class Around(NamedTuple):
+    """What the encoder of a network with skips returns."""
+
+    head: Tensor  # (B, H)
+    beside: tuple[Tensor, ...]  # what the decoder is given besides the code
+
+
+def around(answer: Tensor | Around) -> Around:
+    """Return what an encoder answered as head and what goes around the code: mostly nothing."""
+    return answer if isinstance(answer, Around) else Around(answer, ())
 
 
 class Stage(NamedTuple):
@@ -76,6 +90,7 @@ class Corruption(Part):
     """Noise that training puts on the rows before the encoder sees them."""
 
     slot = "corruption"
+    blind: ClassVar[bool] = False  # whether only what it changed is judged
 
     @property
     @abstractmethod
@@ -83,8 +98,13 @@ class Corruption(Part):
         """Whether copying the input no longer solves the task."""
 
     @abstractmethod
-    def corrupt(self, x: Tensor, scaling: Scaling, generator: torch.Generator) -> Tensor:
-        """Return `x` (B, D) with noise; `x` is scaled, the part's fields are in user's units."""
+    def corrupt(
+        self, x: Tensor, scaling: Scaling, generator: torch.Generator, shape: tuple[int, ...] = ()
+    ) -> Tensor:
+        """Return `x` (B, D) with noise; `x` is scaled, the part's fields are in user's units.
+
+        A row is a sample of the ``shape``.
+        """
 
 
 class Code(Part):
@@ -179,6 +199,12 @@ class Network(Part):
     """The architecture: an encoder and a decoder that mirrors it."""
 
     slot = "network"
+    sequences: ClassVar[bool] = False  # takes sequences, whose padding is NaN
+
+    @property
+    def skips(self) -> bool:
+        """Whether part of the input goes around the code, so that codes alone say little."""
+        return False
 
     @property
     @abstractmethod
@@ -189,6 +215,16 @@ class Network(Part):
     @abstractmethod
     def rows_apart(self) -> bool:
         """Whether a row's output depends on no other row of its batch."""
+
+    @property
+    def tiling(self) -> Tiling | None:
+        """How pictures of any size are divided for it; nothing where it takes one size alone."""
+        return None
+
+    @property
+    def crop(self) -> int | None:
+        """Side of the crops that larger pictures are trained on, if it takes any size."""
+        return None
 
     @abstractmethod
     def wants_pca(self, code: Code, likelihood: Likelihood) -> bool:

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from isthmus.errors import ParameterError
 from isthmus.evaluation import units
-from isthmus.evaluation.subject import look
+from isthmus.evaluation.subject import known_shape, look
 from isthmus.evaluation.words import figure
 from isthmus.plots.canvas import (
     MODEL,
@@ -120,7 +120,7 @@ def filters(
     check_extra()
     weights = units.filters(model)
     side = int(np.sqrt(model.n_features_in_))
-    shape: Any = sample_shape or getattr(model, "sample_shape_", (side, side, 1))
+    shape: Any = sample_shape or known_shape(model.sample_shape_) or (side, side, 1)
     if weights is None or np.prod(shape) != weights.shape[1] or len(shape) < 2:
         raise ParameterError(
             "filters draws the weights of pictures: give sample_shape=(height, width, colours), "

@@ -1,0 +1,189 @@
+"""Noise off pictures by convolutions: MNIST, BSD68 with clean pictures to learn from, and without.
+
+    python benchmarks/pictures.py                          all tasks that have no figure yet
+    python benchmarks/pictures.py --only mnist bsd         these again
+    python benchmarks/pictures.py --only mnist --choose    judged on training pictures
+
+Noise is drawn once, with a fixed seed. PSNR in dB is the mean over pictures of each one's own.
+Settings were chosen on training pictures (MNIST: the last 10,000, BSD: the last 40 of the 400).
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from isthmus import DenoisingAutoencoder, datasets
+from isthmus.evaluation import psnr
+from isthmus.evaluation.baselines import tune
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = ROOT.parent / "shared" / "data"
+RESULTS = ROOT / "benchmarks" / "results" / "pictures.json"
+GALLERY = ROOT / "docs" / "pictures"
+Figures = dict[str, Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", choices=list(TASKS), help="run these again")
+    parser.add_argument("--data", type=Path, default=DATA, help="holds mnist/ and bsd/")
+    parser.add_argument("--choose", action="store_true", help="judge on training pictures")
+    options = parser.parse_args()
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    for name in options.only or [name for name in TASKS if name not in results]:
+        figures = TASKS[name](options.data, options.choose)
+        print(name, {key: value for key, value in figures.items() if key != "model"}, flush=True)
+        if not options.choose:
+            results[name] = figures
+            RESULTS.parent.mkdir(parents=True, exist_ok=True)
+            RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+
+
+# MNIST -----------------------------------------------------------------------------------
+
+STD = 0.5
+CLIPPED = f"gaussian(std={STD}, clip=(0, 1))"
+
+
+def mnist(data: Path, choose: bool) -> Figures:
+    """Train for at most eight minutes on two cores."""
+    return _digits(data, choose, epochs=10, network="conv(channels=(64, 96), patch=2, skip=True)")
+
+
+def mnist_long(data: Path, choose: bool) -> Figures:
+    """Train as long as it helps."""
+    network = "conv(channels=(64, 128), blocks=2, patch=2, skip=True, residual=True)"
+    return _digits(data, choose, epochs=60, network=network)
+
+
+def mnist_code(data: Path, choose: bool) -> Figures:
+    """Send everything through a code of 64 numbers."""
+    network = "conv(channels=(32, 64), linear_path=none)"
+    return _digits(data, choose, epochs=15, network=network, width=64)
+
+
+def _digits(data: Path, choose: bool, epochs: int, network: str, width: int = 128) -> Figures:
+    train = datasets.mnist(data / "mnist").images.reshape(-1, 28, 28)
+    test = datasets.mnist(data / "mnist", split="test").images.reshape(-1, 28, 28)
+    if choose:
+        train, test = train[:50_000], train[50_000:]
+    model = DenoisingAutoencoder(
+        width,
+        network=network,
+        corruption=CLIPPED,
+        learning_rate=2e-3,
+        batch_size=128,
+        max_epochs=epochs,
+        validation_fraction=0,
+        random_state=0,
+    )
+    began = time.perf_counter()
+    model.fit(train)
+    seconds = time.perf_counter() - began
+    noise = STD * np.random.default_rng(0).normal(size=test.shape)
+    noisy = (test + noise).clip(0, 1).astype(np.float32)
+    cleaned = model.denoise(noisy).clip(0, 1)
+    return {
+        "psnr": float(psnr(test, cleaned).mean()),
+        "noisy_psnr": float(psnr(test, noisy).mean()),
+        "seconds": seconds,
+        "model": repr(model),
+    }
+
+
+# Photographs -----------------------------------------------------------------------------
+
+SIGMA = 25 / 255
+
+
+def bsd(data: Path, choose: bool) -> Figures:
+    """Learn from clean pictures with noise put on them."""
+    clean = _read(data / "bsd" / "train400")
+    test = _read(data / "bsd" / "bsd68")
+    if choose:
+        clean, test = clean[:-40], clean[-40:]
+    model = _photographs(f"gaussian(std={SIGMA})", epochs=80)
+    return _judged(model, clean, test, "bsd")
+
+
+def bsd_blind(data: Path, choose: bool) -> Figures:
+    """Learn from the noisy pictures alone that are to be cleaned."""
+    test = _read(data / "bsd" / "train400")[-40:] if choose else _read(data / "bsd" / "bsd68")
+    noisy = [_with_noise(picture, i) for i, picture in enumerate(test)]
+    model = _photographs("blind_spot", epochs=60).set_params(validation_fraction=0)
+    return _judged(model, noisy, test, "bsd_blind")
+
+
+def _photographs(corruption: str, epochs: int) -> DenoisingAutoencoder:
+    return DenoisingAutoencoder(
+        96,
+        network="conv(channels=(48, 64), blocks=2, patch=2, skip=True, residual=True, side=64)",
+        corruption=corruption,
+        learning_rate=1e-3,
+        batch_size=32,
+        max_epochs=epochs,
+        validation_fraction=0.05,
+        random_state=0,
+    )
+
+
+def _judged(model: DenoisingAutoencoder, train: list, test: list, name: str) -> Figures:
+    began = time.perf_counter()
+    model.fit(train)
+    seconds = time.perf_counter() - began
+    figures, rows = [], []
+    for i, clean in enumerate(test):
+        noisy = _with_noise(clean, i)
+        cleaned = model.denoise_picture(noisy).clip(0, 1)
+        figures.append(float(psnr(clean[None], cleaned[None])[0]))
+        if i in (2, 5, 11):
+            rows.append((noisy.clip(0, 1), cleaned, clean))
+    if rows:
+        _draw(rows, GALLERY / f"{name}.png")
+    return {"psnr": float(np.mean(figures)), "seconds": seconds, "model": repr(model)}
+
+
+def _read(folder: Path) -> list[np.ndarray]:
+    """Return the pictures as light, (h, w) float32."""
+    files = sorted(folder.glob("*.png"))
+    return [np.asarray(Image.open(file).convert("L"), np.float32) / 255 for file in files]
+
+
+def _with_noise(clean: np.ndarray, seed: int) -> np.ndarray:
+    noise = np.random.default_rng(seed).normal(size=clean.shape)
+    return (clean + SIGMA * noise).astype(np.float32)
+
+
+def _draw(rows: list[tuple[np.ndarray, ...]], path: Path) -> None:
+    """Draw noisy, by non-local means, cleaned and true, side by side, a picture a row."""
+    import matplotlib.pyplot as plt
+
+    titles = ("noisy", "non-local means", "Isthmus", "true")
+    figure, axes = plt.subplots(len(rows), 4, figsize=(12, 2.2 * len(rows)), squeeze=False)
+    for line, (noisy, cleaned, clean) in zip(axes, rows, strict=True):
+        parts = [each[60:220, 60:300] for each in (noisy, cleaned, clean)]
+        means = tune("nlm", parts[2][None], parts[0][None], SIGMA).denoise(parts[0][None])[0]
+        shown = (parts[0], means, parts[1], parts[2])
+        for axis, picture, title in zip(line, shown, titles, strict=True):
+            axis.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+            axis.set_axis_off()
+            if line is axes[0]:
+                axis.set_title(title, fontsize=10)
+    figure.tight_layout(pad=0.4)
+    figure.savefig(path, dpi=80)
+    plt.close(figure)
+
+
+TASKS: dict[str, Callable[[Path, bool], Figures]] = {
+    task.__name__: task for task in (mnist, mnist_long, mnist_code, bsd, bsd_blind)
+}
+
+
+if __name__ == "__main__":
+    main()

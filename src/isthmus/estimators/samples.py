@@ -1,0 +1,144 @@
+"""Samples of any shape: what a row is when it is not flat.
+
+Shapes: N samples of the shape S, D = product of S.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isthmus.errors import DataError, ParameterError
+
+Shape = tuple[int, ...]
+
+
+def flattened(X: Any, name: str) -> tuple[Any, Shape | None]:
+    """Return samples (N, *S) as rows (N, D) and S; anything flat as it is, and nothing.
+
+    Raises
+    ------
+    DataError
+        If the samples of a list differ in shape.
+    """
+    if isinstance(X, list | tuple) and len(X) > 0 and getattr(X[0], "ndim", 0) > 1:
+        shapes = {np.shape(sample) for sample in X}
+        if len(shapes) > 1:
+            first, second = sorted(shapes)[:2]
+            raise DataError(
+                f"{name} has samples of different shapes, {first} and {second}: give samples of "
+                f"one shape."
+            )
+        X = np.stack([np.asarray(sample) for sample in X])
+    if not isinstance(X, np.ndarray) or X.ndim < 3:
+        return X, None
+    return X.reshape(len(X), math.prod(X.shape[1:])), X.shape[1:]
+
+
+def check_shape(declared: Shape | None, found: Shape | None, n_features: int) -> Shape:
+    """Return the shape S of the samples of `fit`, (D,) where they are flat.
+
+    Parameters
+    ----------
+    declared : the parameter `sample_shape`.
+    found : the shape of the samples of X, None where they are flat.
+
+    Raises
+    ------
+    ParameterError
+        If the two do not go together.
+    """
+    shape = declared or found or (n_features,)
+    if declared is not None and math.prod(declared) != n_features:
+        raise ParameterError(
+            f"sample_shape={declared} holds {math.prod(declared)} numbers, and a sample of X has "
+            f"{n_features}: give the shape of one sample of X."
+        )
+    return shape
+
+
+def check_same_shape(fitted: Shape, found: Shape | None, name: str) -> None:
+    """Refuse samples of another shape than those of `fit`; flat rows go with any.
+
+    Raises
+    ------
+    DataError
+        If they are.
+    """
+    if found is not None and found != fitted and (1, *found) != fitted and found != (1, *fitted):
+        raise DataError(
+            f"{name} has samples of shape {found}, and those of fit had {fitted}: give samples of "
+            f"that shape, or flat rows of {math.prod(fitted)} values."
+        )
+
+
+# Sequences of differing lengths ----------------------------------------------------------
+
+
+def padded(X: Any, name: str, n_steps: int | None = None) -> Any:
+    """Return sequences (t, F) as one array (N, T, F), NaN after the end of those that are shorter.
+
+    T is `n_steps`, or the longest; flat rows are returned as they are.
+
+    Raises
+    ------
+    DataError
+        If one is no sequence, has no steps or other features than the first.
+    """
+    if np.ndim(X) == 2 if hasattr(X, "ndim") or hasattr(X, "columns") else not _holds_arrays(X):
+        return X
+    sequences = [np.asarray(sequence) for sequence in X]
+    for i, sequence in enumerate(sequences):
+        if sequence.ndim != 2 or 0 in sequence.shape or sequence.dtype.kind not in "uifb":
+            raise DataError(
+                f"{name}[{i}] is no sequence but {sequence.dtype} of shape {sequence.shape}: give "
+                f"numbers of shape (time, features), of one step at least."
+            )
+        if sequence.shape[1] != sequences[0].shape[1]:
+            raise DataError(
+                f"{name}[{i}] has {sequence.shape[1]} feature(s) and {name}[0] has "
+                f"{sequences[0].shape[1]}: give as many at each step."
+            )
+    longest = max(n_steps or 0, *map(len, sequences))
+    kept = all(sequence.dtype == np.float32 for sequence in sequences)
+    dtype = np.float32 if kept else np.float64
+    together = np.full((len(sequences), longest, sequences[0].shape[1]), np.nan, dtype)
+    for row, sequence in zip(together, sequences, strict=True):
+        row[: len(sequence)] = sequence
+    return together
+
+
+def _holds_arrays(X: Any) -> bool:
+    return isinstance(X, list | tuple) and len(X) > 0 and np.ndim(X[0]) == 2
+
+
+def check_padding(rows: NDArray[Any], n_features: int, name: str) -> None:
+    """Refuse NaN that is no padding: before the end of a sequence, or in part of a step.
+
+    Raises
+    ------
+    DataError
+        If there is some, a sequence is nothing else, or a value is infinite.
+    """
+    steps = rows.reshape(len(rows), -1, n_features)
+    missing = np.isnan(steps)
+    absent = missing.all(2)
+    part = (missing.any(2) & ~absent) | (absent[:, :-1] & ~absent[:, 1:]).any(1)[:, None]
+    wrong = part.any(1) | absent[:, 0] | np.isinf(steps).any((1, 2))
+    if wrong.any():
+        raise DataError(
+            f"{name}[{int(wrong.argmax())}] has NaN within the sequence, infinity, or no step at "
+            f"all: fill such values in, and leave NaN to what follows the end."
+        )
+
+
+def like(rows: NDArray[Any], X: Any, shape: Shape) -> Any:
+    """Return rows (N, D) in the shape that X has; sequences each in its own length."""
+    if _holds_arrays(X) and len({len(sequence) for sequence in X}) > 1:
+        samples = rows.reshape(len(rows), *shape)
+        return [sample[: len(own)] for sample, own in zip(samples, X, strict=True)]
+    given = np.shape(X)
+    if len(given) == 3 and len(shape) == 2 and given[1] < shape[0]:
+        return rows.reshape(len(rows), *shape)[:, : given[1]]
+    return rows.reshape(given)

@@ -1,0 +1,112 @@
+"""A network of the user's own: any two torch modules.
+
+Shapes: B rows, S the shape of a sample, D = product of S, K code units, H head outputs.
+"""
+
+import copy
+from typing import Annotated
+
+import torch
+from pydantic import Field, SkipValidation
+from torch import Tensor, nn
+
+from isthmus.errors import ParameterError
+from isthmus.parts.networks.dropout import Dropout
+from isthmus.parts.part import part
+from isthmus.parts.slots import Code, Halves, Likelihood, Network, Sizes, Stage
+
+Module = Annotated[nn.Module, SkipValidation]
+
+
+@part("custom")
+class Custom(Network):
+    """Two torch modules, of which each fit trains a copy, from the weights that they have.
+
+    The encoder takes samples (B, *S) to heads (B, H), where H is ``n_components`` for most codes;
+    the decoder takes codes (B, K) to samples (B, *S) or rows (B, D), natural parameters without
+    the link (no sigmoid before ``"bernoulli"``). Dropout layers draw from the fit's own stream.
+    The modules are code, which a saved model does not hold: give them again to
+    ``load(path, network=Custom(encoder, decoder))``.
+    """
+
+    encoder: Annotated[Module, Field(description="samples to heads")]
+    decoder: Annotated[Module, Field(description="codes to samples")]
+
+    @property
+    def hides(self) -> bool:
+        return any(_chance(module) > 0 for half in self._halves for module in half.modules())
+
+    @property
+    def rows_apart(self) -> bool:
+        batch_norms = nn.modules.batchnorm._BatchNorm
+        return not any(isinstance(m, batch_norms) for half in self._halves for m in half.modules())
+
+    def wants_pca(self, code: Code, likelihood: Likelihood) -> bool:
+        return False
+
+    def build(self, sizes: Sizes, generator: torch.Generator, *, linear_path: bool) -> Halves:
+        shape = sizes.sample_shape
+        encoder, decoder = (_own_dropout(copy.deepcopy(half)) for half in self._halves)
+        first, second = OfSamples(encoder, shape), OfSamples(decoder, (sizes.n_components,))
+        heads = _tried("encoder", first, torch.zeros(2, sizes.n_features), sizes.n_head)
+        codes = heads.new_zeros(2, sizes.n_components)
+        _tried("decoder", second, codes, sizes.n_outputs)
+        return Halves(first, second)
+
+    def stages(
+        self, halves: Halves, code: Code, memory: nn.Module, likelihood: Likelihood
+    ) -> list[Stage]:
+        return []
+
+    @property
+    def _halves(self) -> tuple[nn.Module, nn.Module]:
+        return self.encoder, self.decoder
+
+    def __str__(self) -> str:
+        """Name the modules; no string makes them."""
+        return f"custom({', '.join(type(half).__name__ for half in self._halves)})"
+
+
+class OfSamples(nn.Module):
+    """A module of samples as one of flat rows."""
+
+    def __init__(self, module: nn.Module, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.module, self.shape = module, shape
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer: Tensor = self.module(x.view(-1, *self.shape))
+        return answer.flatten(1)
+
+
+@torch.no_grad()
+def _tried(role: str, half: OfSamples, given: Tensor, n_wanted: int) -> Tensor:
+    """Return what a half answers, or refuse one that fails or answers another number."""
+    training = half.training
+    try:
+        answer: Tensor = half.eval()(given)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        raise ParameterError(
+            f"The {role} of network 'custom' fails on input of shape "
+            f"{(2, *half.shape)}: {str(error).splitlines()[0]}."
+        ) from None
+    half.train(training)
+    if answer.shape != (2, n_wanted):
+        raise ParameterError(
+            f"The {role} of network 'custom' makes {answer[0].numel()} numbers of a sample, and "
+            f"{n_wanted} are needed: change its last layer."
+        )
+    return answer
+
+
+def _own_dropout(module: nn.Module) -> nn.Module:
+    """Replace torch's dropout, which draws from the global generator, by the library's."""
+    if _chance(module) and isinstance(module, nn.Dropout):
+        return Dropout(module.p)
+    for name, child in module.named_children():
+        setattr(module, name, _own_dropout(child))
+    return module
+
+
+def _chance(module: nn.Module) -> float:
+    return float(getattr(module, "p", 0)) if isinstance(module, nn.Dropout) else 0.0

@@ -1,0 +1,105 @@
+"""Networks of the user's own modules."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from torch import nn
+
+from isthmus import Autoencoder, load
+from isthmus.errors import ArtefactError, ParameterError
+from isthmus.parts import Custom
+
+RNG = np.random.default_rng(0)
+PICTURES = RNG.random((50, 1, 6, 6)).astype("float32")
+K = 3
+FAST = {"max_epochs": 2, "random_state": 0, "batch_size": 10}
+
+
+def network(chance=0.0, norm=False):
+    torch.manual_seed(0)
+    norms = [nn.BatchNorm2d(4)] if norm else []
+    encoder = nn.Sequential(
+        nn.Conv2d(1, 4, 3), *norms, nn.ReLU(), nn.Dropout(chance), nn.Flatten(), nn.Linear(64, K)
+    )
+    decoder = nn.Sequential(nn.Linear(K, 20), nn.ReLU(), nn.Linear(20, 36), nn.Unflatten(1, (6, 6)))
+    return Custom(encoder, decoder)
+
+
+def fitted(own=None, **options):
+    return Autoencoder(K, network=own or network(), **{**FAST, **options}).fit(PICTURES)
+
+
+def test_modules_are_trained_and_the_given_ones_are_left_alone():
+    own = network()
+    before = copy.deepcopy(own.encoder.state_dict())
+    model = fitted(own)
+    assert all(torch.equal(before[name], value) for name, value in own.encoder.state_dict().items())
+    learned = model.model_.encoder.module.state_dict()
+    assert any(not torch.equal(before[name], value.float()) for name, value in learned.items())
+    assert model.reconstruct(PICTURES).shape == PICTURES.shape
+
+
+def test_fit_begins_with_the_weights_that_the_modules_have():
+    own = network()
+    codes = fitted(own, max_epochs=0, scaling="none").transform(PICTURES)
+    with torch.no_grad():
+        assert codes == pytest.approx(own.encoder(torch.from_numpy(PICTURES)).numpy(), abs=1e-5)
+
+
+def test_clones_fit_the_same():
+    model = fitted()
+    again = clone(model).fit(PICTURES)
+    assert np.array_equal(model.transform(PICTURES), again.transform(PICTURES))
+
+
+def test_dropout_draws_from_the_stream_of_the_fit():
+    state = torch.get_rng_state()
+    first, second = fitted(network(0.5)), fitted(network(0.5))
+    torch.set_rng_state(state)
+    assert np.array_equal(first.transform(PICTURES), second.transform(PICTURES))
+    own = network(0.5)
+    before = torch.get_rng_state()
+    fitted(own)
+    assert torch.equal(before, torch.get_rng_state())
+    assert own.hides
+    assert not network().hides
+
+
+def test_batch_norm_is_known_to_mix_rows():
+    assert network().rows_apart
+    assert not network(norm=True).rows_apart
+    assert np.isfinite(fitted(network(norm=True)).transform(PICTURES)).all()
+
+
+def test_saved_model_needs_the_modules_again(tmp_path):
+    model = fitted()
+    model.save(tmp_path / "model")
+    loaded = load(tmp_path / "model", network=network())
+    assert np.array_equal(loaded.transform(PICTURES), model.transform(PICTURES))
+    with pytest.raises(ArtefactError, match=r"give them, load\(path, network=Custom\(encoder, dec"):
+        load(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("own", "sentence"),
+    [
+        (
+            Custom(nn.Sequential(nn.Flatten(), nn.Linear(36, 5)), nn.Linear(K, 36)),
+            r"^The encoder of network 'custom' makes 5 numbers of a sample, and 3 are needed: ",
+        ),
+        (
+            Custom(nn.Sequential(nn.Flatten(), nn.Linear(36, K)), nn.Linear(K, 30)),
+            r"^The decoder of network 'custom' makes 30 numbers of a sample, and 36 are needed: ",
+        ),
+        (
+            Custom(nn.Conv2d(2, 4, 3), nn.Linear(K, 36)),
+            r"^The encoder of network 'custom' fails on input of shape \(2, 1, 6, 6\): ",
+        ),
+    ],
+)
+def test_module_that_does_not_fit_is_refused(own, sentence):
+    with pytest.raises(ParameterError, match=sentence):
+        fitted(own)

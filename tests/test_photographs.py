@@ -1,0 +1,136 @@
+"""``isthmus fit`` and ``denoise`` on folders of pictures of any size."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from isthmus import load
+from isthmus.cli import main
+from isthmus.cli.photographs import are_photographs, read_photographs
+from isthmus.errors import FileError
+
+RNG = np.random.default_rng(0)
+NET = ["--network", "conv(channels=(4,), skip=True, side=16)", "-k", "4"]
+QUICK = [*NET, "--max-epochs", "1", "--random-state", "0"]
+
+
+def picture(h, w, *channels, dtype="uint8"):
+    squares = np.ones((8, 8, *(1 for _ in channels)))
+    values = np.kron(RNG.random((-(-h // 8), -(-w // 8), *channels)), squares)
+    return (values[:h, :w] * np.iinfo(dtype).max).astype(dtype)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    photos = tmp_path / "photos"
+    (photos / "more").mkdir(parents=True)
+    for i, size in enumerate([(40, 50), (33, 70), (20, 20)]):
+        Image.fromarray(picture(*size)).save(photos / f"{i}.png")
+    Image.fromarray(picture(30, 30, dtype="uint16")).save(photos / "more" / "deep.png")
+    return photos
+
+
+@pytest.fixture
+def run(capfd, monkeypatch):
+    """Type a command; return its exit code and all that it says, in wide lines."""
+    monkeypatch.setenv("COLUMNS", "300")
+
+    def typed(*args):
+        code = main.run([str(each) for each in args])
+        said = capfd.readouterr()
+        return code, " ".join((said.out + said.err).split())
+
+    return typed
+
+
+def test_folder_is_fitted_and_denoised(folder, tmp_path, run):
+    model, out = tmp_path / "model", tmp_path / "out"
+    code, said = run("fit", folder, "--model", model, "--noise", "gaussian(std=25/255)", *QUICK)
+    assert code == 0, said
+    assert "crops of 16 x 16 pixels" in said
+    code, said = run("denoise", folder, out, "--model", model)
+    assert code == 0, said
+    with Image.open(out / "more" / "deep.png") as cleaned:
+        assert cleaned.size == (30, 30)
+        expected = load(model).denoise_picture(np.asarray(Image.open(folder / "more" / "deep.png")))
+        assert np.array_equal(np.asarray(cleaned), expected)
+    assert {file.name for file in out.glob("*.png")} == {"0.png", "1.png", "2.png"}
+
+
+def test_noise_on_photographs_asks_for_convolutions(folder, tmp_path, run):
+    typed = ("--noise", "gaussian", "--max-epochs", "0")
+    assert run("fit", folder, "--model", tmp_path / "model", *typed)[0] == 0
+    assert load(tmp_path / "model").model_.parts.network.skips
+
+
+def test_noisy_pictures_alone_are_enough(folder, tmp_path, run):
+    code, said = run("fit", folder, "--model", tmp_path / "model", "--blind", *QUICK)
+    assert code == 0, said
+    assert load(tmp_path / "model").target == "blind"
+    assert "noise in them" in said
+
+
+def test_clean_pictures_are_found_by_name(folder, tmp_path, run):
+    typed = ("--target", folder, "--validation", folder, "--validation-target", folder)
+    assert run("fit", folder, "--model", tmp_path / "a", *typed, *QUICK)[0] == 0
+    other = tmp_path / "other"
+    other.mkdir()
+    Image.fromarray(picture(40, 50)).save(other / "0.png")
+    code, said = run("fit", folder, "--model", tmp_path / "b", "--target", other, *QUICK)
+    assert code == 2
+    assert "has no picture 1.png that can be read" in said
+
+
+def test_picture_that_cannot_be_read_does_not_stop_the_fit(folder, tmp_path, run):
+    (folder / "cut.png").write_bytes((folder / "0.png").read_bytes()[:80])
+    code, said = run("fit", folder, "--model", tmp_path / "model", "--noise", "gaussian", *QUICK)
+    assert code == 0
+    assert "1 could not be read:" in said
+    assert "cut.png" in said
+
+
+def test_grey_pictures_among_coloured_ones_get_three_channels(folder):
+    Image.fromarray(picture(20, 30, 3)).save(folder / "colour.png")
+    shapes = {each.shape[0] for each in read_photographs(folder).pictures}
+    assert shapes == {3}
+
+
+def test_photographs_are_told_from_rows_of_small_pictures(folder, tmp_path):
+    assert are_photographs(folder)
+    digits = tmp_path / "digits"
+    digits.mkdir()
+    for i in range(3):
+        Image.fromarray(picture(28, 28)).save(digits / f"{i}.png")
+    assert not are_photographs(digits)
+    assert not are_photographs(folder / "0.png")
+
+
+def test_folder_without_a_picture_is_refused(tmp_path):
+    with pytest.raises(FileError, match=r"holds no picture that can be read: give another folder"):
+        read_photographs(tmp_path)
+
+
+def test_blind_is_of_denoising_estimators(folder, tmp_path, run):
+    code, said = run("fit", folder, "--model", tmp_path / "m", "--blind", "--estimator", "sparse")
+    assert code == 2
+    assert "--blind is no option of --estimator sparse" in said
+
+
+def test_other_channels_than_the_models_are_named_at_the_end(folder, tmp_path, run):
+    for file in folder.rglob("*.png"):
+        file.unlink()
+    Image.fromarray(picture(20, 30, 3)).save(folder / "a.png")
+    Image.fromarray(picture(24, 30, 3)).save(folder / "b.png")
+    run("fit", folder, "--model", tmp_path / "model", "--noise", "gaussian", *QUICK)
+    Image.fromarray(picture(20, 30)).save(folder / "grey.png")
+    code, said = run("denoise", folder, tmp_path / "out", "--model", tmp_path / "model")
+    assert code == 1
+    assert "The picture has 1 channel(s) and the model 3: give one of 3." in said
+
+
+def test_small_grey_pictures_and_sequences_are_known_for_what_they_are(tmp_path, run):
+    np.save(tmp_path / "waves.npy", RNG.random((40, 7, 2)))
+    typed = ("--network", "recurrent(hidden=(4,))", "--max-epochs", "1")
+    code, said = run("fit", tmp_path / "waves.npy", "--model", tmp_path / "model", *typed)
+    assert code == 0, said
+    assert load(tmp_path / "model").sample_shape_ == (7, 2)
