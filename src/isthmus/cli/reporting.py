@@ -14,11 +14,12 @@ from isthmus.cli.outputs import check_page, say
 from isthmus.cli.rows import Rows, check_width, read_rows
 from isthmus.data.files import read
 from isthmus.data.tables import Columns, read_column
+from isthmus.data.writing import replacing
 from isthmus.errors import DataError, FileError
 from isthmus.evaluation import page
 from isthmus.evaluation.code_map import Projection
 from isthmus.evaluation.compare import compare as compare_models
-from isthmus.evaluation.report import report as report_on
+from isthmus.evaluation.review import review
 
 TABLES = (".csv", ".tsv", ".parquet")
 
@@ -44,16 +45,17 @@ def report(
     check_page(out, data, force=force)
     page.check_extras()
     estimator, rows = model_and_rows(model, data)
-    made = report_on(
+    made = review(
         estimator,
         _frame(estimator, rows),
         None if labels is None else read_labels(labels, data),
-        out,
         target=None if target is None else _clean(rows, target),
         sample_shape=shape or _shape(rows),
         projection=projection,
-        code=_typed(model, data, out, labels, target, shape),
     )
+    typed = made.origin._replace(code=_typed(model, data, out, labels, target, shape))
+    with replacing(out) as beside:
+        beside.write_bytes(page.report_page(made._replace(origin=typed)))
     say(at_the_shell(str(made.verdict)))
     say(f"{out}: open it in a browser.")
 

@@ -40,7 +40,7 @@ class Origin(NamedTuple):
     code: str
 
 
-def origin(model: Any, X: Any, code: str | None = None, *, labelled: bool = False) -> Origin:
+def origin(model: Any, X: Any, *, labelled: bool = False) -> Origin:
     """Describe a fitted model and the rows that it is judged on."""
     array = inputs.check_rows(model, X, reset=False)
     given = changed(model)
@@ -54,7 +54,7 @@ def origin(model: Any, X: Any, code: str | None = None, *, labelled: bool = Fals
         shape=(len(array), array.shape[1]),
         sha256=fingerprint(array),
         references=references(model),
-        code=code or repeating(model, labelled=labelled),
+        code=repeating(model, labelled=labelled),
     )
 
 

@@ -21,7 +21,6 @@ def report(
     target: ArrayLike | None = None,
     sample_shape: tuple[int, ...] | None = None,
     projection: Projection = "auto",
-    code: str | None = None,
 ) -> Review:
     """Look at a fitted model before rows, say what it is worth, and write it as one page.
 
@@ -45,8 +44,6 @@ def report(
         How a row is drawn: ``(height, width, colours)``, ``(steps, channels)`` or ``(D,)``.
     projection : {"auto", "pca", "umap"}
         How codes of more than two units are laid out.
-    code : str, optional
-        What the page says to type to make it again.
 
     Returns
     -------
@@ -70,9 +67,9 @@ def report(
         "projection": projection,
     }
     if path is None:
-        return review(model, X, y, code=code, **options)
+        return review(model, X, y, **options)
     page.check_extras()  # and whether the path is a file's, before the work
     with replacing(path) as beside:
-        made = review(model, X, y, code=code, **options)._replace(path=Path(path))
+        made = review(model, X, y, **options)._replace(path=Path(path))
         beside.write_bytes(page.report_page(made))
     return made

@@ -65,7 +65,6 @@ def review(
     target: ArrayLike | None = None,
     sample_shape: tuple[int, ...] | None = None,
     projection: Projection = "auto",
-    code: str | None = None,
 ) -> Review:
     """Look at a fitted model before rows; `report` names the parameters and the errors."""
     _check(model)
@@ -100,7 +99,7 @@ def review(
         activity=used,
         quality=seen.quality,
         classes=seen.classes,
-        origin=origin(model, X, code, labelled=labels is not None),
+        origin=origin(model, X, labelled=labels is not None),
     )
 
 
