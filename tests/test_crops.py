@@ -118,6 +118,27 @@ def test_answer_depends_on_no_pixel_beyond_the_reach():
     assert 0 < far <= model.model_.parts.network.reach
 
 
+def test_denoise_takes_pictures_of_any_size_in_the_layout_of_fit():
+    model = fitted()
+    noisy = [RNG.random((2, h, w)).astype("float32") for h, w in [(9, 31), (8, 8), (20, 7)]]
+    cleaned = model.denoise(noisy)
+    for one, before in zip(cleaned, noisy, strict=True):
+        expected = model.denoise_picture(before.transpose(1, 2, 0)).transpose(2, 0, 1)
+        assert np.array_equal(one, expected)
+    together = np.stack([noisy[0]] * 3)
+    assert model.denoise(together).shape == together.shape
+    whole = RNG.random((3, 2, SIDE, SIDE)).astype("float32")
+    assert np.allclose(model.denoise(whole), model.denoise(list(whole)), atol=1e-6)
+
+
+def test_bytes_are_light_in_whole_samples_too():
+    pictures = RNG.integers(0, 256, (30, 8, 8), dtype=np.uint8)
+    light = (pictures / np.float32(255)).astype("float32")
+    first, second = fitted(pictures), fitted(light)
+    assert first.model_.scaling.offset.max() < 1
+    assert np.allclose(first.reconstruct(pictures), second.reconstruct(light), atol=1e-4)
+
+
 def test_sixteen_bits_stay_sixteen_bits():
     picture = (RNG.random((30, 40)) * 65535).astype(np.uint16)
     model = fitted([each[:1] for each in PICTURES])

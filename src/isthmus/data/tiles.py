@@ -35,7 +35,8 @@ class Span(NamedTuple):
 def tiled(function: Function, picture: NDArray[np.generic], tiling: Tiling) -> NDArray[np.generic]:
     """Apply a function to a picture (h, w, c) of light; the answer has its shape and dtype.
 
-    Integers are shares of their largest value. At no time is more than a row of tiles in floats.
+    Unsigned integers are shares of their largest value. Never is more than a row of tiles in
+    floats.
     """
     height, width, n_channels = picture.shape
     answer = np.empty_like(picture)
@@ -86,15 +87,15 @@ def _starts(length: int, tiling: Tiling) -> Iterator[int]:
 
 
 def to_light(values: NDArray[np.generic]) -> Floats:
-    """Return shares of full light, float32."""
-    if values.dtype.kind in "ui":
+    """Return light, float32; unsigned integers are shares of their largest value."""
+    if values.dtype.kind == "u":
         return np.divide(values, full_light(values.dtype), dtype=np.float32)
     return values.astype(np.float32)
 
 
 def from_light(light: Floats, dtype: np.dtype[np.generic]) -> NDArray[np.generic]:
-    """Return light as what it came from: integers are rounded and kept within their range."""
-    if dtype.kind in "ui":
+    """Return light as what it came from; unsigned integers are rounded, within their range."""
+    if dtype.kind == "u":
         levels = np.clip(light, 0, 1).astype(np.float64) * full_light(dtype)
         return np.rint(levels).astype(dtype)
     return light.astype(dtype)

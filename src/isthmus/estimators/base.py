@@ -96,8 +96,8 @@ class BaseAutoencoder(Using, SavedTransformer, Parameters, BaseEstimator, ABC):
         X : array, memmap, frame or tensor (N, D), or samples (N, *S)
             A float32 array (memory-mapped or not) is used where it lies, without a copy. Pictures
             are (N, height, width) or (N, channels, height, width). A network with skips also
-            takes a list of pictures of different sizes, and trains on crops of large ones;
-            pixels that are integers are then shares of full light, such as 25/255.
+            takes a list of pictures of different sizes, and trains on crops of large ones; pixels
+            that are unsigned integers are then shares of full light, such as 25/255.
         y : ignored, as pipelines pass it; clean rows go to `target`.
         target : (N, D), optional
             The clean rows, where `X` is noisy; by default `X` itself.
@@ -232,6 +232,11 @@ class BaseAutoencoder(Using, SavedTransformer, Parameters, BaseEstimator, ABC):
     def _pads(self) -> bool:
         """Whether rows may be sequences that end early."""
         return Network.of(self.network).sequences
+
+    @property
+    def _light(self) -> bool:
+        """Whether pixels of bytes are shares of full light, as for pictures of any size."""
+        return Network.of(self.network).skips
 
     def _task(
         self,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations  # help texts name the types, and do not unfold them
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import Field
+from sklearn.utils.validation import check_is_fitted
 
 from isthmus.estimators.base import BaseAutoencoder
-from isthmus.estimators.inputs import Array, Floats
+from isthmus.estimators.inputs import Array, from_torch
 from isthmus.estimators.parameters import PartLike, estimator, meaning
+from isthmus.estimators.samples import fits
 from isthmus.fitting.model import Parts
 from isthmus.parts.code import Plain
 from isthmus.parts.corruption import BlindSpot, Clean
@@ -73,9 +76,24 @@ class DenoisingAutoencoder(BaseAutoencoder):
             needs_target=self.target == "noise2noise",
         )
 
-    def denoise(self, X: ArrayLike) -> Floats:
-        """Return the clean rows that the noisy rows (N, D) came from, as far as it can tell."""
-        return self.reconstruct(X)
+    def denoise(self, X: ArrayLike) -> Any:
+        """Return the clean rows (N, D), or samples, that the noisy ones came from.
+
+        A network with skips takes pictures (N, height, width), (N, channels, height, width) or a
+        list of them of any size, and returns the same.
+        """
+        check_is_fitted(self, "model_")
+        any_size = self.model_.parts.network.tiling is not None
+        if not any_size or fits(X, self.sample_shape_):
+            return self.reconstruct(X)
+        cleaned = [self._denoise_sample(np.asarray(from_torch(sample))) for sample in X]  # type: ignore[union-attr]
+        return cleaned if isinstance(X, list | tuple) else np.stack(cleaned)
+
+    def _denoise_sample(self, sample: Array) -> Array:
+        """Return a picture (height, width) or (channels, height, width) without its noise."""
+        if sample.ndim < 3:
+            return self.denoise_picture(sample)
+        return np.moveaxis(self.denoise_picture(np.moveaxis(sample, 0, -1)), -1, 0)
 
     def denoise_picture(self, picture: ArrayLike) -> Array:
         """Return a picture of any size without its noise; see `reconstruct_picture`."""

@@ -136,6 +136,8 @@ def _gather_crops(
     for picture in pairs.clean:
         inputs.check_domain(picture, parts.likelihood, "X" if target is None else "target")
     shape = (len(pairs.clean[0]), side, side)
+    if hasattr(estimator, "feature_names_in_"):  # of an earlier fit
+        del estimator.feature_names_in_
     estimator.n_features_in_ = shape[0] * side**2
     estimator.sample_shape_ = estimator._given_shape = shape
     scaling = fit_crop_scaling(estimator.scaling, pairs.clean, side)

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_array, validate_data
 
 from isthmus.data.rows import chunks
 from isthmus.data.tables import as_number
+from isthmus.data.tiles import to_light
 from isthmus.errors import DataError
 from isthmus.estimators import samples
 from isthmus.parts.slots import Likelihood
@@ -70,7 +71,7 @@ def check_rows(
         samples.check_padding(array, estimator.sample_shape_[1], name)
     else:
         check_finite(array, X, name)
-    return array
+    return to_light(array) if getattr(estimator, "_light", False) else array
 
 
 def _validated(estimator: BaseEstimator, X: Any, *, reset: bool, further: bool) -> Array:

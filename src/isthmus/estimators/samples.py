@@ -73,6 +73,13 @@ def check_same_shape(fitted: Shape, found: Shape | None, name: str) -> None:
         )
 
 
+def fits(X: Any, shape: Shape) -> bool:
+    """Return whether X holds flat rows, or samples of the shape; one channel may be left out."""
+    shapes = {np.shape(sample) for sample in X} if isinstance(X, list | tuple) else {X.shape[1:]}
+    of_one = {shape, (1, *shape), shape[1:] if shape[0] == 1 else shape}
+    return all(len(each) < 2 or tuple(each) in of_one for each in shapes)
+
+
 # Sequences of differing lengths ----------------------------------------------------------
 
 
