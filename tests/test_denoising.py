@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from isthmus import Autoencoder
+from isthmus import Autoencoder, DenoisingAutoencoder, load
 from isthmus.cli import denoising
 from isthmus.cli.denoising import denoise_pictures, picture_denoiser
 from isthmus.cli.main import run
@@ -485,49 +485,55 @@ def model(tmp_path_factory):
     return model
 
 
-@pytest.fixture
-def able(monkeypatch):
-    """Let autoencoders denoise a picture of any size: they turn it to its negative."""
-    monkeypatch.setattr(Autoencoder, "denoise_picture", lambda _, x: 255 - x, raising=False)
+def fit_cleaner(seed):
+    """Return a model for pictures of any size."""
+    X = np.random.default_rng(seed).random((20, 8, 8), np.float32)
+    network = "conv(channels=(4,), skip=True, side=8)"
+    return DenoisingAutoencoder(2, network=network, max_epochs=1, random_state=seed).fit(X)
+
+
+@pytest.fixture(scope="module")
+def able(tmp_path_factory):
+    """Return the folder of a model for pictures of any size."""
+    folder = tmp_path_factory.mktemp("able") / "model"
+    fit_cleaner(0).save(folder)
+    return folder
 
 
 def denoise(*args):
     return run(["denoise", *map(str, args)])
 
 
-def test_picture_denoiser_is_the_method_of_that_name():
-    class Able:
-        def denoise_picture(self, pixels):
-            return pixels + 1
-
-    assert picture_denoiser(Able())(1) == 2
+def test_only_networks_for_any_size_denoise_pictures(able):
+    pixels = np.zeros((9, 12), np.uint8)
+    denoiser = picture_denoiser(load(able))
+    np.testing.assert_array_equal(denoiser(pixels), load(able).denoise_picture(pixels))
     assert picture_denoiser(Autoencoder()) is None
+    X = np.random.default_rng(0).random((20, 6))
+    assert picture_denoiser(DenoisingAutoencoder(2, max_epochs=1).fit(X)) is None
 
 
-@pytest.mark.usefixtures("able")
-def test_command_takes_a_picture_and_a_folder(tmp_path, noisy, clean, model, capsys):
-    assert denoise(noisy / "a.png", tmp_path / "x.png", "--model", model) == 0
-    assert denoise(noisy, clean, "--model", model) == 0
+def test_command_takes_a_picture_and_a_folder(tmp_path, noisy, clean, able, capsys):
+    assert denoise(noisy / "a.png", tmp_path / "x.png", "--model", able) == 0
+    assert denoise(noisy, clean, "--model", able) == 0
+    expected = load(able).denoise_picture(pixels_of(noisy / "a.png"))
     for file in (tmp_path / "x.png", clean / "a.png"):
-        np.testing.assert_array_equal(pixels_of(file), 255 - pixels_of(noisy / "a.png"))
+        np.testing.assert_array_equal(pixels_of(file), expected)
     printed = f"{tmp_path / 'x.png'}: 1 picture.\n{clean}: 4 pictures.\n"
     assert capsys.readouterr() == (printed, "")
 
 
-@pytest.mark.usefixtures("able")
-def test_command_exits_with_1_where_a_picture_failed(noisy, clean, model, capsys):
+def test_command_exits_with_1_where_a_picture_failed(noisy, clean, able, capsys):
     (noisy / "a.png").write_bytes(b"")
-    assert denoise(noisy, clean, "--model", model) == 1
+    assert denoise(noisy, clean, "--model", able) == 1
     assert "a.png is empty (0 bytes)" in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("able")
-def test_command_knows_the_pictures_of_another_model(tmp_path, noisy, clean, model, capsys):
-    assert denoise(noisy, clean, "--model", model) == 0
-    shutil.copytree(model, tmp_path / "same")
+def test_command_knows_the_pictures_of_another_model(tmp_path, noisy, clean, able, capsys):
+    assert denoise(noisy, clean, "--model", able) == 0
+    shutil.copytree(able, tmp_path / "same")
     assert denoise(noisy, clean, "--model", tmp_path / "same") == 0
-    X = np.random.default_rng(1).random((40, 108), np.float32)
-    Autoencoder(2, hidden=(), max_epochs=1, random_state=0).fit(X).save(tmp_path / "other")
+    fit_cleaner(1).save(tmp_path / "other")
     capsys.readouterr()
     assert denoise(noisy, clean, "--model", tmp_path / "other") == 2
     assert capsys.readouterr().err == (
@@ -535,14 +541,14 @@ def test_command_knows_the_pictures_of_another_model(tmp_path, noisy, clean, mod
     )
 
 
-def test_command_says_how_far_it_came_when_interrupted(noisy, clean, model, monkeypatch, capsys):
+def test_command_says_how_far_it_came_when_interrupted(noisy, clean, able, monkeypatch, capsys):
     def interrupted(_, pixels):
         if len(visible(clean)) == 3:
             raise KeyboardInterrupt
         return pixels
 
-    monkeypatch.setattr(Autoencoder, "denoise_picture", interrupted, raising=False)
-    assert denoise(noisy, clean, "--model", model) == 130
+    monkeypatch.setattr(DenoisingAutoencoder, "reconstruct_picture", interrupted)
+    assert denoise(noisy, clean, "--model", able) == 130
     stopped = "Stopped: 3 of 4 pictures are done; the same command goes on from there.\n"
     assert capsys.readouterr() == ("", stopped + "\n")
     assert contents(clean).keys() == {*NAMES[:3], RECORD}
@@ -556,7 +562,6 @@ def test_command_refuses_one_picture_for_a_model_of_rows(tmp_path, noisy, model,
     )
 
 
-@pytest.mark.usefixtures("able")
 def test_command_still_writes_rows_where_a_file_of_them_is_named(tmp_path, model):
     for i in range(3):
         paint(tmp_path / f"noisy/{i}.png", i)
