@@ -31,11 +31,7 @@ class Crops:
         self._pictures, self._side = pictures, side
         places = [(h - side + 1) * (w - side + 1) * N_TURNS for _, h, w in map(np.shape, pictures)]
         self._ends = torch.tensor(places).cumsum(0)
-        # All pixels of a channel are scaled alike, so a channel's first stands for it.
-        n_pixels = side * side
-        self._offset = scaling.offset[::n_pixels].float()[:, None, None]
-        scale = scaling.scale.expand(scaling.offset.shape)
-        self._scale = scale[::n_pixels].float()[:, None, None]
+        self._offset, self._scale = scaling.of_channels(len(pictures[0]))
 
     def __len__(self) -> int:
         return int(self._ends[-1])
@@ -47,12 +43,13 @@ class Crops:
 
     def take(self, index: Tensor) -> Tensor:
         """Return the crops of these numbers (B,), scaled, float32 (B, D)."""
-        batch = torch.stack([self._crop(number) for number in index.tolist()])
+        which = torch.searchsorted(self._ends, index, right=True)
+        pairs = zip(which.tolist(), index.tolist(), strict=True)
+        batch = torch.stack([self._crop(*pair) for pair in pairs])
         scaled = (batch - self._offset) / self._scale
         return scaled.flatten(1).to(self.device)
 
-    def _crop(self, number: int) -> Tensor:
-        which = int(torch.searchsorted(self._ends, number, right=True))
+    def _crop(self, which: int, number: int) -> Tensor:
         picture, side = self._pictures[which], self._side
         place, turn = divmod(number - int(self._ends[which - 1] if which else 0), N_TURNS)
         y, x = divmod(place, picture.shape[2] - side + 1)

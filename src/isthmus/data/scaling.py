@@ -44,6 +44,15 @@ class Scaling(nn.Module):
         """Whether scaled units differ from the user's."""
         return bool((self.offset != 0).any() or (self.scale != 1).any())
 
+    def of_channels(self, n_channels: int) -> tuple[Tensor, Tensor]:
+        """Return offset and scale of the channels of pictures, (C, 1, 1) each, in float32.
+
+        All pixels of a channel have to be scaled alike: its first stands for it.
+        """
+        scale = self.scale.expand(self.offset.shape)
+        offset, scale = (each.view(n_channels, -1)[:, :1, None] for each in (self.offset, scale))
+        return offset.float(), scale.float()
+
     def distance(self, length: float) -> Tensor:
         """Express a length in the user's units, such as a standard deviation, in scaled ones."""
         return length / self.scale

@@ -71,7 +71,8 @@ def check_rows(
         samples.check_padding(array, estimator.sample_shape_[1], name)
     else:
         check_finite(array, X, name)
-    return to_light(array) if getattr(estimator, "_light", False) else array
+    light = getattr(estimator, "_light", False)
+    return to_light(array) if light and array.dtype != np.float32 else array
 
 
 def _validated(estimator: BaseEstimator, X: Any, *, reset: bool, further: bool) -> Array:

@@ -111,12 +111,7 @@ class Model(Learner):
 
     def redraw(self, pictures: Tensor) -> Tensor:
         """Rebuild pictures (B, C, h, w) of any size, as networks with skips can, in float32."""
-        n_channels = pictures.shape[1]
-        scale = self.scaling.scale.expand(self.scaling.offset.shape)
-        # All pixels of a channel are scaled alike.
-        offset, scale = (
-            each.view(n_channels, -1)[:, :1, None].float() for each in (self.scaling.offset, scale)
-        )
+        offset, scale = self.scaling.of_channels(pictures.shape[1])
         output = self._output((pictures - offset) / scale)
         mean = self.parts.likelihood.mean(output).view_as(pictures)
         return mean * scale + offset if self.parts.likelihood.location else mean
