@@ -230,7 +230,7 @@ def evaluate(model: Learner, held_out: Selection, streams: Streams) -> Held:
     sums: dict[str, Tensor] = {}
     for _ in range(n_draws):
         done = 0
-        for x, target in held_out.batches(EVALUATION_BATCH):
+        for x, target in held_out.batches(max(1, EVALUATION_BATCH // model.n_draws)):
             objective = model(x, target, randomness)
             part = slice(done, done + len(x))
             rows[part] += objective.rows / n_draws
