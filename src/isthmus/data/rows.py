@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from isthmus.data.copies import Copies, find_copies
 from isthmus.data.scaling import Scaling, scaling_of
@@ -141,6 +142,28 @@ class Table(Protocol):
         """Return the rows at `index` (B,), scaled, float32 (B, D)."""
 
 
+class Labelled:
+    """Rows with a label each, which follows as one number for each class: 1 for its own, else 0."""
+
+    def __init__(self, rows: Table, labels: Tensor, n_labels: int) -> None:
+        self.rows = rows
+        self._labels, self._n_labels = labels.to(rows.device), n_labels
+        self.device = rows.device
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def n_features(self) -> int:
+        """D + L."""
+        return self.rows.n_features + self._n_labels
+
+    def take(self, index: Tensor) -> Tensor:
+        """Return the rows at `index` (B,) and their labels, float32 (B, D + L)."""
+        labels = functional.one_hot(self._labels[index], self._n_labels)
+        return torch.cat([self.rows.take(index), labels.float()], 1)
+
+
 @dataclasses.dataclass(frozen=True)
 class Selection:
     """Rows that go in, the clean rows that should come out, and which of them are meant."""
@@ -154,6 +177,12 @@ class Selection:
     def n_rows(self) -> int:
         """N."""
         return len(self.index)
+
+    @property
+    def unlabelled(self) -> "Selection":
+        """The same rows without labels."""
+        target = self.target.rows if isinstance(self.target, Labelled) else self.target
+        return dataclasses.replace(self, target=target)
 
     def at(self, index: Tensor) -> "Selection":
         """Return the same rows in another order, or fewer of them."""

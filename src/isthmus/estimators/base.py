@@ -21,6 +21,7 @@ from isthmus.data.rows import select
 from isthmus.data.scaling import Scaling
 from isthmus.errors import ParameterError
 from isthmus.estimators import inputs
+from isthmus.estimators.conditions import learn_labels, learn_shares, with_labels
 from isthmus.estimators.diagnosis import Finding, diagnose
 from isthmus.estimators.gathering import gather, mean_of, scale
 from isthmus.estimators.inputs import Floats
@@ -63,6 +64,8 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
         codes lie. After `partial_fit` of its last rows; none of networks with skips.
     sample_shape_ : tuple of int
         What the network takes a row for; (D,) where it is flat.
+    classes_ : ndarray (L,)
+        Labels, where the model is conditional on them.
     stopped_by_ : str
         "patience", "limit", "interrupted" or "diverged".
     parameters_ : dict
@@ -76,6 +79,7 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
     mean_: Floats
     sample_shape_: tuple[int, ...]
     stopped_by_: str
+    classes_: inputs.Array
     parameters_: dict[str, Any]
     _session: Session | None
 
@@ -102,7 +106,8 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
             are (N, height, width) or (N, channels, height, width). A network with skips also
             takes a list of pictures of different sizes, and trains on crops of large ones; pixels
             that are unsigned integers are then shares of full light, such as 25/255.
-        y : ignored, as pipelines pass it; clean rows go to `target`.
+        y : labels (N,) if ``conditional``; else ignored, as pipelines pass it; clean rows go to
+            `target`.
         target : (N, D), optional
             The clean rows, where `X` is noisy; by default `X` itself.
         validation : (M, D), or a tuple of noisy and clean rows, optional
@@ -120,9 +125,13 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
             If the rows are too few, not numbers, not finite or outside the likelihood's domain.
         """
         check(self)
+        labels = learn_labels(self, X, y, validation)
         parts, streams = self.parts(), Streams(self.random_state)
-        inputs.warn_of_lost_rows(y, getattr(X, "shape", None))
+        if labels is None:
+            inputs.warn_of_lost_rows(y, getattr(X, "shape", None))
         given = gather(self, parts, streams, X, target, validation)
+        if labels is not None:
+            given = given._replace(rows=with_labels(given.rows, labels, parts.n_labels))
         with contextlib.ExitStack() as stack:
             show = [ProgressBar(type(self).__name__)] if self.verbose else []
             observers = [stack.enter_context(bar) for bar in show]
@@ -130,6 +139,8 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
             fitted = fit(task, given.rows, given.judge, given.fraction)
         self._session = None
         self.mean_ = given.mean
+        if labels is not None:
+            learn_shares(fitted.model, labels)
         self._adopt(fitted, given.scaling)
         self.codes_ = self._keep_codes(given.rows, streams)
         warn(self.stopped_by_, self.n_iter_)
@@ -153,6 +164,8 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
             As `fit`.
         """
         check(self)
+        if getattr(self, "conditional", False):
+            raise ParameterError("conditional=True learns labels at once: call fit(X, y).")
         begun = hasattr(self, "model_")
         parts = self.parts()
         check_together(parts)
