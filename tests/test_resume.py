@@ -44,6 +44,7 @@ from isthmus.errors import (
 )
 from isthmus.estimators import ESTIMATORS
 from isthmus.fitting.optimizers import Optimizer
+from isthmus.fitting.progress import Progress
 from isthmus.fitting.schedules import Schedule
 from isthmus.parts import Code, Corruption, Custom, Likelihood, Penalty
 
@@ -201,7 +202,7 @@ def modules():
 
 
 def test_every_estimator_has_a_fit_that_is_resumed():
-    assert list(FITS) == list(ESTIMATORS)
+    assert FITS.keys() == ESTIMATORS.keys()
 
 
 @pytest.mark.filterwarnings("ignore:The loss was not finite")
@@ -591,6 +592,20 @@ def test_folder_in_use_is_refused(tmp_path):
         refused(FileError, said, lambda: Autoencoder(3, **SMALL), X, checkpoint=tmp_path)
         other.kill()
     assert Autoencoder(3, **SMALL).fit(X, checkpoint=tmp_path).n_iter_ >= 0
+
+
+def test_state_of_another_device_is_refused():
+    layer = nn.Linear(2, 2)
+    optimizer = Optimizer.of("adam").build(layer.parameters(), 1e-3)
+    state = Progress(layer, optimizer, (torch.Generator(),)).state_dict()
+    said = (
+        "The fit was kept on device 'cuda' and would go on on 'cpu': resume it on a machine of the "
+        "first kind, or begin anew in another folder."
+    )
+    with pytest.raises(ParameterError, match=f"^{re.escape(said)}$"):
+        Progress(layer, optimizer, (torch.Generator(),)).load_state_dict(
+            {**state, "device": "cuda"}
+        )
 
 
 def test_foreign_folders_are_refused(tmp_path):

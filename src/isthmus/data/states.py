@@ -34,7 +34,7 @@ class StateFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._n_written = max((int(file.name.split(".")[1]) for file in self._files()), default=0)
+        self._n_written = 0
         self._damaged: set[Path] = set()
 
     @contextlib.contextmanager
@@ -56,6 +56,7 @@ class StateFolder:
                 f"{self.path} is in use by another fit: wait for it, or give another folder.",
             )
             remove_halves(self.path)
+            self._n_written = max((_number(file) for file in self._files()), default=0)
             yield
 
     def write(self, stage: int, state: State) -> None:
@@ -103,7 +104,7 @@ class StateFolder:
         """Return the files of a stage, or of all, in the order in which they were written."""
         number = "*" if stage is None else f"{stage:03}"
         files = self.path.glob(f"stage-{number}.{'[0-9]' * 8}.*.safetensors")
-        return sorted(files, key=lambda file: file.name.split(".")[1])
+        return sorted(files, key=_number)
 
     def _refuse_strangers(self) -> None:
         if self.path.is_file():
@@ -139,6 +140,10 @@ def read(file: Path) -> State:
         )
     state: State = _unpacked(facts["state"], tensors)
     return state
+
+
+def _number(file: Path) -> int:
+    return int(file.name.split(".")[1])
 
 
 def _sha256(content: bytes) -> str:

@@ -100,11 +100,7 @@ class BaseRBM(SavedTransformer, BoltzmannParameters, BaseEstimator, ABC):
     def fit(self, X: ArrayLike, y: Any = None, *, checkpoint: CheckpointLike = None) -> Self:
         """Fit to the rows of `X` (N, D); `y` is ignored, as pipelines pass it.
 
-        Parameters
-        ----------
-        checkpoint : path or Checkpoint, optional
-            A folder in which the fit is kept while it lasts. If it was ended, the same call, or
-            `isthmus.resume`, goes on from there and gives the same machine bit for bit.
+        In the folder `checkpoint` the fit is kept while it lasts, as an autoencoder's is.
 
         Raises
         ------

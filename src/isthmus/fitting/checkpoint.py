@@ -64,9 +64,10 @@ class Checkpoint:
 
     def stopped(self) -> bool:
         """Return whether the fit was asked to end, and take the question back."""
-        asked = self._stopping.is_set()
+        if not self._stopping.is_set():
+            return False
         self._stopping.clear()
-        return asked
+        return True
 
     def rest(self, seconds: float) -> float:
         """Return the seconds until the next state, the last one having taken so many."""
