@@ -27,6 +27,7 @@ from isthmus.estimators.gathering import gather, mean_of, scale
 from isthmus.estimators.inputs import Floats
 from isthmus.estimators.parameters import Parameters, check
 from isthmus.estimators.planning import plan_for, warn
+from isthmus.estimators.resuming import CheckpointLike, keeping
 from isthmus.estimators.sampling import Sampling
 from isthmus.estimators.saving import Learned
 from isthmus.estimators.transformer import SavedTransformer
@@ -96,6 +97,7 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
         *,
         target: ArrayLike | None = None,
         validation: ArrayLike | tuple[ArrayLike, ArrayLike] | None = None,
+        checkpoint: CheckpointLike = None,
     ) -> Self:
         """Fit to the rows of `X`.
 
@@ -112,6 +114,9 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
             The clean rows, where `X` is noisy; by default `X` itself.
         validation : (M, D), or a tuple of noisy and clean rows, optional
             Rows to stop by, instead of a part of `X`; with `target` they have to be such a pair.
+        checkpoint : path or Checkpoint, optional
+            A folder in which the fit is kept while it lasts. If it was ended, the same call, or
+            `isthmus.resume`, goes on from there and gives the same model bit for bit.
 
         Returns
         -------
@@ -123,19 +128,25 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
             If a parameter is unknown, out of range or at odds with another.
         DataError
             If the rows are too few, not numbers, not finite or outside the likelihood's domain.
+        FileError
+            If `checkpoint` is another fit's, or in use.
         """
         check(self)
         labels = learn_labels(self, X, y, validation)
-        parts, streams = self.parts(), Streams(self.random_state)
+        parts = self.parts()
         if labels is None:
             inputs.warn_of_lost_rows(y, getattr(X, "shape", None))
-        given = gather(self, parts, streams, X, target, validation)
-        if labels is not None:
-            given = given._replace(rows=with_labels(given.rows, labels, parts.n_labels))
         with contextlib.ExitStack() as stack:
+            rows = {"X": X, "target": target, "validation": validation, "y": labels}
+            keeper = stack.enter_context(keeping(self, checkpoint, rows))
+            streams = keeper.streams(self.random_state)
+            given = gather(self, parts, streams, X, target, validation)
+            if labels is not None:
+                given = given._replace(rows=with_labels(given.rows, labels, parts.n_labels))
             show = [ProgressBar(type(self).__name__)] if self.verbose else []
             observers = [stack.enter_context(bar) for bar in show]
-            task = self._task(parts, given.scaling, given.plan, streams, observers)
+            plan = given.plan._replace(keeper=keeper)
+            task = self._task(parts, given.scaling, plan, streams, observers)
             fitted = fit(task, given.rows, given.judge, given.fraction)
         self._session = None
         self.mean_ = given.mean
