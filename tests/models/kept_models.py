@@ -1,6 +1,6 @@
 """Write models of the present format, and what they answer, for tests of later versions.
 
-python tests/models/write.py tests/models/format-2
+python tests/models/kept_models.py tests/models/format-2
 """
 
 import sys
