@@ -28,6 +28,8 @@ bench: $(READY)
 	$(BIN)/python benchmarks/denoising.py --json benchmarks/results/denoising.json
 	$(BIN)/python benchmarks/memory.py --json benchmarks/results/memory.json
 	$(BIN)/python benchmarks/rbm.py --json benchmarks/results/rbm.json
+	$(BIN)/python benchmarks/onnx_runtime.py --json benchmarks/results/onnx_runtime.json
+	$(BIN)/python benchmarks/altered.py
 
 # Hours; it goes on where it was stopped.
 published: $(READY)

@@ -20,6 +20,7 @@ def main() -> None:
         "speed": ("speed.md", speed),
         "denoising": ("speed.md", denoising),
         "memory": ("speed.md", memory),
+        "onnx_runtime": ("export.md", onnx_runtime),
     }
     for name, (page, table) in tables.items():
         figures = json.loads((RESULTS / f"{name}.json").read_text())
@@ -83,6 +84,24 @@ def memory(figures: Figures) -> str:
         f"A fit on a memory-mapped float32 file of {figures['data_bytes'] / 1e9:.2f} GB: peak "
         f"resident size {figures['peak_bytes'] / 1e9:.2f} GB, the file's own pages included."
     )
+
+
+def onnx_runtime(figures: Figures) -> str:
+    lines = [
+        "| estimator | network | difference | 1 row: model | file | 1,000 rows: model | file |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for pair in figures["pairs"]:
+        largest, times = max(pair["differences"].values()), pair["milliseconds"].values()
+        cells = " | ".join(f"{each[way]:.2f}" for each in times for way in ("model", "file"))
+        network = f"`{pair['network']}`" if pair["network"] else ""
+        lines.append(f"| {pair['estimator']} | {network} | {largest:.0e} | {cells} |")
+    ending = (
+        f"Milliseconds, medians in turns, on {figures['threads']} thread(s), torch "
+        f"{figures['torch']}, ONNX Runtime {figures['onnxruntime']}. The model checks its rows and "
+        f"computes in float64 (convolutions in float32), the file in float32."
+    )
+    return "\n".join(lines) + "\n\n" + ending
 
 
 if __name__ == "__main__":

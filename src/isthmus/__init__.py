@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from isthmus.estimators.stacked import StackedAutoencoder as StackedAutoencoder
     from isthmus.evaluation.compare import compare
     from isthmus.evaluation.report import report
+    from isthmus.export.onnx_file import export_onnx
 
 __all__ = [
     *ESTIMATORS,
@@ -28,6 +29,7 @@ __all__ = [
     "datasets",
     "errors",
     "evaluation",
+    "export_onnx",
     "load",
     "parts",
     "plots",
@@ -37,6 +39,7 @@ __all__ = [
 _HOMES = {
     **ESTIMATORS,
     "compare": "isthmus.evaluation.compare",
+    "export_onnx": "isthmus.export.onnx_file",
     "load": "isthmus.estimators.saving",
     "report": "isthmus.evaluation.report",
 }

@@ -25,6 +25,10 @@ class ArtefactError(FileError):
     """A saved model is missing, truncated, altered or of a newer format."""
 
 
+class ExportError(IsthmusError):
+    """A fitted model cannot be written for other programs, or would answer otherwise there."""
+
+
 class MissingDependencyError(IsthmusError, ImportError):
     """An optional package is needed and not installed."""
 
