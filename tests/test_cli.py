@@ -224,6 +224,7 @@ def test_commands_are_listed_in_the_order_in_which_they_are_met():
         "score",
         "report",
         "compare",
+        "export",
         "info",
         "parts",
     ]
@@ -235,7 +236,7 @@ def test_commands_are_listed_in_the_order_in_which_they_are_met():
         (
             "trasform",
             "There is no command 'trasform' (did you mean 'transform'?): use demo, fit, transform, "
-            "denoise, score, report, compare, info, parts; see 'isthmus --help'.",
+            "denoise, score, report, compare, export, info, parts; see 'isthmus --help'.",
         ),
         (
             "fit --hiden 3",
@@ -857,6 +858,7 @@ def test_info_says_what_the_model_is(home):
         ("", "max_epochs=2"),
         ("", "random_state=0"),
         ("features", "4 (sepal_length, sepal_width, petal_length, petal_width)"),
+        ("rows of training", "150"),
         ("code width", "2"),
         (
             "against PCA",

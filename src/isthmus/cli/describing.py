@@ -44,10 +44,11 @@ def info(model: Path) -> None:
     estimator = load(model)
     config, _ = artefact.read(model)
     given = [f"{name}={value!r}" for name, value in changed(estimator).items()]
-    pairs = {
+    pairs: dict[str, object] = {
         "estimator": type(estimator).__name__,
         "parameters": "\n".join(given) or "all at their defaults",
         "features": _features(estimator),
+        "rows of training": estimator.n_samples_seen_ or "unknown",
         "code width": len(estimator.get_feature_names_out()),
         **_fit(estimator),
         "saved by": f"Isthmus {config['versions']['isthmus']} (this is {isthmus.__version__})",
