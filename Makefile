@@ -29,6 +29,8 @@ bench: $(READY)
 	$(BIN)/python benchmarks/speed.py --only checkpoint --json benchmarks/results/checkpoint.json
 	$(BIN)/python benchmarks/memory.py --json benchmarks/results/memory.json
 	$(BIN)/python benchmarks/rbm.py --json benchmarks/results/rbm.json
+	$(BIN)/python benchmarks/onnx_runtime.py --json benchmarks/results/onnx_runtime.json
+	$(BIN)/python benchmarks/altered.py
 
 kill: $(READY)
 	$(BIN)/python benchmarks/kill.py --json benchmarks/results/kills.json

@@ -22,6 +22,7 @@ def main() -> None:
         "memory": ("speed.md", memory),
         "checkpoint": ("speed.md", checkpoint),
         "kills": ("resume.md", kills),
+        "onnx_runtime": ("export.md", onnx_runtime),
     }
     for name, (page, table) in tables.items():
         figures = json.loads((RESULTS / f"{name}.json").read_text())
@@ -98,6 +99,24 @@ def checkpoint(figures: Figures) -> str:
         f"{figures['epochs']} epochs of {figures['seconds_an_epoch']:.2f} s; a state has "
         f"{figures['bytes_a_state'] / 1e6:.0f} MB. Medians of {figures['rounds']} alternating "
         f"rounds on {figures['threads']} cores; the time includes the fingerprint of the rows."
+    )
+    return "\n".join(lines) + "\n\n" + ending
+
+
+def onnx_runtime(figures: Figures) -> str:
+    lines = [
+        "| estimator | network | difference | 1 row: model | file | 1,000 rows: model | file |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for pair in figures["pairs"]:
+        largest, times = max(pair["differences"].values()), pair["milliseconds"].values()
+        cells = " | ".join(f"{each[way]:.2f}" for each in times for way in ("model", "file"))
+        network = f"`{pair['network']}`" if pair["network"] else ""
+        lines.append(f"| {pair['estimator']} | {network} | {largest:.0e} | {cells} |")
+    ending = (
+        f"Milliseconds, medians in turns, on {figures['threads']} thread(s), torch "
+        f"{figures['torch']}, ONNX Runtime {figures['onnxruntime']}. The model checks its rows and "
+        f"computes in float64 (convolutions in float32), the file in float32."
     )
     return "\n".join(lines) + "\n\n" + ending
 

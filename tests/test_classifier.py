@@ -1,6 +1,5 @@
 """The classifier on a code: against scikit-learn, against its formula by hand, and to the bit."""
 
-import json
 import re
 
 import numpy as np
@@ -27,6 +26,7 @@ from isthmus import (
     load,
 )
 from isthmus.cli.main import run
+from isthmus.data import artefact
 from isthmus.data.scaling import Scaling
 from isthmus.errors import ArtefactError, DataError, FileError, ParameterError
 from isthmus.fitting.classifier import Classifier, Encoder, Head, hold_out
@@ -396,14 +396,16 @@ def test_parameters_set_after_the_fit_are_not_saved(tmp_path):
     np.testing.assert_array_equal(loaded.transform(X), model.transform(X))
 
 
-def test_unknown_estimator_within_is_refused(tmp_path, monkeypatch):
+def test_unknown_estimator_within_is_refused(tmp_path):
     folder = tmp_path / "model"
     AutoencoderClassifier(SMALL, **QUICK).fit(X, Y).save(folder)
-    config = json.loads((folder / "config.json").read_text())
+    config, tensors = artefact.read(folder)
     config["autoencoder"]["estimator"] = "Popen"
-    (folder / "config.json").write_text(json.dumps(config))
-    monkeypatch.setattr("isthmus.data.artefact._checksum", lambda _: config["checksum"])
-    sentence = f"{folder} does not fit together ('Popen'): fit and save the model again."
+    artefact.write(folder, config, tensors, "")
+    sentence = (
+        f"{folder} does not fit together (there is no estimator 'Popen'): fit and save the model "
+        f"again."
+    )
     with pytest.raises(ArtefactError, match=exactly(sentence)):
         load(folder)
 
@@ -551,6 +553,6 @@ def test_command_line_knows_what_a_classifier_can_do(tmp_path, monkeypatch, caps
     assert run(["transform", "rows.npy", "codes.npy", "--model", "model"]) == 0
     np.testing.assert_array_equal(np.load("codes.npy"), model.transform(X))
     assert run(["info", "model"]) == 0
-    assert f"{model.n_iter_} ({model.stopped_by_})" in capsys.readouterr().out
+    assert f"{model.n_iter_} (it ran to --max-epochs)" in capsys.readouterr().out
     assert run(["score", "rows.npy", "--model", "model"]) != 0
     assert "model is of AutoencoderClassifier, which only tr" in capsys.readouterr().err

@@ -226,6 +226,7 @@ def test_commands_are_listed_in_the_order_in_which_they_are_met():
         "sample",
         "report",
         "compare",
+        "export",
         "info",
         "parts",
     ]
@@ -237,7 +238,8 @@ def test_commands_are_listed_in_the_order_in_which_they_are_met():
         (
             "trasform",
             "There is no command 'trasform' (did you mean 'transform'?): use demo, fit, resume, "
-            "transform, denoise, score, report, compare, info, parts; see 'isthmus --help'.",
+            "transform, denoise, score, sample, report, compare, export, info, parts; see 'isthmus "
+            "--help'.",
         ),
         (
             "fit --hiden 3",
@@ -859,6 +861,7 @@ def test_info_says_what_the_model_is(home):
         ("", "max_epochs=2"),
         ("", "random_state=0"),
         ("features", "4 (sepal_length, sepal_width, petal_length, petal_width)"),
+        ("rows of training", "150"),
         ("code width", "2"),
         (
             "against PCA",

@@ -28,6 +28,7 @@ from isthmus import (
     GaussianRBM,
     SparseAutoencoder,
     StackedAutoencoder,
+    VariationalAutoencoder,
     load,
     resume,
 )
@@ -119,6 +120,9 @@ FITS = {
         (X,),
         {},
     ),
+    "VariationalAutoencoder": (
+        lambda: VariationalAutoencoder(3, conditional=True, **SMALL), (X, Y), {}
+    ),
     "AutoencoderClassifier": (
         lambda: AutoencoderClassifier(Autoencoder(3, **WHOLE), max_epochs=3, random_state=0),
         (X, Y),
@@ -155,6 +159,15 @@ MORE = {
         lambda: Autoencoder(3, network="conv(channels=(4,))", **{**WHOLE, "hidden": None}),
         (PICTURES,),
         {},
+    ),
+    "convolutions in orthogonal steps": (
+        lambda: Autoencoder(3, network="conv(channels=(8,))", optimizer="muon",
+                            **{**WHOLE, "hidden": None}),
+        (PICTURES,),
+        {},
+    ),
+    "several draws": (
+        lambda: VariationalAutoencoder(3, importance_samples=3, warmup=0.5, **WHOLE), (X,), {}
     ),
     "sequences": (
         lambda: Autoencoder(
@@ -222,7 +235,7 @@ SLOTS = [
     *(("likelihood", name) for name in Likelihood.kinds),
     *(("penalties", name) for name in Penalty.kinds),
 ]
-NEEDS = {"contraction": {"code": "sigmoid"}, "activity_kl": {"code": "sigmoid"},
+NEEDS = {"binarised": {"likelihood": "bernoulli"}, "contraction": {"code": "sigmoid"}, "activity_kl": {"code": "sigmoid"},
          "dead_units": {"code": "topk(k=2)"}}  # fmt: skip
 SAYS = {"topk": "topk(k=2)", "batch_topk": "batch_topk(k=2)"}
 

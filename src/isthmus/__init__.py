@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from isthmus.estimators.variational import VariationalAutoencoder as VariationalAutoencoder
     from isthmus.evaluation.compare import compare
     from isthmus.evaluation.report import report
+    from isthmus.export.onnx_file import export_onnx
     from isthmus.fitting.checkpoint import Checkpoint
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "datasets",
     "errors",
     "evaluation",
+    "export_onnx",
     "load",
     "parts",
     "plots",
@@ -43,6 +45,7 @@ _HOMES = {
     **ESTIMATORS,
     "Checkpoint": "isthmus.fitting.checkpoint",
     "compare": "isthmus.evaluation.compare",
+    "export_onnx": "isthmus.export.onnx_file",
     "load": "isthmus.estimators.saving",
     "report": "isthmus.evaluation.report",
     "resume": "isthmus.estimators.resuming",

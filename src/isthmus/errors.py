@@ -29,6 +29,10 @@ class FitStoppedError(IsthmusError):
     """A fit was told to stop, and left a checkpoint from which it goes on."""
 
 
+class ExportError(IsthmusError):
+    """A fitted model cannot be written for other programs, or would answer otherwise there."""
+
+
 class MissingDependencyError(IsthmusError, ImportError):
     """An optional package is needed and not installed."""
 

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from isthmus.cli.options import ESTIMATORS, Command, chosen, parameters
+from isthmus.export.signatures import PARTS
 
 PATH = click.Path(path_type=Path)
 FORMS = (
@@ -280,6 +281,25 @@ def compare(models: tuple[Path, ...], data: Path, out: Path | None, **options: A
     compare(models, data, out, **options)
 
 
+@click.command(epilog=FORMS)
+@click.argument("model", type=PATH)
+@out_argument
+@click.option(
+    "--part",
+    type=click.Choice(list(PARTS)),
+    default="encode",
+    show_default=True,
+    help="What the file computes.",
+)
+@data_option("--data", "Rows to compare on, besides drawn ones.")
+@force_option
+def export(model: Path, out: Path, part: str, data: Path | None, force: bool) -> None:
+    """Write a part of MODEL as an ONNX file, OUT, if it answers as the model does."""
+    with loading():
+        from isthmus.cli.exporting import export
+    export(model, out, part, data, force=force)
+
+
 @click.command()
 @click.argument("model", type=PATH)
 @click.option("-n", "n_samples", type=click.IntRange(min=1), default=64, show_default=True)
@@ -333,4 +353,7 @@ def parts() -> None:
     parts()
 
 
-COMMANDS = (demo, fit, resume, transform, denoise, score, sample, report, compare, info, parts)
+COMMANDS = (
+    *(demo, fit, resume, transform, denoise, score, sample),
+    *(report, compare, export, info, parts),
+)

@@ -7,11 +7,13 @@ from typing import Any
 from rich.table import Table
 
 import isthmus
-from isthmus.cli.fitting import against_pca, epochs
+from isthmus.cli.fitting import against_pca
+from isthmus.cli.options import at_the_shell
 from isthmus.cli.outputs import facts, plain_console, titled
 from isthmus.data import artefact
 from isthmus.estimators.base import BaseAutoencoder
 from isthmus.estimators.parameters import changed
+from isthmus.estimators.provenance import epochs
 from isthmus.estimators.saving import load
 from isthmus.fitting.optimizers import Optimizer
 from isthmus.fitting.pretraining import Pretraining
@@ -42,22 +44,24 @@ def info(model: Path) -> None:
     estimator = load(model)
     config, _ = artefact.read(model)
     given = [f"{name}={value!r}" for name, value in changed(estimator).items()]
-    pairs = {
+    pairs: dict[str, object] = {
         "estimator": type(estimator).__name__,
         "parameters": "\n".join(given) or "all at their defaults",
         "features": _features(estimator),
+        "rows of training": estimator.n_samples_seen_ or "unknown",
         "code width": len(estimator.get_feature_names_out()),
         **_fit(estimator),
-        "saved by": f"Isthmus {config['isthmus']} (this is {isthmus.__version__})",
+        "saved by": f"Isthmus {config['versions']['isthmus']} (this is {isthmus.__version__})",
     }
     plain_console().print(facts(str(model), pairs))
 
 
 def _fit(estimator: Any) -> dict[str, str]:
     """Return how the fit went; only an autoencoder stands beside a PCA."""
+    ended = {"epochs": at_the_shell(epochs(estimator))}
     if not isinstance(estimator, BaseAutoencoder):
-        return {"epochs": f"{estimator.n_iter_} ({estimator.stopped_by_})"}
-    return {"against PCA": against_pca(estimator.versus_pca_), "epochs": epochs(estimator)}
+        return ended
+    return {"against PCA": against_pca(estimator.versus_pca_), **ended}
 
 
 def _features(estimator: "BaseAutoencoder") -> str:

@@ -15,6 +15,7 @@ from isthmus.data.tables import ALL, Columns
 from isthmus.errors import DataError, ParameterError
 from isthmus.estimators.inputs import check_domain
 from isthmus.estimators.parameters import check, declared
+from isthmus.estimators.provenance import epochs
 from isthmus.estimators.resuming import interrupted
 from isthmus.fitting.optimizers import Optimizer
 from isthmus.fitting.schedules import Schedule
@@ -34,12 +35,6 @@ NAMED_BY = {
 }
 SHORTHANDS = ("network", "hidden", "activation")
 TYPED = {"penalties": "--penalty", "target": "--blind"}
-ENDED = {
-    "patience": "held-out rows got no better",
-    "limit": "it ran to --max-epochs",
-    "interrupted": "it was interrupted",
-    "diverged": "the loss was not finite",
-}
 
 
 class Given(NamedTuple):
@@ -218,7 +213,7 @@ def _tell(estimator: "BaseAutoencoder", rows: Rows, model: Path, seconds: float)
         "features": n_features,
         "code width": estimator.n_components,
         "against PCA": against_pca(estimator.versus_pca_),
-        "epochs": epochs(estimator),
+        "epochs": at_the_shell(epochs(estimator)),
         "seconds": f"{seconds:.1f}",
     }
     plain_console().print(facts(f"{type(estimator).__name__}, saved to {model}", pairs))
@@ -231,14 +226,6 @@ def against_pca(versus: "VersusPCA | None") -> str:
     if versus is None:
         return "not compared (the network has skips, or partial_fit held no rows out)"
     return f"{versus.ratio:.2f} times the error of PCA ({versus.rows}, {versus.n_rows} rows)"
-
-
-def epochs(estimator: "BaseAutoencoder") -> str:
-    """Return how many epochs made the model, and why there were no more."""
-    parts, why = estimator.model_.parts, ENDED.get(estimator.stopped_by_, estimator.stopped_by_)
-    if estimator.n_iter_ == 0 and parts.starts_as_pca:
-        why = "PCA, as which it began, was not beaten"
-    return f"{estimator.n_iter_} ({why})"
 
 
 def next_command(data: Path, model: Path, *, denoises: bool) -> str:

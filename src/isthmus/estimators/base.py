@@ -29,7 +29,7 @@ from isthmus.estimators.parameters import Parameters, check
 from isthmus.estimators.planning import plan_for, warn
 from isthmus.estimators.resuming import CheckpointLike, keeping
 from isthmus.estimators.sampling import Sampling
-from isthmus.estimators.saving import Learned
+from isthmus.estimators.saving import Learned, filled
 from isthmus.estimators.transformer import SavedTransformer
 from isthmus.estimators.using import Using, apply
 from isthmus.fitting.classifier import Encoder
@@ -58,6 +58,8 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
         with skips, where PCA of the same width is no fair match.
     n_iter_ : int
         Epochs that made the model; 0 where the PCA it began as was not beaten.
+    n_samples_seen_ : int or None
+        Rows of training, or pictures of different sizes; None if an old file did not say.
     mean_ : ndarray (D,)
         Of the training rows.
     codes_ : ndarray (M, K)
@@ -77,11 +79,13 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
     history_: list[dict[str, Any]]
     versus_pca_: VersusPCA | None
     n_iter_: int
+    n_samples_seen_: int | None
     mean_: Floats
     sample_shape_: tuple[int, ...]
     stopped_by_: str
     classes_: inputs.Array
     parameters_: dict[str, Any]
+    _feature_dtypes: list[str] | None
     _session: Session | None
 
     @abstractmethod
@@ -199,7 +203,9 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
             session = Session(streams, plan, *(made or (task.begin(rows).model, 0, [])))
         fitted = session.run(rows, plan)
         self._session = session
-        if not begun:
+        if begun:
+            inputs.count_further(self, array)
+        else:
             self.mean_ = mean_of(parts, array, scaling)
         self._adopt(fitted, scaling)
         self.codes_ = self._keep_codes(rows, Streams(self.random_state))
@@ -240,8 +246,8 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
         self.codes_ = tensors.pop("codes", nothing).numpy()  # of an earlier version: none
         scaling = Scaling(tensors["scaling.offset"], tensors["scaling.scale"])
         parts, generator = self.parts(), torch.Generator()
-        model = build(parts, self.n_components, scaling, generator, self.sample_shape_)
-        model.load_state_dict(tensors)
+        shape = self.sample_shape_
+        model = filled(lambda: build(parts, self.n_components, scaling, generator, shape), tensors)
         versus = facts["versus_pca"]
         fitted = Fitted(
             model,

@@ -25,7 +25,7 @@ from isthmus.estimators import inputs
 from isthmus.estimators.inputs import Array, Floats
 from isthmus.estimators.parameters import BoltzmannParameters, RandomState, check
 from isthmus.estimators.resuming import CheckpointLike, keeping
-from isthmus.estimators.saving import Learned
+from isthmus.estimators.saving import Learned, filled
 from isthmus.estimators.transformer import SavedTransformer
 from isthmus.fitting.classifier import Encoder, layer_of
 from isthmus.fitting.contrastive import ContrastiveOptions, Session, train_rbm
@@ -54,6 +54,8 @@ class BaseRBM(SavedTransformer, BoltzmannParameters, BaseEstimator, ABC):
         A record per epoch: reconstruction error, learning rate, seconds.
     n_iter_ : int
         Epochs that made the machine.
+    n_samples_seen_ : int or None
+        Rows of training; None if an old file did not say.
     mean_ : ndarray (D,)
         Of the training rows.
     stopped_by_ : str
@@ -63,6 +65,7 @@ class BaseRBM(SavedTransformer, BoltzmannParameters, BaseEstimator, ABC):
     model_: RestrictedBoltzmann
     history_: list[dict[str, Any]]
     n_iter_: int
+    n_samples_seen_: int | None
     mean_: Floats
     stopped_by_: str
     _scaling: Scaling
@@ -149,7 +152,9 @@ class BaseRBM(SavedTransformer, BoltzmannParameters, BaseEstimator, ABC):
             rbm = copy.deepcopy(self.model_).float() if begun else self._begin(rows, streams)
             session = Session(rbm, self._options(len(array)), streams)
         sound = session.run(rows)
-        if not begun:
+        if begun:
+            inputs.count_further(self, array)
+        else:
             self.mean_ = moments(array)[0].numpy()
         self._session, self._scaling = (session if sound else None), scaling
         self.model_ = copy.deepcopy(session.rbm).double()
@@ -345,7 +350,6 @@ class BaseRBM(SavedTransformer, BoltzmannParameters, BaseEstimator, ABC):
         self.history_ = facts["history"]
         self.mean_ = tensors.pop("mean").numpy()
         self._scaling = Scaling(tensors.pop("scaling.offset"), tensors.pop("scaling.scale"))
-        rbm = RestrictedBoltzmann(len(self.mean_), self.n_components, *self._kinds())
-        rbm.load_state_dict(tensors)
-        self.model_ = rbm.double()
+        sizes, kinds = (len(self.mean_), self.n_components), self._kinds()
+        self.model_ = filled(lambda: RestrictedBoltzmann(*sizes, *kinds), tensors).double()
         self.parameters_ = self.get_params(deep=False)

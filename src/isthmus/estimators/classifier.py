@@ -31,11 +31,11 @@ from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.base import BaseAutoencoder
 from isthmus.estimators.boltzmann import BaseRBM
 from isthmus.estimators.inputs import Array, Floats
-from isthmus.estimators.labels import Labels, check_labels
+from isthmus.estimators.labels import Labels, check_labels, labels_from
 from isthmus.estimators.parameters import PartLike, Training, check, estimator, meaning
 from isthmus.estimators.planning import plan_for, warn
 from isthmus.estimators.resuming import CheckpointLike, keeping
-from isthmus.estimators.saving import NESTED, Learned
+from isthmus.estimators.saving import NESTED, Learned, filled
 from isthmus.estimators.transformer import SavedTransformer
 from isthmus.fitting.classifier import (
     Classifier,
@@ -66,6 +66,7 @@ class Fitted:
     model_: Classifier
     history_: list[dict[str, Any]]
     n_iter_: int
+    n_samples_seen_: int | None
     stopped_by_: str
     parameters_: dict[str, Any]
 
@@ -106,6 +107,8 @@ class AutoencoderClassifier(
         A record per epoch: the autoencoder's stages, then "classifier".
     n_iter_ : int
         Epochs that made the classifier.
+    n_samples_seen_ : int or None
+        Rows of training, labelled or not; None if an old file did not say.
     stopped_by_ : str
         "patience", "limit", "interrupted" or "diverged".
     parameters_ : dict
@@ -317,12 +320,12 @@ class AutoencoderClassifier(
         theirs = {name for name in tensors if name.startswith(NESTED)}
         nested = {name.removeprefix(NESTED): tensors.pop(name) for name in theirs}
         self.autoencoder_ = saving.rebuilt(facts["autoencoder"], nested)
-        self.classes_ = np.array(facts["classes"], dtype=facts["classes_dtype"])
+        self.classes_ = labels_from(facts["classes"], facts["classes_dtype"])
         encoder = self.autoencoder_._encoder()
         codes = identity(torch.empty(0, encoder.n_components))
         scaling = Scaling(tensors["scaling.offset"], tensors["scaling.scale"])
-        model = Classifier(encoder, codes, Head(len(self.classes_), Clean(), 0.0)).float()
-        model.load_state_dict(tensors)
+        head = Head(len(self.classes_), Clean(), 0.0)
+        model = filled(lambda: Classifier(encoder, codes, head).float(), tensors)
         self.model_ = settle(model, scaling)
         self.history_, self.n_iter_ = facts["history"], facts["n_iter"]
         self.stopped_by_ = facts["stopped_by"]

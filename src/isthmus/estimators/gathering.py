@@ -140,6 +140,7 @@ def _gather_crops(
         del estimator.feature_names_in_
     estimator.n_features_in_ = shape[0] * side**2
     estimator.sample_shape_ = estimator._given_shape = shape
+    estimator._feature_dtypes, estimator.n_samples_seen_ = None, len(pairs.clean)
     scaling = fit_crop_scaling(estimator.scaling, pairs.clean, side)
     plan, judge = plan_for(estimator, n_covering(pairs.clean, side)), None
     check_batches(parts, plan.batch_size)

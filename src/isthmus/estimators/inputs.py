@@ -68,12 +68,24 @@ def check_rows(
         declared = getattr(estimator, "sample_shape", None)
         estimator.sample_shape_ = samples.check_shape(declared, shape, array.shape[1])
         estimator._given_shape = shape or (array.shape[1],)
+        estimator._feature_dtypes, estimator.n_samples_seen_ = _dtypes(X), len(array)
     if pads and len(estimator.sample_shape_) == 2:
         samples.check_padding(array, estimator.sample_shape_[1], name)
     else:
         check_finite(array, X, name)
     light = getattr(estimator, "_light", False)
     return to_light(array) if light and array.dtype != np.float32 else array
+
+
+def count_further(estimator: BaseEstimator, array: Array) -> None:
+    """Count the rows of a further portion; what nobody counted before stays unknown."""
+    seen = getattr(estimator, "n_samples_seen_", None)
+    estimator.n_samples_seen_ = None if seen is None else seen + len(array)
+
+
+def _dtypes(X: Any) -> list[str] | None:
+    """Return the names of the types of a frame's columns."""
+    return [str(dtype) for dtype in X.dtypes] if hasattr(X, "columns") else None
 
 
 def _validated(estimator: BaseEstimator, X: Any, *, reset: bool, further: bool) -> Array:

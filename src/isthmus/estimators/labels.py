@@ -51,6 +51,21 @@ def check_labels(y: Any, n_rows: int, needed_by: str) -> Labels:
     return Labels(classes, numbers)
 
 
+def labels_from(labels: list[Any], dtype: str) -> Array:
+    """Return the labels that a file holds, in the type that they had, (C,).
+
+    Raises
+    ------
+    ValueError
+        If they are none, or not of the type.
+    """
+    kind = np.dtype(dtype).kind
+    if kind not in "iufbUO" or not all(isinstance(label, int | float | str) for label in labels):
+        raise ValueError(f"labels of type {dtype} are none")
+    # Words are as wide as the widest: a type may claim any width.
+    return np.array(labels, dtype=kind if kind in "UO" else dtype)
+
+
 def known_labels(labels: Array) -> NDArray[np.bool_]:
     """Return which rows have a label, (N,)."""
     if labels.dtype.kind == "O":

@@ -1,18 +1,22 @@
 """Estimators to saved models and back; no pickle anywhere."""
 
 import json
+import math
+from collections.abc import Callable, Mapping
 from importlib import import_module
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol, TypeVar
 
 import numpy as np
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sklearn.base import BaseEstimator
+from torch import nn
 
 from isthmus.data import artefact
-from isthmus.errors import ArtefactError, FileError, IsthmusError
+from isthmus.errors import ArtefactError, FileError, IsthmusError, plain_words
 from isthmus.estimators import ESTIMATORS
+from isthmus.estimators.parameters import Count, check
 from isthmus.parts.part import Part
 from isthmus.parts.slots import Network
 
@@ -24,9 +28,13 @@ class Saveable(Protocol):
 
     parameters_: dict[str, Any]  # as they were when it was fitted
     n_features_in_: int
+    n_samples_seen_: int | None
     sample_shape_: tuple[int, ...]
     _given_shape: tuple[int, ...]
     feature_names_in_: Any
+    _feature_dtypes: list[str] | None
+    history_: list[dict[str, Any]]
+    n_iter_: int
 
     def _learned(self) -> Learned:
         """Return what is saved besides the parameters."""
@@ -40,8 +48,29 @@ EXACT = {"scaling.offset", "scaling.scale", "mean"}
 NESTED = "autoencoder."  # stands before the names of the tensors of an autoencoder within
 
 
-def save(estimator: Saveable, path: Path) -> None:
-    """Write a fitted estimator to a folder.
+Shape = Annotated[list[Count], Field(min_length=1, max_length=8)]
+
+
+class Facts(BaseModel):
+    """What is written of every estimator; each adds what it has learned."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    estimator: str
+    parameters: dict[str, Any]
+    n_features_in: Count
+    sample_shape: Shape  # what the network takes a row for
+    given_shape: Shape  # of a sample of the X of fit
+    feature_names_in: list[str] | None
+    feature_dtypes: list[str] | None
+    n_samples_seen: Annotated[int, Field(ge=0)] | None
+    n_iter: Annotated[int, Field(ge=0)]
+    stopped_by: str
+    history: list[dict[str, str | int | float]]
+
+
+def save(estimator: Saveable, path: Path, card: str) -> None:
+    """Write a fitted estimator to a folder, and a card that says what it is.
 
     Raises
     ------
@@ -53,7 +82,7 @@ def save(estimator: Saveable, path: Path) -> None:
         name: t.cpu() if name.removeprefix(NESTED) in EXACT else t.float().cpu()
         for name, t in tensors.items()
     }
-    artefact.write(path, config, small)
+    artefact.write(path, config, small, card)
 
 
 def written(estimator: Saveable) -> Learned:
@@ -68,16 +97,38 @@ def written(estimator: Saveable) -> Learned:
     names = getattr(estimator, "feature_names_in_", None)
     facts, tensors = estimator._learned()
     config = {
-        "isthmus": version("isthmus"),
         "estimator": type(estimator).__name__,
         "parameters": {name: plain(value) for name, value in estimator.parameters_.items()},
         "n_features_in": estimator.n_features_in_,
         "sample_shape": estimator.sample_shape_,
         "given_shape": estimator._given_shape,
         "feature_names_in": None if names is None else list(names),
+        "feature_dtypes": None if names is None else getattr(estimator, "_feature_dtypes", None),
+        "n_samples_seen": getattr(estimator, "n_samples_seen_", None),
+        "held_out": held_out(estimator),
         **facts,
     }
     return config, tensors
+
+
+def held_out(estimator: Saveable) -> dict[str, float]:
+    """Return the terms of the held-out loss at the epoch that was kept, nats per sample.
+
+    The mean of the folds, where rows were held out in turn; nothing where none were.
+    """
+    history = estimator.history_
+    last = history[-1]["stage"] if history else ""
+    judges = [
+        record
+        for record in history
+        if record["epoch"] == estimator.n_iter_ and "held_out_loss" in record
+        if record["stage"] == last or (last == "all rows" and "fold " in record["stage"])
+    ]
+    names = [name for name in judges[0] if name.startswith("held_out_")] if judges else []
+    return {
+        name.removeprefix("held_out_"): float(np.mean([record[name] for record in judges]))
+        for name in names
+    }
 
 
 def check_known(kind: type) -> None:
@@ -109,37 +160,97 @@ def load(path: str | Path, *, network: Network | None = None) -> Any:
         If the folder is missing, incomplete, altered or of a newer format.
     """
     config, tensors = artefact.read(Path(path))
+    given = config.get("parameters")
+    given = given if isinstance(given, dict) else {}
     if network is not None:
-        config["parameters"]["network"] = network
-    elif str(config.get("parameters", {}).get("network", "")).startswith("custom("):
+        given["network"] = network
+    elif str(given.get("network", "")).startswith("custom("):
         raise ArtefactError(
             f"{path} was fitted with modules of its user's own, which are code and not in it: give "
             f"them, load(path, network=Custom(encoder, decoder))."
         )
     try:
         return rebuilt(config, tensors)
-    except (KeyError, TypeError, ValueError, RuntimeError, IsthmusError) as error:
-        raise ArtefactError(
-            f"{path} does not fit together ({str(error).splitlines()[0]}): fit and save the model "
-            f"again."
-        ) from None
+    except (ArithmeticError, AttributeError, LookupError, MemoryError) as error:
+        reason = f"{type(error).__name__}: {error}"
+    except (TypeError, ValueError, RuntimeError, IsthmusError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+    raise ArtefactError(f"{path} does not fit together ({reason}): fit and save the model again.")
 
 
 def rebuilt(config: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Any:
-    """Return the fitted estimator of which `written` made these."""
+    """Return the fitted estimator of which `written` made these.
+
+    Raises
+    ------
+    ValueError, TypeError, LookupError, RuntimeError, IsthmusError
+        If they do not fit together.
+    """
+    _check_facts(config, tensors)
     estimator: Saveable = unfitted(config)
+    check(estimator)
     estimator.n_features_in_ = config["n_features_in"]
+    estimator.n_samples_seen_ = config["n_samples_seen"]
     estimator.sample_shape_ = tuple(config["sample_shape"])
     estimator._given_shape = tuple(config["given_shape"])
+    estimator._feature_dtypes = config["feature_dtypes"]
     if config["feature_names_in"] is not None:
         estimator.feature_names_in_ = np.array(config["feature_names_in"], dtype=object)
     estimator._relearn(config, tensors)
     return estimator
 
 
+def _check_facts(config: dict[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
+    """Refuse facts of the wrong type, or that contradict each other or the tensors."""
+    try:
+        Facts.model_validate(config)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{place} {plain_words(first['msg'])}") from None
+    n_features = config["n_features_in"]
+    widths = {
+        "sample_shape": math.prod(config["sample_shape"]),
+        "given_shape": math.prod(config["given_shape"]),
+        "scaling": len(tensors["scaling.offset"]),
+        "mean": len(tensors.get("mean", range(n_features))),
+        "feature_names_in": len(config["feature_names_in"] or range(n_features)),
+        "feature_dtypes": len(config["feature_dtypes"] or range(n_features)),
+    }
+    for name, width in widths.items():
+        if width != n_features:
+            raise ValueError(f"{name} has {width} features, and n_features_in is {n_features}")
+
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def filled(make: Callable[[], M], tensors: Mapping[str, torch.Tensor]) -> M:
+    """Return a new module with these weights, and see that they fit before it takes any memory.
+
+    Raises
+    ------
+    ValueError
+        If one is missing, of another shape, or not asked for.
+    """
+    with torch.device("meta"):  # shapes without numbers
+        wanted = {name: tuple(tensor.shape) for name, tensor in make().state_dict().items()}
+    for name in sorted(wanted.keys() | tensors.keys()):
+        found = tuple(tensors[name].shape) if name in tensors else None
+        if found != wanted.get(name) or not tensors[name].is_floating_point():
+            shapes = f"{found or 'missing'} in the file, {wanted.get(name, 'unknown')} by its facts"
+            raise ValueError(f"the tensor {name} is {shapes}")
+    module = make()
+    module.load_state_dict(tensors)
+    return module
+
+
 def unfitted(config: dict[str, Any]) -> Any:
     """Return a new estimator of the class and with the parameters that were written."""
-    kind = getattr(import_module(ESTIMATORS[config["estimator"]]), config["estimator"])
+    name = config["estimator"]
+    if name not in ESTIMATORS:
+        raise ValueError(f"there is no estimator {name!r}")
+    kind = getattr(import_module(ESTIMATORS[name]), name)
     return kind(**{name: tupled(value) for name, value in config["parameters"].items()})
 
 

@@ -7,15 +7,25 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from isthmus.estimators import saving
+from isthmus.estimators.card import card
 
 
 class SavedTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     """A transformer of float32 and float64 rows that `isthmus.load` can read again."""
 
     def save(self, path: str | Path) -> None:
-        """Save to a folder (`model.safetensors`, `config.json`) that `isthmus.load` reads."""
+        """Save to a folder that `isthmus.load` reads.
+
+        ``model.safetensors`` and ``config.json`` are checked by their SHA-256 when they are read;
+        nothing in them can run code. ``README.md`` says to people what the model is.
+
+        Raises
+        ------
+        FileError
+            If the folder cannot be written, or holds something else than a model.
+        """
         check_is_fitted(self, "model_")
-        saving.save(self, Path(path))
+        saving.save(self, Path(path), card(self))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from isthmus.data.artefact import versions
 from isthmus.errors import MissingDependencyError, ParameterError
 from isthmus.estimators import inputs
 from isthmus.evaluation.against_pca import AgainstPCA, Interval, against_pca, bootstrap, interval
 from isthmus.evaluation.findings import findings
 from isthmus.evaluation.labels import Labels, labels_of
-from isthmus.evaluation.origin import fingerprint, versions
+from isthmus.evaluation.origin import fingerprint
 from isthmus.evaluation.quality import Quality, quality
 from isthmus.evaluation.subject import Subject, look
 from isthmus.evaluation.units import activity

@@ -26,6 +26,7 @@ class Units(ABC):
     name: ClassVar[str]
     binary: ClassVar[bool] = False  # whether the states are 0 and 1, so that they can be counted
     exact: ClassVar[bool] = True  # whether `sample` draws from the distribution above
+    in_torch: ClassVar[bool] = True  # whether torch alone computes `log_partition`
 
     @abstractmethod
     def mean(self, field: Tensor) -> Tensor:
@@ -45,7 +46,7 @@ class Units(ABC):
 
     def log_measure(self, states: Tensor) -> Tensor:
         """Return the log of the states' base measure, (B,)."""
-        return states.new_zeros(len(states))
+        return states.new_zeros(states.shape[0])
 
 
 class BinaryUnits(Units):
@@ -109,7 +110,7 @@ class RectifiedUnits(Units):
     """
 
     name = "rectified"
-    exact = False
+    exact = in_torch = False
 
     def mean(self, field: Tensor) -> Tensor:
         return functional.softplus(field)
@@ -159,6 +160,7 @@ class RestrictedBoltzmann(nn.Module):
     hidden_bias: Tensor  # c, (K,)
     visible_offset: Tensor  # mu, (D,)
     hidden_offset: Tensor  # lambda, (K,)
+    n_flipped = 1  # features that the pseudo-likelihood flips at once
 
     def __init__(
         self, n_visible: int, n_hidden: int, visible: str = "bernoulli", hidden: str = "bernoulli"
@@ -264,12 +266,16 @@ class RestrictedBoltzmann(nn.Module):
         """
         field = self.hidden_field(v)
         log_sum = self.hidden.log_partition(field).sum(1)
-        total = v.new_zeros(len(v))
-        for d, links in enumerate(self.weight.T):
-            flip = 1 - 2 * v[:, d]
-            moved = self.hidden.log_partition(torch.addcmul(field, flip[:, None], links)).sum(1)
-            up = flip * (links @ self.hidden_offset - self.visible_bias[d])
-            total += functional.logsigmoid(up - (moved - log_sum))
+        total = v.new_zeros(v.shape[0])
+        own = self.weight.T @ self.hidden_offset - self.visible_bias
+        for d in range(0, v.shape[1], self.n_flipped):
+            some = slice(d, d + self.n_flipped)
+            flip = 1 - 2 * v[:, some]
+            fields = torch.addcmul(field[:, None], flip[..., None], self.weight.T[some])
+            moved = self.hidden.log_partition(fields).sum(2)
+            total = total + functional.logsigmoid(
+                flip * own[some] - (moved - log_sum[:, None])
+            ).sum(1)
         return total
 
     def rounded(self, dtype: torch.dtype) -> "RestrictedBoltzmann":

@@ -46,9 +46,13 @@ class Conv(Network):
 
     channels: Annotated[
         tuple[Annotated[int, Field(ge=1)], ...],
-        Field(min_length=1, description="of each level, from the picture to the code"),
+        Field(
+            min_length=1, max_length=16, description="of each level, from the picture to the code"
+        ),
     ] = (32, 64)
-    blocks: Annotated[int, Field(ge=1, description="convolutions of a level, each way")] = 1
+    blocks: Annotated[
+        int, Field(ge=1, le=1000, description="convolutions of a level, each way")
+    ] = 1
     activation: Annotated[Activation, Field(description="after each convolution")] = "relu"
     norm: Annotated[
         Literal["batch", "layer"] | None, Field(description="normalisation of the maps")

@@ -48,9 +48,10 @@ class Custom(Network):
         shape = sizes.sample_shape
         encoder, decoder = (_own_dropout(copy.deepcopy(half)) for half in self._halves)
         first, second = OfSamples(encoder, shape), OfSamples(decoder, (sizes.n_components,))
-        heads = _tried("encoder", first, torch.zeros(2, sizes.n_features), sizes.n_head)
-        codes = heads.new_zeros(2, sizes.n_components)
-        _tried("decoder", second, codes, sizes.n_outputs)
+        with torch.device("cpu"):  # they are tried even where others are built for their shapes
+            heads = _tried("encoder", first, torch.zeros(2, sizes.n_features), sizes.n_head)
+            codes = heads.new_zeros(2, sizes.n_components)
+            _tried("decoder", second, codes, sizes.n_outputs)
         return Halves(first, second)
 
     def stages(

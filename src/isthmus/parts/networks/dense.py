@@ -38,7 +38,10 @@ class Dense(Network):
 
     hidden: Annotated[
         tuple[Annotated[int, Field(ge=1)], ...],
-        Field(description="widths from the input to the code; () is a linear autoencoder"),
+        Field(
+            max_length=1000,
+            description="widths from the input to the code; () is a linear autoencoder",
+        ),
     ] = (256, 128)
     activation: Annotated[Activation, Field(description="of the hidden layers")] = "silu"
     tied: Annotated[

@@ -35,7 +35,11 @@ class Recurrent(Network):
     cell: Annotated[Literal["gru", "lstm"], Field(description="what remembers")] = "gru"
     hidden: Annotated[
         tuple[Annotated[int, Field(ge=1)], ...],
-        Field(min_length=1, description="widths of the layers from the input to the code"),
+        Field(
+            min_length=1,
+            max_length=1000,
+            description="widths of the layers from the input to the code",
+        ),
     ] = (128,)
     bidirectional: Annotated[
         bool, Field(description="whether the encoder also reads from the end")

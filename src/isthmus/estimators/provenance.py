@@ -1,0 +1,71 @@
+"""Where a fitted model comes from: its parameters as typed, why its fit ended, its papers."""
+
+import inspect
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from sklearn.base import BaseEstimator
+
+from isthmus.estimators.parameters import changed
+from isthmus.estimators.saving import plain, tupled
+from isthmus.fitting.optimizers import Optimizer
+from isthmus.fitting.schedules import Schedule
+
+
+def spelled(value: Any) -> str:
+    """Return a parameter, or an estimator with its parameters, as it is typed.
+
+    A part is its string; a generator, which cannot be typed, is None.
+    """
+    if isinstance(value, BaseEstimator):
+        given = [f"{name}={spelled(each)}" for name, each in changed(value).items()]
+        return f"{type(value).__name__}({', '.join(given)})"
+    return repr(tupled(plain(value)))
+
+
+ENDED = {
+    "patience": "held-out rows got no better",
+    "limit": "it ran to max_epochs",
+    "interrupted": "it was interrupted",
+    "diverged": "the loss was not finite",
+}
+
+
+def epochs(model: Any) -> str:
+    """Return how many epochs made a fitted model, and why there were no more."""
+    why = ENDED.get(model.stopped_by_, model.stopped_by_)
+    if not hasattr(model, "max_epochs"):
+        why = why.replace("max_epochs", "n_iter")
+    parts = getattr(model.model_, "parts", None)
+    if model.n_iter_ == 0 and parts is not None and parts.starts_as_pca:
+        why = "PCA, as which it began, was not beaten"
+    return f"{model.n_iter_} ({why})"
+
+
+def references(model: Any) -> list[str]:
+    """Return the papers that the docstrings of the model and of its parts name."""
+    return list(dict.fromkeys(text for kind in used(model) if (text := papers(kind))))
+
+
+def used(model: Any) -> Iterator[type[Any]]:
+    """Yield the classes that a model is made of, itself first."""
+    yield type(model)
+    within = getattr(model, "autoencoder_", None)
+    if within is not None:
+        yield from used(within)
+    parts = getattr(getattr(model, "model_", None), "parts", ())
+    for part in parts:
+        yield from map(type, part if isinstance(part, tuple) else (part,))
+    for slot, name in ((Optimizer, "optimizer"), (Schedule, "schedule")):
+        if name in model.parameters_:
+            yield type(slot.of(model.parameters_[name]))
+
+
+def papers(kind: Any) -> str:
+    """Return the references of a docstring in one line; nothing, where it has none."""
+    text = inspect.getdoc(kind) or ""
+    section = re.search(
+        r"^References\n-+\n(.*?)(?=^\S.*\n-{3,}$|\Z)", text, re.DOTALL | re.MULTILINE
+    )
+    return " ".join(section[1].split()) if section else ""

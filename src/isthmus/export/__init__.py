@@ -1,0 +1,1 @@
+"""Floor 5: fitted models as files that other programs run."""
