@@ -33,7 +33,7 @@ from isthmus.fitting.plan import multiplies_bfloat16
 from isthmus.fitting.streams import Streams
 
 HIDDEN, CODE, BATCH, RATE = (500, 250), 30, 256, 1e-3
-N_EPOCHS = 8  # of a fit that is kept, or not
+N_EPOCHS = 4  # of a fit that is kept, or not
 MNIST = Path(__file__).resolve().parents[2] / "shared" / "data" / "mnist"
 Epoch = Callable[[], None]
 
@@ -100,7 +100,7 @@ def measure_checkpoints(images: np.ndarray, rounds: int) -> dict[str, Any]:
     each: dict[str, float | str | None] = {"without": None, "usual": "auto", "each_epoch": epoch}
     seconds: dict[str, list[float]] = {name: [] for name in each}
     n_states, n_bytes = dict.fromkeys(each, 0), 0
-    for _ in range(rounds):
+    for number in range(rounds):
         for name, every in each.items():
             with tempfile.TemporaryDirectory() as place:
                 kept = None if every is None else Checkpoint(place, every=every)
@@ -110,6 +110,7 @@ def measure_checkpoints(images: np.ndarray, rounds: int) -> dict[str, Any]:
                 files = sorted(Path(place).glob("stage-*"))
                 n_states[name] = max((int(file.name.split(".")[1]) for file in files), default=0)
                 n_bytes = max([n_bytes, *(file.stat().st_size for file in files)])
+        print(number, {name: round(times[-1], 2) for name, times in seconds.items()}, flush=True)
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     pairs = zip(seconds["without"], seconds["usual"], seconds["each_epoch"], strict=True)
     ratios = [(usual / without, often / without) for without, usual, often in pairs]
