@@ -398,6 +398,11 @@ def test_states_are_written_as_often_as_asked(tmp_path):
     assert count(1e6) == count("auto") == 1
 
 
+def test_usual_checkpoints_take_a_small_share_of_the_time():
+    assert [Checkpoint("kept").rest(seconds) for seconds in (0.0, 0.1, 0.6)] == [10, 10, 20]
+    assert Checkpoint("kept", every=3).rest(0.6) == 3
+
+
 def broken(tmp_path, which, damage):
     """Stop a fit and damage some of its files; return what a resumed fit comes to."""
     with pytest.raises(FitStoppedError):
