@@ -92,7 +92,7 @@ def checkpoint(figures: Figures) -> str:
     titles = {
         "without": "no checkpoints",
         "usual": "`checkpoint=path`",
-        "each_epoch": "one an epoch",
+        "each_epoch": "one an epoch or more",
     }
     lines = [
         "| | states | seconds a fit | processor seconds | more of these |",
