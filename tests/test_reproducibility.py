@@ -1,6 +1,7 @@
 """What docs/resume.md claims to be the same, bit for bit, whoever fits and wherever."""
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -68,6 +69,29 @@ def test_fit_is_the_same_in_every_process(hash_seed, lone):
 @pytest.mark.parametrize("n_threads", ["1", "2", "4"])
 def test_fit_of_a_small_net_is_the_same_with_every_number_of_threads(n_threads, lone):
     assert elsewhere(SCRIPT, OMP_NUM_THREADS=n_threads) == lone
+
+
+DRAWS = """
+import json
+import torch
+from isthmus.fitting.streams import Streams
+draw = Streams(0).generator
+order, masks, noise = draw("order"), draw("corruption"), draw("code")
+print(json.dumps([
+    torch.randperm(2000, generator=order).tolist(),
+    torch.empty(2000).uniform_(generator=masks).tolist(),
+    torch.empty(2000).normal_(generator=noise).tolist(),
+]))
+"""
+
+
+def test_draws_are_those_of_a_processor_without_vectors():
+    """Which stands in for another machine: torch then takes other paths through its kernels."""
+    here, there = (
+        json.loads(elsewhere(DRAWS, **given)) for given in ({}, {"ATEN_CPU_CAPABILITY": "default"})
+    )
+    assert here[:2] == there[:2]
+    np.testing.assert_allclose(here[2], there[2], rtol=1e-5, atol=1e-5)
 
 
 def test_fit_is_the_same_in_a_fork(lone):

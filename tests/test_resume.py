@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +49,7 @@ from isthmus.fitting.schedules import Schedule
 from isthmus.parts import Code, Corruption, Custom, Likelihood, Penalty
 
 ROOT = Path(__file__).resolve().parents[1]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(isthmus.__file__).parents[1])}
 X, Y = digits().images[:90], digits().labels[:90]
 PICTURES = X.reshape(-1, 8, 8)
 NOISY = (X + 0.1 * np.random.default_rng(0).normal(size=X.shape)).astype(np.float32)
@@ -411,6 +411,11 @@ def test_states_are_written_as_often_as_asked(tmp_path):
     assert count(1e6) == count("auto") == 1
 
 
+def test_usual_checkpoints_take_a_small_share_of_the_time():
+    assert [Checkpoint("kept").rest(seconds) for seconds in (0.0, 0.1, 0.6)] == [10, 10, 20]
+    assert Checkpoint("kept", every=3).rest(0.6) == 3
+
+
 def broken(tmp_path, which, damage):
     """Stop a fit and damage some of its files; return what a resumed fit comes to."""
     with pytest.raises(FitStoppedError):
@@ -682,7 +687,8 @@ def test_states_hold_no_pickle(finished):
 def command(*words):
     code = "from isthmus.cli.main import main; main()"
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([sys.executable, "-c", code, *map(str, words)], **pipes)
+    words = [sys.executable, "-c", code, *map(str, words)]
+    return subprocess.Popen(words, env=ENVIRONMENT, **pipes)
 
 
 def await_lock(folder, process):
@@ -757,9 +763,7 @@ def test_killed_fits_come_to_the_same_models(tmp_path):
     """A handful; `make kill` does a hundred."""
     figures = tmp_path / "kills.json"
     script = [sys.executable, "benchmarks/kill.py", "--kills", "5", "--json", str(figures)]
-    environment = {**os.environ, "PYTHONPATH": str(Path(isthmus.__file__).parents[1])}
-    with warnings.catch_warnings():
-        subprocess.run(script, cwd=ROOT, env=environment, check=True, capture_output=True)
+    subprocess.run(script, cwd=ROOT, env=ENVIRONMENT, check=True, capture_output=True)
     found = json.loads(figures.read_text())
     assert (found["kills"], found["different"]) == (5, 0)
     assert sum(counts["while_writing"] for counts in found["estimators"].values()) >= 1
