@@ -68,6 +68,7 @@ ESTIMATORS: dict[str, Make] = {
         max_epochs=8,
         random_state=0,
     ),
+    "variational": lambda: VariationalAutoencoder(8, hidden=(32,), max_epochs=4, random_state=0),
     "machine": lambda: BernoulliRBM(32, n_iter=15, random_state=0),
     "classifier": lambda: AutoencoderClassifier(
         Autoencoder(8, hidden=(32,), validation_fraction=0, max_epochs=6),

@@ -235,7 +235,8 @@ SLOTS = [
     *(("likelihood", name) for name in Likelihood.kinds),
     *(("penalties", name) for name in Penalty.kinds),
 ]
-NEEDS = {"binarised": {"likelihood": "bernoulli"}, "contraction": {"code": "sigmoid"}, "activity_kl": {"code": "sigmoid"},
+NEEDS = {"binarised": {"likelihood": "bernoulli"},
+         "contraction": {"code": "sigmoid"}, "activity_kl": {"code": "sigmoid"},
          "dead_units": {"code": "topk(k=2)"}}  # fmt: skip
 SAYS = {"topk": "topk(k=2)", "batch_topk": "batch_topk(k=2)"}
 
