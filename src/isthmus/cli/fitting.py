@@ -35,7 +35,7 @@ ENDED = {
     "patience": "held-out rows got no better",
     "limit": "it ran to --max-epochs",
     "interrupted": "it was interrupted",
-    "diverged": "the loss was not finite",
+    "diverged": "it diverged",
 }
 
 

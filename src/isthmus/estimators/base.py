@@ -127,7 +127,7 @@ class BaseAutoencoder(Using, SavedTransformer, Parameters, BaseEstimator, ABC):
         self._session = None
         self.mean_ = given.mean
         self._adopt(fitted, given.scaling)
-        warn(self.stopped_by_, self.n_iter_)
+        warn(self.stopped_by_, self.n_iter_, self.history_)
         return self
 
     def partial_fit(self, X: ArrayLike, y: Any = None) -> Self:

@@ -1,5 +1,6 @@
 """What comes into an estimator: arrays, memmaps, frames and tensors, checked without copies."""
 
+import functools
 import math
 import warnings
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from isthmus.data.tiles import to_light
 from isthmus.errors import DataError
 from isthmus.estimators import samples
 from isthmus.estimators.arrays import column_of, real_numbers, refusing, unwrapped
+from isthmus.fitting.memory import halving
 from isthmus.parts.slots import Likelihood
 
 WIDEST = 1024  # features that a chunk is planned for at least, since hidden layers take room too
@@ -250,10 +252,18 @@ def in_chunks(
     with torch.no_grad():
         for part in chunks(len(array), max(array.shape[1], WIDEST)):
             x = torch.from_numpy(array[part].astype(np.float64)).to(device)
-            with np.errstate(over="ignore"):
-                out[part] = function(x).cpu().numpy()
+            halving(functools.partial(_fill, out[part], function, x), len(x))
             check_answer(out[part], array[part], part.start)
     return out
+
+
+def _fill(
+    out: Floats, function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, n: int
+) -> None:
+    """Write the function of `n` rows at a time."""
+    with np.errstate(over="ignore"):
+        for start in range(0, len(x), n):
+            out[start : start + n] = function(x[start : start + n]).cpu().numpy()
 
 
 def check_answer(answer: Array, rows: Array, start: int = 0) -> None:

@@ -20,6 +20,9 @@ from isthmus.fitting.streams import Streams
 from isthmus.parts.boltzmann import RestrictedBoltzmann
 
 JUDGED = 500  # rows, of which the reconstruction error is reported
+# How much of a larger error sampling makes: times the error at the start, or before a portion of
+# rows, and squared units for each visible unit.
+WORSE, LEAP, SLIGHT = 1.1, 2.0, 0.01
 
 
 class ContrastiveOptions(NamedTuple):
@@ -59,14 +62,15 @@ def train_rbm(
     """Fit `rbm`, in place, to the selected rows; every row is seen once an epoch.
 
     Ended by the user or by numbers that are not finite, it is left as after its last whole
-    epoch. Each record holds the mean squared error of ``mean_visible(mean_hidden(v))``, summed
+    epoch; likewise where it ends worse than it began, as after the last epoch that was not. Each
+    record holds the mean squared error of ``mean_visible(mean_hidden(v))``, summed
     over units, of up to 500 rows, in the units that the machine sees.
     """
     contrast = Contrast(rbm, options, streams)
     history = History("rbm")
     began = time.perf_counter()
     done, reason = 0, "limit"
-    good = snapshot(rbm)
+    good, most = snapshot(rbm), _bearable(rbm, rows, WORSE)
     with _threads(options, rbm):
         try:
             for number in range(1, options.n_epochs + 1):
@@ -75,7 +79,8 @@ def train_rbm(
                 if not math.isfinite(error):
                     reason = "diverged"
                     break
-                done, good = number, snapshot(rbm)
+                if error <= most:
+                    done, good = number, snapshot(rbm)
                 terms = {"reconstruction_error": error}
                 seconds = time.perf_counter() - began
                 for observer in (history, *observers):
@@ -84,6 +89,8 @@ def train_rbm(
                     )
         except KeyboardInterrupt:
             reason = "interrupted"
+    if reason == "limit" and done < options.n_epochs:
+        reason = "diverged"
     if reason != "limit":
         rbm.load_state_dict(good)
     return Trained(history.records, done, reason)
@@ -221,12 +228,13 @@ class Session:
         self._contrast = Contrast(rbm, self._options, streams)
 
     def run(self, rows: Selection) -> bool:
-        """Pass once over the rows; leave the machine as it was if it would not stay finite."""
+        """Pass once over the rows; leave the machine as it was if its error leaps."""
         began, good = time.perf_counter(), snapshot(self.rbm)
+        most = _bearable(self.rbm, rows, LEAP)
         with _threads(self._options, self.rbm):
             rate = self._contrast.run_epoch(rows)
         error = reconstruction_error(self.rbm, rows)
-        if not math.isfinite(error):
+        if not error <= most:  # NaN is not, either
             self.rbm.load_state_dict(good)
             return False
         self.history.append(
@@ -248,6 +256,11 @@ def reconstruction_error(rbm: RestrictedBoltzmann, rows: Selection) -> float:
     v = rows.rows.take(rows.index[::stride])
     rebuilt = rbm.mean_visible(rbm.mean_hidden(v))
     return float((v - rebuilt).square().sum(1).mean())
+
+
+def _bearable(rbm: RestrictedBoltzmann, rows: Selection, times: float) -> float:
+    """Return the error up to which a machine is no worse than it is now."""
+    return times * reconstruction_error(rbm, rows) + SLIGHT * rows.rows.n_features
 
 
 def snapshot(rbm: RestrictedBoltzmann) -> dict[str, Tensor]:
