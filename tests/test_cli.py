@@ -222,6 +222,7 @@ def test_commands_are_listed_in_the_order_in_which_they_are_met():
         "transform",
         "denoise",
         "score",
+        "sample",
         "report",
         "compare",
         "info",

@@ -11,8 +11,8 @@ from isthmus.parts import BatchTopK, Code, Plain, TopK, WinnerTakeAll
 B, K = 12, 10
 
 
-def heads(n=B, seed=0):
-    return torch.randn(n, K, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+def heads(n=B, seed=0, width=K):
+    return torch.randn(n, width, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
 def drawn(code, head, memory=None):
@@ -29,7 +29,7 @@ small = pytest.mark.parametrize(
 
 @small
 def test_code_keeps_to_its_range_and_its_facts(code):
-    head, memory = heads(), code.memory(K)
+    head, memory = heads(width=K * code.head_per_unit), code.memory(K)
     for z in (drawn(code, head, memory).z, code.mean(head, memory)):
         assert z.shape == (B, K)
         assert code.low <= z.min() <= z.max() <= code.high
@@ -44,11 +44,13 @@ def test_code_keeps_to_its_range_and_its_facts(code):
 @small
 def test_code_in_use_depends_on_no_other_row(code):
     memory = code.memory(K)
+    width = K * code.head_per_unit
     for seed in range(5):
-        drawn(code, heads(seed=seed), memory)
+        drawn(code, heads(seed=seed, width=width), memory)
     memory.eval()
-    whole = code.mean(heads(seed=9), memory)
-    alone = torch.cat([code.mean(row[None], memory) for row in heads(seed=9)])
+    last = heads(seed=9, width=width)
+    whole = code.mean(last, memory)
+    alone = torch.cat([code.mean(row[None], memory) for row in last])
     torch.testing.assert_close(whole, alone, rtol=1e-14, atol=0)
 
 

@@ -9,6 +9,7 @@ from isthmus.data.rows import fit_scaling
 from isthmus.data.scaling import SCALINGS
 from isthmus.fitting.model import nll_of
 from isthmus.parts import (
+    Binarised,
     BlindSpot,
     Clean,
     Corruption,
@@ -257,5 +258,5 @@ def test_values_that_are_judged_count_alone():
 
 
 def test_every_corruption_is_tested_here():
-    tested = {type(corruption) for corruption in [*AT_ZERO_STRENGTH, *NOISY, BLIND]}
+    tested = {type(corruption) for corruption in [*AT_ZERO_STRENGTH, *NOISY, BLIND, Binarised()]}
     assert set(Corruption.kinds.values()) == tested

@@ -17,6 +17,7 @@ from isthmus import (
     GaussianRBM,
     SparseAutoencoder,
     StackedAutoencoder,
+    VariationalAutoencoder,
 )
 from isthmus.errors import ParameterError, TrainingWarning
 from isthmus.fitting.optimizers import Optimizer
@@ -71,6 +72,7 @@ KINDS = {
     "sparse": SparseAutoencoder(4, hidden=(8,), **SHORT),
     "stacked": StackedAutoencoder(2, hidden=(8,), pretraining="autoencoder(n_epochs=3)", **SHORT),
     "deep": Autoencoder(2, hidden=(8,), activation="relu", scaling="standard", **SHORT),
+    "variational": VariationalAutoencoder(2, hidden=(8,), **SHORT),
     "laplace": Autoencoder(2, hidden=(8,), likelihood="laplace", **SHORT),
 }
 
@@ -232,6 +234,15 @@ def test_batches_that_never_fit_are_one_sentence():
     )
     with pytest.raises(ParameterError, match=exactly(sentence)):
         hungry(0).fit(X)
+
+
+def test_network_that_no_memory_holds_is_one_sentence():
+    sentence = (
+        "The network and its training need more memory than there is: write narrower layers "
+        "(hidden), or give fewer features."
+    )
+    with pytest.raises(ParameterError, match=exactly(sentence)):
+        Autoencoder(2, hidden=(10**12,)).fit(X)
 
 
 def test_portion_without_room_is_taken_in_smaller_batches():

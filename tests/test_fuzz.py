@@ -9,7 +9,7 @@ from fuzz.files import case
 from fuzz.watch import Watched, read_all
 
 SOUND = {"answered", "refused"}
-N_ALTERED = 100
+N_ALTERED = 60
 
 
 def test_hostile_files_are_read_rightly_or_refused_in_one_sentence():

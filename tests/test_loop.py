@@ -536,7 +536,7 @@ def test_zero_strength_is_bitwise_the_plain_model(name):
 def test_every_part_that_has_a_strength_is_brought_to_zero_here():
     tried = " ".join(str(parts) for parts in ZERO.values())
     for slot in (Corruption, Penalty):
-        strengthless = {"clean", "blind_spot"}  # that is judged where it hides, and hides some
+        strengthless = {"clean", "binarised", "blind_spot"}  # they draw, or hide some and judge it
         assert all(name in tried for name in slot.kinds.keys() - strengthless)
 
 

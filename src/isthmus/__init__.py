@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from isthmus.estimators.saving import load
     from isthmus.estimators.sparse import SparseAutoencoder as SparseAutoencoder
     from isthmus.estimators.stacked import StackedAutoencoder as StackedAutoencoder
+    from isthmus.estimators.variational import VariationalAutoencoder as VariationalAutoencoder
     from isthmus.evaluation.compare import compare
     from isthmus.evaluation.report import report
 

@@ -30,6 +30,7 @@ from isthmus import (
     DenoisingAutoencoder,
     GaussianRBM,
     SparseAutoencoder,
+    VariationalAutoencoder,
     load,
 )
 from isthmus.errors import IsthmusError, TrainingWarning
@@ -47,6 +48,7 @@ MODELS: dict[str, Callable[[], Any]] = {
     "shares": lambda: Autoencoder(2, **ONCE, likelihood="bernoulli"),
     "denoising": lambda: DenoisingAutoencoder(2, **ONCE, corruption="gaussian(std=0.1)"),
     "sparse": lambda: SparseAutoencoder(3, **ONCE, sparsity="topk(k=1)"),
+    "variational": lambda: VariationalAutoencoder(2, **ONCE),
     "BernoulliRBM": lambda: BernoulliRBM(2, n_iter=1, random_state=0),
     "range": lambda: BernoulliRBM(2, n_iter=1, random_state=0, scaling="range"),
     "GaussianRBM": lambda: GaussianRBM(2, n_iter=1, random_state=0),
@@ -208,6 +210,18 @@ def read_sequences(rows: Any) -> Any:
     return np.vstack(reader().reconstruct([rows, TRAINING[:20, :2]]))
 
 
+def first_of(given: Given) -> Given:
+    """Return the first row of what is given, where it can be told."""
+    if isinstance(given.value, np.ndarray | torch.Tensor) and np.ndim(given.value) == 2:
+        plain = None if given.plain is REFUSED else given.plain[:1].ravel()
+        return Given(given.name, given.value[:1].reshape(-1), plain)
+    return given._replace(plain=REFUSED)
+
+
+def interpolate(row: Any) -> Any:
+    return fitted("variational").interpolate(row, TRAINING[0])
+
+
 def learn_pair(rows: Any) -> Any:
     """Fit with clean rows, and rows to stop by, that are hostile too."""
     model = DenoisingAutoencoder(2, **SHORT, corruption="clean")
@@ -215,7 +229,7 @@ def learn_pair(rows: Any) -> Any:
 
 
 TASKS = ("use", "use", "codes", "learn", "learn", "go on", "classes", "labels", "pair")
-TASKS += ("picture", "sequence")
+TASKS += ("picture", "sequence", "ways")
 # Of pictures whole numbers are light, and what is no number of a known white is refused.
 OTHER_PICTURES = {*(f"dtype {name}" for name in TYPES), "truth values", "objects", "fractions"}
 OTHER_PICTURES |= {
@@ -259,6 +273,9 @@ def cases(draw: Any) -> tuple[str, Callable[[], str]]:
         return _case(f"{name}.partial_fit again", go_on(name), draw(_rows(D)), 0.05)
     if task == "classes":
         return _case("classifier.fit", learn_classes, draw(_rows(None)), 0.05)
+    if task == "ways":
+        given = draw(given_rows(plain_rows(D)))
+        return _case("variational.interpolate", interpolate, first_of(given), 1e-3)
     return _case("pair.fit", learn_pair, draw(_rows(D)), 0.05)
 
 

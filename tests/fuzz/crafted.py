@@ -70,7 +70,7 @@ def crafted_files() -> dict[str, Files]:
         "none-idx0-ubyte": struct.pack(">HBB", 0, 8, 0) + b"\0",
         "bomb-idx2-ubyte.gz": gzip.compress(struct.pack(">HBBII", 0, 8, 2, 1, 1)) + zeros * 400,
         "honest-idx2-ubyte.gz": gzip.compress(struct.pack(">HBBII", 0, 8, 2, 2**18, 2**12))
-        + zeros * 13,
+        + zeros * 9,
         "two-idx2-ubyte.gz": gzip.compress(b"") + gzip.compress(idx(np.ones((2, 2), np.uint8))),
         # Tables
         "bomb.csv": lines * 16,

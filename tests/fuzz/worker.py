@@ -23,7 +23,7 @@ from isthmus.data.files import read
 from isthmus.data.picture_files import read_picture
 from isthmus.errors import IsthmusError
 
-ROOM = 768 * 2**20  # bytes that a file may take
+ROOM = 512 * 2**20  # bytes that a file may take
 FIT = ["--max-epochs", "1", "--hidden", "3", "--n-components", "1", "--force"]
 ROWS = np.random.default_rng(1).random((5, 4))
 

@@ -86,7 +86,7 @@ def demo(out: Path, seed: int) -> None:
     "--estimator",
     type=click.Choice(list(ESTIMATORS)),
     help="Kind of autoencoder.  [default: denoising with --noise, sparse with --sparsity, "
-    "contractive with --weight, else autoencoder]",
+    "contractive with --weight, variational with --beta, else autoencoder]",
 )
 @click.option(
     "--corruption",
@@ -111,6 +111,7 @@ def demo(out: Path, seed: int) -> None:
 @click.option("--drop", metavar="NAME,...", help="Of a table: the columns to leave out.")
 @click.option("--sparsity", metavar="PART", help="Of a sparse one: 'kl', 'l1', 'topk(k=8)', ...")
 @click.option("--weight", type=float, help="Of a contractive one's penalty.  [default: 0.1]")
+@click.option("--beta", type=float, help="Of a variational one: weight of the KL.  [default: 1]")
 @click.option(
     "--blind", is_flag=True, help="Learn from noisy pictures alone, by hiding pixels from it."
 )
@@ -241,6 +242,42 @@ def compare(models: tuple[Path, ...], data: Path, out: Path | None, **options: A
 
 @click.command()
 @click.argument("model", type=PATH)
+@click.option("-n", "n_samples", type=click.IntRange(min=1), default=64, show_default=True)
+@click.option(
+    "--out",
+    type=PATH,
+    required=True,
+    help="A .png for a picture of all, .npy, .npz, .csv or .parquet for rows, or a folder.",
+)
+@click.option(
+    "--method",
+    type=click.Choice(["auto", "prior", "gaussian", "mixture", "kde", "walkback", "gibbs"]),
+    help="Where the samples' codes come from.  [default: the prior of a variational one, else a "
+    "mixture of Gaussians fitted to codes]",
+)
+@click.option("--steps", "n_steps", type=click.IntRange(min=1), help="Of a chain.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of chance.")
+@click.option(
+    "--shape",
+    metavar="N,...",
+    callback=numbers,
+    help="How a row is drawn: height,width of pictures, or height,width,3 in colour.",
+)
+@force_option
+def sample(model: Path, out: Path, **options: Any) -> None:
+    """Make new samples like those that MODEL was fitted to.
+
+    \b
+    isthmus sample model -n 100 --out grid.png
+    isthmus sample model -n 1000 --out samples.parquet --seed 7
+    """  # noqa: D301
+    with loading():
+        from isthmus.cli.sampling import sample
+    sample(model, out, **options)
+
+
+@click.command()
+@click.argument("model", type=PATH)
 def info(model: Path) -> None:
     """Say what the saved MODEL is and how its fit went."""
     with loading():
@@ -256,4 +293,4 @@ def parts() -> None:
     parts()
 
 
-COMMANDS = (demo, fit, transform, denoise, score, report, compare, info, parts)
+COMMANDS = (demo, fit, transform, denoise, score, sample, report, compare, info, parts)

@@ -22,12 +22,13 @@ if TYPE_CHECKING:
     from isthmus.fitting.fit import VersusPCA
 
 # Options that only some estimators have, and which estimator one of them alone asks for.
-OWN = ("corruption", "target", "code", "penalties", "pretraining", "sparsity", "weight")
+OWN = ("corruption", "target", "code", "penalties", "pretraining", "sparsity", "weight", "beta")
 NAMED_BY = {
     "corruption": "denoising",
     "target": "denoising",
     "sparsity": "sparse",
     "weight": "contractive",
+    "beta": "variational",
 }
 SHORTHANDS = ("network", "hidden", "activation")
 TYPED = {"penalties": "--penalty", "target": "--blind"}

@@ -85,7 +85,7 @@ def _read_config(path: Path) -> dict[str, Any]:
             f"{path} is not a saved model (it has no {CONFIG}): give the folder that save() or "
             f"isthmus fit made."
         ) from None
-    except ValueError:
+    except (ValueError, RecursionError):
         config = None
     if not isinstance(config, dict) or not isinstance(config.get("format"), int):
         raise ArtefactError(f"{file} cannot be read: it was cut short or altered; copy it again.")

@@ -8,6 +8,7 @@ ESTIMATORS = {
     "SparseAutoencoder": "isthmus.estimators.sparse",
     "ContractiveAutoencoder": "isthmus.estimators.contractive",
     "StackedAutoencoder": "isthmus.estimators.stacked",
+    "VariationalAutoencoder": "isthmus.estimators.variational",
     "AutoencoderClassifier": "isthmus.estimators.classifier",
     "BernoulliRBM": "isthmus.estimators.rbm",
     "GaussianRBM": "isthmus.estimators.rbm",

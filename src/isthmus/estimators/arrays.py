@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from isthmus.data.damage import reason
 from isthmus.data.tables import as_number
-from isthmus.errors import DataError, IsthmusError
+from isthmus.errors import DataError, DataTypeError, IsthmusError
 
 Array = NDArray[np.generic]
 
@@ -33,7 +33,8 @@ def refusing(X: Any, name: str) -> Iterator[None]:
     except (IsthmusError, Warning):
         raise
     except Exception as error:
-        raise _refusal(error, X, name) from None
+        said = _refusal(error, X, name)
+        raise (DataTypeError if isinstance(error, TypeError) else DataError)(said) from None
 
 
 def unwrapped(X: Any, name: str = "X") -> Any:
@@ -94,17 +95,17 @@ def column_of(X: Any, column: int) -> str:
 # Why something is none -------------------------------------------------------------------
 
 
-def _refusal(error: Exception, X: Any, name: str) -> DataError:
+def _refusal(error: Exception, X: Any, name: str) -> str:
     """Say in one sentence why `X` cannot be used."""
     words = str(error)
     if words.startswith(_PLAIN_ENOUGH):
-        return DataError(words)
+        return words
     for beginning, said in _SAID.items():
         if words.startswith(beginning):
-            return DataError(f"{said.format(X=name, shape=_shape(X))}.")
+            return f"{said.format(X=name, shape=_shape(X))}."
     if isinstance(error, MemoryError):
-        return DataError(f"{name} does not fit in memory: give it in portions, to partial_fit.")
-    return _not_numbers(X, name) or DataError(
+        return f"{name} does not fit in memory: give it in portions, to partial_fit."
+    return _not_numbers(X, name) or (
         f"{name} cannot be taken as rows of numbers ({_why(error, X)}): give an array or a frame "
         f"of (rows, features)."
     )
@@ -136,7 +137,7 @@ def _why(error: Exception, X: Any) -> str:
     return f"its values are of type {dtype}" if foreign else reason(error)
 
 
-def _not_numbers(X: Any, name: str) -> DataError | None:
+def _not_numbers(X: Any, name: str) -> str | None:
     """Say which value is no number, if one is."""
     with contextlib.suppress(Exception):  # foreign objects may refuse even to be looked at
         table = np.asarray(X.to_numpy() if hasattr(X, "columns") else X, dtype=object)
@@ -145,9 +146,7 @@ def _not_numbers(X: Any, name: str) -> DataError | None:
                 if (kind := _kind(value)) is not None:
                     place = f"row {row}, column {column_of(X, column)} ({reprlib.repr(value)})"
                     advice = "divide it" if kind == _TOO_LARGE else as_number(value)
-                    return DataError(
-                        f"{name} has {kind} at {place}: drop that column, or {advice}."
-                    )
+                    return f"{name} has {kind} at {place}: drop that column, or {advice}."
     return None
 
 

@@ -26,6 +26,7 @@ from isthmus.estimators.gathering import gather, mean_of, scale
 from isthmus.estimators.inputs import Floats
 from isthmus.estimators.parameters import Parameters, check
 from isthmus.estimators.planning import plan_for, warn
+from isthmus.estimators.sampling import Sampling
 from isthmus.estimators.saving import Learned
 from isthmus.estimators.transformer import SavedTransformer
 from isthmus.estimators.using import Using, apply
@@ -40,7 +41,7 @@ from isthmus.fitting.streams import Streams
 from isthmus.parts.slots import Network
 
 
-class BaseAutoencoder(Using, SavedTransformer, Parameters, BaseEstimator, ABC):
+class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimator, ABC):
     """The methods of every autoencoder; a subclass declares parameters and returns its parts.
 
     Attributes
@@ -57,6 +58,9 @@ class BaseAutoencoder(Using, SavedTransformer, Parameters, BaseEstimator, ABC):
         Epochs that made the model; 0 where the PCA it began as was not beaten.
     mean_ : ndarray (D,)
         Of the training rows.
+    codes_ : ndarray (M, K)
+        Codes of training rows, 10,000 at the most, in float32: by these `sample` knows where
+        codes lie. After `partial_fit` of its last rows; none of networks with skips.
     sample_shape_ : tuple of int
         What the network takes a row for; (D,) where it is flat.
     stopped_by_ : str
@@ -127,7 +131,8 @@ class BaseAutoencoder(Using, SavedTransformer, Parameters, BaseEstimator, ABC):
         self._session = None
         self.mean_ = given.mean
         self._adopt(fitted, given.scaling)
-        warn(self.stopped_by_, self.n_iter_, self.history_)
+        self.codes_ = self._keep_codes(given.rows, streams)
+        warn(self.stopped_by_, self.n_iter_, self.history_, self.learning_rate)
         return self
 
     def partial_fit(self, X: ArrayLike, y: Any = None) -> Self:
@@ -173,6 +178,7 @@ class BaseAutoencoder(Using, SavedTransformer, Parameters, BaseEstimator, ABC):
         if not begun:
             self.mean_ = mean_of(parts, array, scaling)
         self._adopt(fitted, scaling)
+        self.codes_ = self._keep_codes(rows, Streams(self.random_state))
         warn(self.stopped_by_, self.n_iter_)
         return self
 
@@ -200,11 +206,14 @@ class BaseAutoencoder(Using, SavedTransformer, Parameters, BaseEstimator, ABC):
             "versus_pca": None if versus is None else versus._asdict(),
             "history": self.history_,
         }
-        return facts, {**self.model_.state_dict(), "mean": torch.from_numpy(self.mean_)}
+        beside = {"mean": torch.from_numpy(self.mean_), "codes": torch.from_numpy(self.codes_)}
+        return facts, {**self.model_.state_dict(), **beside}
 
     def _relearn(self, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         """Take over what was saved."""
         self.mean_ = tensors.pop("mean").numpy()
+        nothing = torch.empty(0, self.n_components)
+        self.codes_ = tensors.pop("codes", nothing).numpy()  # of an earlier version: none
         scaling = Scaling(tensors["scaling.offset"], tensors["scaling.scale"])
         parts, generator = self.parts(), torch.Generator()
         model = build(parts, self.n_components, scaling, generator, self.sample_shape_)

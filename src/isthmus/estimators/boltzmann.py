@@ -10,7 +10,6 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import ExitStack
-from numbers import Integral
 from typing import Any, Literal, Self
 
 import torch
@@ -21,7 +20,7 @@ from torch import Tensor
 
 from isthmus.data.rows import Selection, moments, select
 from isthmus.data.scaling import Scaling
-from isthmus.errors import ParameterError, TrainingWarning
+from isthmus.errors import TrainingWarning
 from isthmus.estimators import inputs
 from isthmus.estimators.inputs import Array, Floats
 from isthmus.estimators.parameters import BoltzmannParameters, RandomState, check
@@ -175,7 +174,7 @@ class BaseRBM(SavedTransformer, BoltzmannParameters, BaseEstimator, ABC):
     ) -> Floats:
         """Draw rows (n_samples, D) by `n_steps` of Gibbs sampling, begun without the weights."""
         check_is_fitted(self, "model_")
-        _check_count("n_samples", n_samples, 1)
+        inputs.check_count("n_samples", n_samples, 1)
         rbm, generator = self.model_, self._generator(random_state)
         start = rbm.visible.field_of(self._seen_mean()).repeat(n_samples, 1)
         return self._drawn(rbm.visible.sample(start, generator), n_steps, generator)
@@ -215,8 +214,8 @@ class BaseRBM(SavedTransformer, BoltzmannParameters, BaseEstimator, ABC):
             If the method is unknown or cannot serve this machine.
         """
         check_is_fitted(self, "model_")
-        _check_count("n_chains", n_chains, 1)
-        _check_count("n_betas", n_betas, 1)
+        inputs.check_count("n_chains", n_chains, 1)
+        inputs.check_count("n_betas", n_betas, 1)
         free_energy = self.free_energy(X)
         annealing, generator = Annealing(n_chains, n_betas), self._generator(random_state)
         log_z = log_partition(self.model_, method, self._seen_mean(), annealing, generator)
@@ -311,7 +310,7 @@ class BaseRBM(SavedTransformer, BoltzmannParameters, BaseEstimator, ABC):
 
     def _drawn(self, v: Tensor, n_steps: int, generator: torch.Generator) -> Floats:
         """Go on from visible states for some Gibbs steps; return rows in the user's units."""
-        _check_count("n_steps", n_steps, 0)
+        inputs.check_count("n_steps", n_steps, 0)
         v = self.model_.gibbs(v, n_steps, generator)
         return self._scaling.inverse(v.cpu()).numpy()
 
@@ -344,8 +343,3 @@ class BaseRBM(SavedTransformer, BoltzmannParameters, BaseEstimator, ABC):
         rbm.load_state_dict(tensors)
         self.model_ = rbm.double()
         self.parameters_ = self.get_params(deep=False)
-
-
-def _check_count(name: str, value: Any, least: int) -> None:
-    if not isinstance(value, Integral) or value < least:
-        raise ParameterError(f"{name}={value!r} is no count: write a whole number from {least}.")

@@ -21,6 +21,7 @@ UNLIKE = 100.0  # times the median feature's variance, that one feature's may be
 DEAD = 1e-6  # of the widest unit's standard deviation
 NEAR_LIMIT = 0.01  # of a unit's range
 MOSTLY = 0.95  # of the rows
+ACTIVE = 0.01  # variance of a unit that tells something, beside a prior of 1
 REPEATED = 0.1  # of the rows
 LEAP = 2.0  # times the loss at the start, by which a later one exceeds it
 
@@ -156,6 +157,30 @@ def idle_units(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Fi
         )
 
 
+def collapsed_units(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Finding]:
+    """Whether units are the prior's noise whatever the row is: the posterior has collapsed."""
+    code = model.model_.parts.code
+    if not (code.prior and code.random):
+        return
+    idle = inactive_units(codes)
+    if len(idle):
+        yield Finding(
+            "collapsed units",
+            f"{len(idle)} of {codes.shape[1]} code units tell nothing of a row ({listed(idle)}): "
+            f"their means vary by less than {ACTIVE:g}.",
+            "If the error is too high, lower beta, or raise warmup or free_bits; else lower "
+            "n_components.",
+        )
+
+
+def inactive_units(codes: Floats) -> NDArray[np.intp]:
+    """Return the units of which the means' variance is small beside the prior's 1.
+
+    Burda et al. (2016), section 5.
+    """
+    return np.flatnonzero(codes.var(axis=0) < ACTIVE)
+
+
 def dead_units(codes: Floats) -> NDArray[np.intp]:
     """Return the units that are the same for every row."""
     spread = codes.std(axis=0)
@@ -211,6 +236,7 @@ CHECKS: tuple[Callable[["BaseAutoencoder", Array, Floats], Iterator[Finding]], .
     not_scaled,
     repeated_rows,
     idle_units,
+    collapsed_units,
     free_to_copy,
     stopped_at_limit,
 )

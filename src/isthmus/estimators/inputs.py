@@ -4,6 +4,7 @@ import functools
 import math
 import warnings
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from sklearn.utils.validation import check_array, validate_data
 
 from isthmus.data.rows import chunks
 from isthmus.data.tiles import to_light
-from isthmus.errors import DataError
+from isthmus.errors import DataError, ParameterError
 from isthmus.estimators import samples
 from isthmus.estimators.arrays import column_of, real_numbers, refusing, unwrapped
 from isthmus.fitting.memory import halving
@@ -235,6 +236,12 @@ def check_range(
             f"{allowed[0]:g} to {allowed[1]:g}: rescale {name} (pixels: divide by 255), or "
             f"{instead}."
         )
+
+
+def check_count(name: str, value: Any, least: int) -> None:
+    """Refuse what is no whole number from `least`."""
+    if not isinstance(value, Integral) or value < least:
+        raise ParameterError(f"{name}={value!r} is no count: write a whole number from {least}.")
 
 
 def in_chunks(

@@ -30,9 +30,14 @@ def plan_for(estimator: Training, n_rows: int) -> Plan:
     )
 
 
-def warn(stopped_by: str, n_epochs: int, history: Sequence[Mapping[str, Any]] = ()) -> None:
-    """Say if a fit ended otherwise than asked, or moved away from its start in vain."""
-    leap = highest_leap(history) if n_epochs == 0 else None
+def warn(
+    stopped_by: str,
+    n_epochs: int,
+    history: Sequence[Mapping[str, Any]] = (),
+    rate: float | str = "auto",
+) -> None:
+    """Say if a fit ended otherwise than asked, or moved in vain at a rate of the user's own."""
+    leap = highest_leap(history) if n_epochs == 0 and rate != "auto" else None
     if stopped_by == "diverged":
         said = (
             f"The training diverged: the weights of epoch {n_epochs}, the last good ones, are "

@@ -197,7 +197,7 @@ def look(
         output=_rebuilt(bare, seen, None if seen is not array else codes) if rebuilds else None,
         noise=noise,
         names=None if names is None else tuple(map(str, names)),
-        shape=_shape(model, array.shape[1], sample_shape, named=names is not None),
+        shape=drawn_shape(model, array.shape[1], sample_shape, named=names is not None),
         scaling=scaling,
     )
 
@@ -278,7 +278,7 @@ def _rebuilt(bare: Any, seen: Floats, codes: Floats | None) -> Floats:
     return np.asarray(bare.inverse_transform(codes), np.float64)
 
 
-def _shape(
+def drawn_shape(
     model: Any, n_features: int, given: tuple[int, ...] | None, *, named: bool
 ) -> tuple[int, ...]:
     """Return how a row is drawn: as asked for, as the model knows it, or as a square."""

@@ -26,7 +26,7 @@ class Objective(NamedTuple):
     rows: Tensor  # (B,) nats: likelihood and divergence of each row
     terms: dict[str, Tensor]  # () by name, averaged over the batch, weights applied
     loss: Tensor  # () their sum
-    output: Tensor  # (B, O) natural parameters
+    output: Tensor  # (B, O) natural parameters, or of each draw of a row's code
 
 
 class Learner(nn.Module, ABC):
@@ -38,6 +38,11 @@ class Learner(nn.Module, ABC):
     @abstractmethod
     def noisy(self) -> bool:
         """Whether held-out rows are seen through noise, so that one draw may mislead."""
+
+    @property
+    def n_draws(self) -> int:
+        """Outputs that a row becomes on the way to its loss."""
+        return 1
 
     @abstractmethod
     def forward(

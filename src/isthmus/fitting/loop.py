@@ -263,7 +263,7 @@ def _evaluate(model: Learner, held_out: Selection, streams: Streams, size: int) 
     sums: dict[str, Tensor] = {}
     for _ in range(n_draws):
         done = 0
-        for x, target in held_out.batches(size):
+        for x, target in held_out.batches(max(1, size // model.n_draws)):
             objective = model(x, target, randomness)
             part = slice(done, done + len(x))
             rows[part] += objective.rows / n_draws

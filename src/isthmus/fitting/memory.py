@@ -1,7 +1,8 @@
 """Going on with fewer rows at once where a device's memory is too small."""
 
+import contextlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import torch
@@ -34,6 +35,27 @@ def halving(attempt: Callable[[int], T], size: int, least: int = 1) -> tuple[T, 
                 ) from None
         # Only now is free what the attempt held.
         size = max(least, size // 2)
+
+
+@contextlib.contextmanager
+def enough_memory() -> Iterator[None]:
+    """Say in one sentence that the machine has too little memory for a training.
+
+    Raises
+    ------
+    ParameterError
+        If the body runs out of it.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        short = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if not short and "allocate memory" not in str(error):  # torch's own words
+            raise
+        raise ParameterError(
+            "The network and its training need more memory than there is: write narrower layers "
+            "(hidden), or give fewer features."
+        ) from None
 
 
 def tell_smaller(asked: int, taken: int) -> None:

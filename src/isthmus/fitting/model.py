@@ -1,9 +1,11 @@
 """The model: parts assembled into one torch module, and its objective.
 
-Shapes: B rows, D features, K code units. "Scaled" rows are `Scaling`'s, "user's" rows are not.
+Shapes: B rows, D features, K code units, S draws of a row. "Scaled" rows are `Scaling`'s, "user's"
+rows are not.
 """
 
 import copy
+import math
 from functools import reduce
 from operator import add
 from typing import NamedTuple, TypeVar
@@ -93,6 +95,7 @@ class Model(Learner):
         self.encoder = halves.encoder
         self.decoder = halves.decoder
         self.memory = memory  # the code's
+        self.spread = parts.likelihood.memory()  # what the likelihood learns
 
     # What users call; rows in the user's units -------------------------------------------
 
@@ -120,15 +123,39 @@ class Model(Learner):
         """Return log p(x | its deterministic code) of user's rows, nats in user's units, (B,)."""
         output = self._output(self.scaling(x))
         if self.parts.likelihood.location:
-            return -self._nll(output, self.scaling(x)) - self._log_volume(x)
-        return -self.parts.likelihood.nll(output, x)
+            return -self._nll(output, self.scaling(x)) - self.log_volume(x)
+        return -self.parts.likelihood.nll(output, x, self.spread)
+
+    def log_volume(self, x: Tensor) -> Tensor:
+        """Return what turns log densities of scaled rows into the user's, nats, () or (B,).
+
+        Nothing, where the likelihood predicts the user's values.
+        """
+        if not self.parts.likelihood.location:
+            return torch.zeros((), dtype=x.dtype, device=x.device)
+        if not self.padded:
+            return self.scaling.log_volume()
+        each = torch.log(self.scaling.scale).expand(self.scaling.offset.shape)
+        return (each * ~x.isnan()).sum(1)
+
+    def sample_rows(self, z: Tensor, generator: torch.Generator) -> Tensor:
+        """Draw user's rows (B, D) from p(x | codes)."""
+        likelihood = self.parts.likelihood
+        drawn = likelihood.sample(self.decoder(z), generator, self.spread)
+        return self.scaling.inverse(drawn) if likelihood.location else drawn
 
     # What the loop calls; rows scaled ----------------------------------------------------
 
     @property
     def noisy(self) -> bool:
-        """Whether held-out rows are corrupted."""
-        return self.parts.corruption.hides
+        """Whether held-out rows are corrupted, or their codes drawn."""
+        corruption = self.parts.corruption
+        return corruption.hides or corruption.redraws or self.parts.code.random
+
+    @property
+    def n_draws(self) -> int:
+        """S: outputs of a row."""
+        return self.parts.code.n_draws
 
     @property
     def n_products(self) -> int:
@@ -142,7 +169,15 @@ class Model(Learner):
 
     def code_of(self, x: Tensor) -> Tensor:
         """Scaled rows (B, D) to their deterministic codes (B, K)."""
-        return self._mean(self._down(x).head)
+        return self._mean(self.head_of(x))
+
+    def head_of(self, x: Tensor) -> Tensor:
+        """Scaled rows (B, D) to what their codes are made of, (B, H)."""
+        return self._down(x).head
+
+    def nats(self, z: Tensor, x: Tensor) -> Tensor:
+        """Return -log p(x | codes) of scaled rows (B, D), as they are predicted, (B,)."""
+        return self._nll(self.decoder(z), self._predicted(x))
 
     def stages(self) -> list[Stage]:
         """Return the layers that can be trained one after the other; they share the weights."""
@@ -163,17 +198,18 @@ class Model(Learner):
         ``at`` is the time of the training, 0 to 1; the weights of the penalties depend on it.
         """
         seen = self.see(x, randomness.corruption)
+        target = seen if self.parts.corruption.redraws else target
         head, beside = self._down(seen)
         head = head.float()
         with exact(x):
-            code = self.parts.code.draw(head, self.memory, randomness.code)
+            code = self.parts.code.draw(head, self.memory, randomness.code, at)
         output = self.decoder(code.z, *beside).float()
-        predicted = self._predicted(target)
-        rows = self._nll(output, predicted, seen)
+        predicted, beheld = (self._each(rows) for rows in (self._predicted(target), seen))
+        rows = self._nll(output, predicted, beheld)
         terms = {"nll": rows.mean()}
         if code.divergence is not None:
-            terms["divergence"] = code.divergence.mean()
-            rows = rows + code.divergence
+            rows = bound(rows, code.divergence, self.n_draws)
+            terms["divergence"] = rows.mean() - terms["nll"]
         halves = Halves(self.encoder, self.decoder)
         passed = Pass(
             x=target,
@@ -184,13 +220,19 @@ class Model(Learner):
             encode=self.code_of,
             mean=self._mean,
             elementwise=self.parts.code.elementwise,
-            nll=lambda outputs: self._nll(outputs, predicted, seen),
+            nll=lambda outputs: self._nll(outputs, predicted, beheld),
         )
         for penalty in self.parts.penalties:
             with exact(x):
                 value = penalty.strength(at) * penalty.value(halves, passed, randomness.penalty)
                 terms[penalty.name] = terms.get(penalty.name, 0.0) + value
+        if self.parts.code.random and not self.training:  # judged by what `reconstruct` gives
+            output = self.decoder(code.mean, *beside).float()
         return Objective(rows, terms, reduce(add, terms.values()), output)
+
+    def _each(self, rows: Tensor) -> Tensor:
+        """Return each row (B, D) as often as its code is drawn, (B S, D)."""
+        return rows if self.n_draws == 1 else rows.repeat_interleave(self.n_draws, 0)
 
     def _down(self, x: Tensor) -> Around:
         """Scaled rows (B, D) to the head, and to what goes around the code."""
@@ -211,13 +253,6 @@ class Model(Learner):
     def _mean(self, head: Tensor) -> Tensor:
         return self.parts.code.mean(head, self.memory)
 
-    def _log_volume(self, x: Tensor) -> Tensor:
-        """Return what turns densities of scaled rows into those of the user's, nats."""
-        if not self.padded:
-            return self.scaling.log_volume()
-        each = torch.log(self.scaling.scale).expand(self.scaling.offset.shape)
-        return (each * ~x.isnan()).sum(1)
-
     def errors(self, output: Tensor, target: Tensor) -> Tensor:
         """Return each row's squared error, scaled units, summed over features, (B,)."""
         mean = self.parts.likelihood.mean(output)
@@ -236,7 +271,7 @@ class Model(Learner):
             judged = seen != x
             share = judged.float().mean(1).clamp(min=1 / x.shape[1])
             return nll_of(self.parts.likelihood, output, x, judged) / share
-        return self.parts.likelihood.nll(output, x)
+        return self.parts.likelihood.nll(output, x, self.spread)
 
     def _predicted(self, scaled: Tensor) -> Tensor:
         """Scaled rows in the units that the likelihood predicts."""
@@ -245,6 +280,17 @@ class Model(Learner):
             return scaled
         # Scaling and back must not leave the domain by a rounding error.
         return self.scaling.inverse(scaled).clamp(likelihood.low, likelihood.high)
+
+
+def bound(nll: Tensor, divergence: Tensor, n_draws: int) -> Tensor:
+    """Return ``-log 1/S sum_s exp(-nll_s - divergence_s)`` of each row's draws, nats, (B,).
+
+    Burda et al. (2016), equation 8; with one draw the negative evidence lower bound.
+    """
+    total = nll + divergence
+    if n_draws == 1:
+        return total
+    return math.log(n_draws) - (-total).view(-1, n_draws).logsumexp(1)
 
 
 def nll_of(likelihood: Likelihood, output: Tensor, x: Tensor, judged: Tensor) -> Tensor:

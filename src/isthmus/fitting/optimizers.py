@@ -166,7 +166,10 @@ class LBFGS(Optimizer):
 
 @part("muon")
 class Muon(Optimizer):
-    """Orthogonalised momentum for matrices, AdamW for the rest (Jordan et al. 2024)."""
+    """Orthogonalised momentum for matrices, AdamW for the rest (Jordan et al. 2024).
+
+    Kernels of convolutions are matrices too, with a row per map; very narrow ones are the rest's.
+    """
 
     momentum: Share = 0.95
     weight_decay: Decay = 0.0
@@ -176,15 +179,53 @@ class Muon(Optimizer):
     def build(self, parameters: Iterable[nn.Parameter], rate: float) -> torch.optim.Optimizer:
         """Return both optimisers as one."""
         everything = list(parameters)
-        matrices = [p for p in everything if p.ndim == 2]
-        rest = [p for p in everything if p.ndim != 2]
+        matrices = [p for p in everything if is_matrix(p)]
+        rest = [p for p in everything if not is_matrix(p)]
         options = {**self.fixed, **dataclasses.asdict(self)}
         built: list[torch.optim.Optimizer] = []
         if matrices:
-            built.append(torch.optim.Muon(matrices, lr=rate, **options))
+            built.append(OverMatrices(matrices, lr=rate, **options))
         if rest:
             built.append(torch.optim.AdamW(rest, rate, weight_decay=0.0, fused=True))
         return Together(built)
+
+
+NARROW = 8  # rows or columns, of which a kernel has fewer where it meets few channels
+
+
+def is_matrix(weight: Tensor) -> bool:
+    """Return whether to orthogonalise what moves the weight."""
+    kernel = weight.ndim > 2 and min(weight.shape[:2]) >= NARROW
+    return weight.ndim == 2 or kernel
+
+
+def as_matrix(values: Tensor, weight: Tensor) -> Tensor:
+    """Return values of a weight's shape as a matrix, (rows, the rest), in its order in memory."""
+    if weight.ndim == 4 and not weight.is_contiguous():  # channels last
+        values = values.permute(0, 2, 3, 1)
+    return values.reshape(len(values), -1)
+
+
+class OverMatrices(torch.optim.Muon):
+    """Muon over weights of any shape; its own parameters are the same memory as matrices."""
+
+    def __init__(self, weights: list[nn.Parameter], **options: Any) -> None:
+        self.weights = weights
+        matrices = (w if w.ndim == 2 else nn.Parameter(as_matrix(w.detach(), w)) for w in weights)
+        super().__init__(list(matrices), **options)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of the weights."""
+        super().zero_grad(set_to_none)
+        for weight in self.weights:
+            weight.grad = None
+
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Take a step down the weights' gradients."""
+        for matrix, weight in zip(self.param_groups[0]["params"], self.weights, strict=True):
+            if weight.grad is not None and weight is not matrix:
+                matrix.grad = as_matrix(weight.grad, weight)
+        super().step()  # type: ignore[no-untyped-call]
 
 
 class Together(torch.optim.Optimizer):
@@ -195,6 +236,11 @@ class Together(torch.optim.Optimizer):
         super().__init__([group for member in members for group in member.param_groups], {})
         # The members' own groups, so that a changed learning rate reaches them.
         self.param_groups = [group for member in members for group in member.param_groups]
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all."""
+        for member in self.members:
+            member.zero_grad(set_to_none)
 
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:  # type: ignore[override]
         """Take one step of each; the closure is evaluated once."""

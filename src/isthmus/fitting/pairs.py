@@ -30,6 +30,18 @@ def check_together(parts: Parts, *, paired: bool = False) -> None:
             f"corruption {parts.corruption.name!r} needs a likelihood of squared or absolute "
             f"error, and it is {str(parts.likelihood)!r}: write likelihood='normal'."
         )
+    if parts.corruption.redraws and (
+        paired or (parts.likelihood.low, parts.likelihood.high) != (0, 1)
+    ):
+        raise ParameterError(
+            f"corruption {parts.corruption.name!r} draws what should come out too, of values "
+            f"that are probabilities: write likelihood='bernoulli', and give no target."
+        )
+    if parts.likelihood.learns and (parts.corruption.blind or parts.network.sequences):
+        raise ParameterError(
+            f"likelihood {str(parts.likelihood)!r} learns from whole rows, and here parts of a row "
+            f"are left out: write a number, such as 'normal(std=0.5)'."
+        )
     for penalty in parts.penalties:
         said = f"penalty {penalty.name!r}"
         if code.low < penalty.low or code.high > penalty.high:

@@ -24,6 +24,7 @@ Role = Literal[
     "pca",
     "dropout",
     "gibbs",
+    "kept",
 ]
 RandomState = int | np.random.RandomState | np.random.Generator | None
 

@@ -1,4 +1,4 @@
-"""Codes: what the encoder's head becomes. B rows, K code units."""
+"""Codes that are functions of the encoder's head. B rows, K code units."""
 
 from typing import Annotated, Literal
 
@@ -7,10 +7,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from isthmus.errors import ParameterError
+from isthmus.parts.averages import SlidingMean
 from isthmus.parts.part import part
 from isthmus.parts.slots import Code, Drawn, Nothing
-
-MEMORY = 0.99  # share of a threshold that a further batch leaves
 
 
 @part("plain")
@@ -26,7 +25,9 @@ class Plain(Code):
     def mean(self, head: Tensor, memory: nn.Module) -> Tensor:
         return head
 
-    def draw(self, head: Tensor, memory: nn.Module, generator: torch.Generator) -> Drawn:
+    def draw(
+        self, head: Tensor, memory: nn.Module, generator: torch.Generator, at: float = 1.0
+    ) -> Drawn:
         return Drawn(head, head, None)
 
 
@@ -45,7 +46,9 @@ class Sigmoid(Code):
     def mean(self, head: Tensor, memory: nn.Module) -> Tensor:
         return torch.sigmoid(head)
 
-    def draw(self, head: Tensor, memory: nn.Module, generator: torch.Generator) -> Drawn:
+    def draw(
+        self, head: Tensor, memory: nn.Module, generator: torch.Generator, at: float = 1.0
+    ) -> Drawn:
         z = torch.sigmoid(head)
         return Drawn(z, z, None)
 
@@ -64,7 +67,9 @@ class Rectified(Code):
     def mean(self, head: Tensor, memory: nn.Module) -> Tensor:
         return torch.relu(head)
 
-    def draw(self, head: Tensor, memory: nn.Module, generator: torch.Generator) -> Drawn:
+    def draw(
+        self, head: Tensor, memory: nn.Module, generator: torch.Generator, at: float = 1.0
+    ) -> Drawn:
         z = torch.relu(head)
         return Drawn(z, z, None)
 
@@ -93,28 +98,11 @@ class TopK(Code):
     def mean(self, head: Tensor, memory: nn.Module) -> Tensor:
         return largest(head, min(head.shape[1], round(self.alpha * self.k)))
 
-    def draw(self, head: Tensor, memory: nn.Module, generator: torch.Generator) -> Drawn:
+    def draw(
+        self, head: Tensor, memory: nn.Module, generator: torch.Generator, at: float = 1.0
+    ) -> Drawn:
         z = largest(head, self.k)
         return Drawn(z, z if self.alpha == 1 else self.mean(head, memory), None)
-
-
-class Thresholds(nn.Module):
-    """What a unit has to exceed in use, learned from the batches of the training."""
-
-    values: Tensor
-    n_batches: Tensor
-
-    def __init__(self, *shape: int) -> None:
-        super().__init__()
-        self.register_buffer("values", torch.zeros(shape))
-        self.register_buffer("n_batches", torch.zeros(()))
-
-    @torch.no_grad()
-    def learn(self, values: Tensor) -> None:
-        """Move towards what one batch needed: a plain average at first, a sliding one later."""
-        self.n_batches += 1
-        share = torch.clamp(1 / self.n_batches, min=1 - MEMORY)
-        self.values.lerp_(values.to(self.values), share.to(self.values))
 
 
 @part("batch_topk")
@@ -137,12 +125,14 @@ class BatchTopK(Code):
 
     def memory(self, n_components: int) -> nn.Module:
         enough(self, n_components)
-        return Thresholds()
+        return SlidingMean()
 
     def mean(self, head: Tensor, memory: nn.Module) -> Tensor:
         return above(head, memory.get_buffer("values"))
 
-    def draw(self, head: Tensor, memory: nn.Module, generator: torch.Generator) -> Drawn:
+    def draw(
+        self, head: Tensor, memory: nn.Module, generator: torch.Generator, at: float = 1.0
+    ) -> Drawn:
         z = largest(head.reshape(1, -1), self.k * len(head)).view_as(head)
         if memory.training:
             kept = head.masked_fill(z == 0, torch.inf).detach()
@@ -175,13 +165,15 @@ class WinnerTakeAll(Code):
     switches = hides = True
 
     def memory(self, n_components: int) -> nn.Module:
-        return Thresholds(n_components)
+        return SlidingMean(n_components)
 
     def mean(self, head: Tensor, memory: nn.Module) -> Tensor:
         active = torch.relu(head)
         return active if self.use == "rectified" else above(active, memory.get_buffer("values"))
 
-    def draw(self, head: Tensor, memory: nn.Module, generator: torch.Generator) -> Drawn:
+    def draw(
+        self, head: Tensor, memory: nn.Module, generator: torch.Generator, at: float = 1.0
+    ) -> Drawn:
         active = torch.relu(head)
         z = largest(active.T, max(1, round(self.fraction * len(head)))).T
         if memory.training:

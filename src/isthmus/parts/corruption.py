@@ -54,6 +54,30 @@ class GaussianNoise(Corruption):
         return noisy.clamp(low, high)
 
 
+@part("binarised")
+class Binarised(Corruption):
+    """``seen`` = 1 with probability x, else 0; x from 0 to 1. It is also what should come out.
+
+    Pictures in grey as an endless supply of pictures in black and white.
+
+    References
+    ----------
+    Salakhutdinov, R. & Murray, I. (2008). On the quantitative analysis of deep belief networks.
+    """
+
+    redraws = True
+
+    @property
+    def hides(self) -> bool:
+        return False
+
+    def corrupt(
+        self, x: Tensor, scaling: Scaling, generator: torch.Generator, shape: tuple[int, ...] = ()
+    ) -> Tensor:
+        share = scaling.inverse(x).clamp(0, 1)
+        return scaling(torch.bernoulli(share, generator=generator)).to(x)
+
+
 @part("masking")
 class Masking(Corruption):
     """``seen = 0`` for a random fraction of the values, ``x`` for the rest."""

@@ -8,7 +8,8 @@
     output        = decoder(z)                    natural parameters, never squashed here
     loss          = likelihood.nll(output, x) + D + sum_i weight_i(t) * penalty_i
 
-Shapes: B rows of a batch, D features, K code units, H head outputs, O outputs of the decoder.
+Shapes: B rows of a batch, D features, K code units, H head outputs, O outputs of the decoder,
+S draws of a row's code, 1 for most codes.
 Randomness is always an argument; a part holds no state. t is the time of the training, 0 to 1.
 """
 
@@ -27,9 +28,9 @@ from isthmus.parts.part import Part
 class Drawn(NamedTuple):
     """What a code makes of the encoder's head."""
 
-    z: Tensor  # (B, K) what the decoder sees
+    z: Tensor  # (B S, K) what the decoder sees: S draws of each row, one after the other
     mean: Tensor  # (B, K) the deterministic code
-    divergence: Tensor | None  # (B,) nats, or nothing
+    divergence: Tensor | None  # (B S,) nats, weighted, or nothing
 
 
 class Pass(NamedTuple):
@@ -91,6 +92,7 @@ class Corruption(Part):
 
     slot = "corruption"
     blind: ClassVar[bool] = False  # whether only what it changed is judged
+    redraws: ClassVar[bool] = False  # whether what it drew is also what should come out
 
     @property
     @abstractmethod
@@ -118,6 +120,13 @@ class Code(Part):
     switches: ClassVar[bool]  # whether it sets most units of a row to zero
     hides: ClassVar[bool]  # whether it keeps a wide code from copying
     head_per_unit: ClassVar[int] = 1  # H / K
+    random: ClassVar[bool] = False  # whether `draw` draws, though `mean` does not
+    prior: ClassVar[bool] = False  # whether training makes codes Normal(0, 1) draws
+
+    @property
+    def n_draws(self) -> int:
+        """S: how many codes of each row the training looks at."""
+        return 1
 
     @abstractmethod
     def memory(self, n_components: int) -> nn.Module:
@@ -134,15 +143,21 @@ class Code(Part):
         """Return the deterministic code (B, K), which `transform` and exports use."""
 
     @abstractmethod
-    def draw(self, head: Tensor, memory: nn.Module, generator: torch.Generator) -> Drawn:
+    def draw(
+        self, head: Tensor, memory: nn.Module, generator: torch.Generator, at: float = 1.0
+    ) -> Drawn:
         """Return the code of training, drawn where the code is random.
 
+        ``at`` is the time of the training, on which the weight of the divergence may depend.
         What the code learns, it learns here, while ``memory.training``.
         """
 
 
 class Nothing(nn.Module):
-    """The memory of a code that learns nothing."""
+    """The memory of a part that learns nothing."""
+
+
+NOTHING = Nothing()
 
 
 class Likelihood(Part):
@@ -161,16 +176,30 @@ class Likelihood(Part):
     low: ClassVar[float] = float("-inf")  # the domain of the user's values
     high: ClassVar[float] = float("inf")
 
+    @property
+    def learns(self) -> bool:
+        """Whether something of it is learned, from whole rows."""
+        return False
+
+    def memory(self) -> nn.Module:
+        """Return what the likelihood learns besides the network, at its start."""
+        return Nothing()
+
     @abstractmethod
-    def nll(self, output: Tensor, x: Tensor) -> Tensor:
-        """Return -log p(x | output), nats per sample, summed over features, (B,)."""
+    def nll(self, output: Tensor, x: Tensor, memory: nn.Module = NOTHING) -> Tensor:
+        """Return -log p(x | output), nats per sample, summed over features, (B,).
+
+        What the likelihood learns, it learns here, while ``memory.training``.
+        """
 
     @abstractmethod
     def mean(self, output: Tensor) -> Tensor:
         """Return the expected row, (B, D)."""
 
     @abstractmethod
-    def sample(self, output: Tensor, generator: torch.Generator) -> Tensor:
+    def sample(
+        self, output: Tensor, generator: torch.Generator, memory: nn.Module = NOTHING
+    ) -> Tensor:
         """Draw a row, (B, D)."""
 
 

@@ -1,0 +1,64 @@
+"""Densities fitted to codes, to draw further codes from. M codes of K units."""
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
+from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KernelDensity
+
+from isthmus.estimators.inputs import Floats
+
+N_PEAKS = 10  # Gaussians of a mixture, as in Ghosh et al. (2020)
+PER_PEAK = 5  # codes for each number of a full covariance matrix row; fewer get a diagonal
+FLOOR = 1e-6  # of the codes' variance: the least a Gaussian has
+BANDWIDTHS = np.geomspace(0.05, 1, 9)  # in standard deviations of the codes
+N_CHOOSING = 2000  # codes that choose a bandwidth
+
+
+def gaussian(codes: Floats, n: int, seed: int) -> Floats:
+    """Draw from the Normal with the codes' mean and covariance, (n, K)."""
+    rng = np.random.default_rng(seed)
+    covariance = np.atleast_2d(np.cov(codes, rowvar=False))
+    return rng.multivariate_normal(codes.mean(axis=0), covariance, n, method="eigh")
+
+
+def mixture(codes: Floats, n: int, seed: int) -> Floats:
+    """Draw from a mixture of ten Normals, (n, K); fewer where codes are few."""
+    n_codes, n_units = codes.shape
+    n_peaks = max(1, min(N_PEAKS, n_codes // (2 * PER_PEAK)))
+    full = n_codes >= PER_PEAK * n_peaks * n_units
+    fit = GaussianMixture(
+        n_peaks,
+        covariance_type="full" if full else "diag",
+        reg_covar=FLOOR * float(codes.var(axis=0).mean()) + np.finfo(np.float32).tiny,
+        random_state=seed,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        drawn: Floats = fit.fit(codes).sample(n)[0]
+    return drawn
+
+
+def kde(codes: Floats, n: int, seed: int) -> Floats:
+    """Draw codes and add Gaussian noise, (n, K), as wide as serves codes that are left out."""
+    spread = codes.std(axis=0)
+    unit = np.where(spread > 0, spread, 1.0)
+    rng = np.random.default_rng(seed)
+    few = rng.permutation(len(codes))[:N_CHOOSING]
+    n_folds = min(3, len(few))
+    if n_folds < 2:
+        return codes[rng.integers(len(codes), size=n)]
+    search = GridSearchCV(KernelDensity(), {"bandwidth": BANDWIDTHS}, cv=n_folds)
+    width = search.fit(codes[few] / unit).best_params_["bandwidth"]
+    chosen = codes[rng.integers(len(codes), size=n)]
+    return chosen + width * spread * rng.normal(size=chosen.shape)
+
+
+DENSITIES: dict[str, Callable[[Floats, int, int], Floats]] = {
+    "gaussian": gaussian,
+    "mixture": mixture,
+    "kde": kde,
+}

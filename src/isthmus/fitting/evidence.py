@@ -1,0 +1,41 @@
+"""What a variational autoencoder knows of p(x): the lower bound, and its value by sampling.
+
+Shapes: B rows, D features, K code units, S draws. Rows are scaled, nats as they are predicted.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from isthmus.fitting.model import Model
+from isthmus.parts.variational import draw, kl, posterior
+
+TOGETHER = 8192  # draws that are decoded at a time
+
+
+def elbo(model: Model, x: Tensor, n_draws: int, generator: torch.Generator) -> Tensor:
+    """Return ``E_q log p(x|z) - KL(q(z|x) || p(z))`` of rows, the mean by S draws, (B,)."""
+    mean, log_variance = posterior(model.head_of(x))
+    expected = torch.zeros_like(mean[:, 0])
+    for _ in range(n_draws):
+        z, _ = draw(mean, log_variance, generator)
+        expected -= model.nats(z, x) / n_draws
+    return expected - kl(mean, log_variance).sum(1)
+
+
+def log_likelihood(model: Model, x: Tensor, n_draws: int, generator: torch.Generator) -> Tensor:
+    """Return ``log 1/S sum_s p(x|z_s) p(z_s) / q(z_s|x)``, z_s drawn from q(z|x), (B,).
+
+    From below it nears log p(x) as S grows (Burda et al. 2016, section 3).
+    """
+    mean, log_variance = posterior(model.head_of(x))
+    total = torch.full_like(mean[:, 0], -math.inf)
+    done = 0
+    while done < n_draws:
+        n = min(n_draws - done, max(1, TOGETHER // len(x)))
+        z, log_ratio = draw(mean, log_variance, generator, n)
+        weights = -(model.nats(z, x.repeat_interleave(n, 0)) + log_ratio).view(len(x), n)
+        total = torch.logaddexp(total, weights.logsumexp(1))
+        done += n
+    return total - math.log(n_draws)

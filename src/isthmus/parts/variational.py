@@ -1,0 +1,162 @@
+"""Codes with a prior: in training they are made to look like Normal(0, 1) draws.
+
+B rows, S draws of a row, K code units.
+"""
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from isthmus.errors import ParameterError
+from isthmus.parts.part import part
+from isthmus.parts.slots import Code, Drawn, Nothing
+
+
+@part("gaussian")
+class Gaussian(Code):
+    """``z ~ q(z|x) = Normal(m, s^2)``, (m, log s^2) the head: the variational autoencoder's.
+
+    The divergence is ``beta KL(q(z|x) || Normal(0, 1))``, in closed form ``1/2 sum_k m^2 + s^2 - 1
+    - log s^2``. With ``samples`` S > 1 it is of each draw, ``beta log q(z|x) / p(z)``, and the loss
+    the importance-weighted bound ``-log 1/S sum_s p(x|z_s) p(z_s) / q(z_s|x)``.
+
+    With ``free_bits`` a unit's mean KL costs nothing below so many nats; with ``capacity`` C the
+    divergence is ``beta |KL - C|``. Over the first ``warmup`` of the training beta rises from 0, or
+    with a capacity that does.
+
+    References
+    ----------
+    Kingma, D. & Welling, M. (2014). Auto-encoding variational Bayes. Higgins, I. et al. (2017).
+    beta-VAE. Burda, Y., Grosse, R. & Salakhutdinov, R. (2016). Importance weighted autoencoders.
+    Kingma, D. et al. (2016). Improved variational inference with inverse autoregressive flow,
+    appendix C.8 (free bits). Burgess, C. et al. (2018). Understanding disentangling in beta-VAE.
+    """
+
+    beta: Annotated[float, Field(ge=0, description="weight of the divergence")] = 1.0
+    samples: Annotated[int, Field(ge=1, description="draws of a row in the bound")] = 1
+    free_bits: Annotated[float, Field(ge=0, description="nats of a unit that cost nothing")] = 0.0
+    capacity: Annotated[
+        Annotated[float, Field(ge=0)] | None, Field(description="nats that the code should hold")
+    ] = None
+    warmup: Annotated[
+        float, Field(ge=0, le=1, description="share of the training over which beta rises")
+    ] = 0.0
+
+    head_per_unit = 2
+    random = prior = True
+    linear = elementwise = switches = hides = False
+
+    @property
+    def n_draws(self) -> int:
+        return self.samples
+
+    def memory(self, n_components: int) -> nn.Module:
+        if self.samples > 1 and (self.free_bits > 0 or self.capacity is not None):
+            raise ParameterError(
+                f"code={str(self)!r} weighs single draws, and free_bits and capacity need whole "
+                f"distributions: leave them out, or write samples=1."
+            )
+        return Nothing()
+
+    def mean(self, head: Tensor, memory: nn.Module) -> Tensor:
+        return posterior(head)[0]
+
+    def draw(
+        self, head: Tensor, memory: nn.Module, generator: torch.Generator, at: float = 1.0
+    ) -> Drawn:
+        mean, log_variance = posterior(head)
+        z, log_ratio = draw(mean, log_variance, generator, self.samples)
+        if self.beta == 0:
+            return Drawn(z, mean, None)
+        risen = min(1.0, at / self.warmup) if self.warmup > 0 else 1.0
+        if self.samples > 1:
+            return Drawn(z, mean, self.beta * risen * log_ratio)
+        units = kl(mean, log_variance)
+        if self.capacity is not None:
+            return Drawn(z, mean, self.beta * distance(units.sum(1), risen * self.capacity))
+        if self.free_bits > 0:
+            units = torch.where(units.mean(0) > self.free_bits, units, self.free_bits)
+        return Drawn(z, mean, self.beta * risen * units.sum(1))
+
+
+def posterior(head: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and logarithm of the variance of q(z|x), (B, K) each, of heads (B, 2 K)."""
+    mean, log_variance = head.chunk(2, dim=1)
+    return mean, log_variance
+
+
+def draw(
+    mean: Tensor, log_variance: Tensor, generator: torch.Generator, n_draws: int = 1
+) -> tuple[Tensor, Tensor]:
+    """Draw codes (B S, K) and return them with ``log q(z|x) - log p(z)``, nats, (B S,)."""
+    if n_draws > 1:
+        mean, log_variance = (each.repeat_interleave(n_draws, 0) for each in (mean, log_variance))
+    noise = torch.empty_like(mean).normal_(generator=generator)
+    z = torch.addcmul(mean, noise, torch.exp(log_variance / 2))
+    return z, (z.square() - noise.square() - log_variance).sum(1) / 2
+
+
+def kl(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Return KL(Normal(mean, variance) || Normal(0, 1)) of each unit, nats, (B, K)."""
+    return (mean.square() + torch.expm1(log_variance) - log_variance) / 2
+
+
+def distance(divergence: Tensor, capacity: float) -> Tensor:
+    """Return rows (B,) of which the mean is ``|mean divergence - capacity|``."""
+    apart = divergence - capacity
+    return torch.where(apart.mean() < 0, -apart, apart)
+
+
+@part("wasserstein_mmd")
+class WassersteinMMD(Code):
+    """``z = head``, and all codes together look like draws of Normal(0, 1).
+
+    The divergence is ``weight MMD^2(codes of the batch, draws)``: with k(a, b) = sum_c c / (c +
+    |a - b|^2) over c = 2 K (0.1, 0.2, 0.5, 1, 2, 5, 10), the mean of k among codes, plus that
+    among draws, less twice that between the two. A single row has none.
+
+    References
+    ----------
+    Tolstikhin, I. et al. (2018). Wasserstein auto-encoders. Section 3, appendix B (WAE-MMD).
+    """
+
+    weight: Annotated[float, Field(ge=0, description="of the divergence")] = 10.0
+
+    random = prior = True
+    linear = elementwise = switches = hides = False
+
+    def memory(self, n_components: int) -> nn.Module:
+        return Nothing()
+
+    def mean(self, head: Tensor, memory: nn.Module) -> Tensor:
+        return head
+
+    def draw(
+        self, head: Tensor, memory: nn.Module, generator: torch.Generator, at: float = 1.0
+    ) -> Drawn:
+        prior = torch.empty_like(head).normal_(generator=generator)
+        if self.weight == 0 or len(head) < 2:
+            return Drawn(head, head, None)
+        return Drawn(head, head, (self.weight * mmd(head, prior)).expand(len(head)))
+
+
+def mmd(a: Tensor, b: Tensor) -> Tensor:
+    """Return the unbiased estimate of MMD^2 between two sets of codes, (B, K) each, ()."""
+    n_rows = len(a)
+    among, between = _kernel(a, a) + _kernel(b, b), _kernel(a, b)
+    n_itself = 2 * len(SCALES) * n_rows  # a code beside itself, where each kernel is 1
+    apart = (among.sum() - n_itself) / (n_rows * (n_rows - 1))
+    return apart - 2 * between.mean()
+
+
+SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+def _kernel(a: Tensor, b: Tensor) -> Tensor:
+    """Return the inverse multiquadratic kernels of each pair, (B, B)."""
+    lengths = a.square().sum(1)[:, None] + b.square().sum(1)
+    squares = (lengths - 2 * a @ b.T).clamp(min=0)
+    widths = [2 * a.shape[1] * scale for scale in SCALES]
+    return torch.stack([width / (width + squares) for width in widths]).sum(0)

@@ -1,0 +1,456 @@
+"""Codes with a prior, vector quantisation, learned variances and the evidence of a VAE."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from sklearn.decomposition import PCA
+from torch import distributions
+
+from isthmus import Autoencoder, VariationalAutoencoder, datasets
+from isthmus.data.scaling import Scaling
+from isthmus.errors import ParameterError
+from isthmus.fitting import evidence
+from isthmus.fitting.learner import Randomness
+from isthmus.fitting.model import Parts, bound, build
+from isthmus.parts import (
+    Bernoulli,
+    Binarised,
+    Clean,
+    Dense,
+    Gaussian,
+    Normal,
+    Plain,
+    VectorQuantized,
+)
+from isthmus.parts.variational import SCALES, draw, kl, mmd, posterior
+
+B, D, K = 9, 6, 4
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, dtype=torch.float64, generator=generator(seed))
+
+
+def randomness():
+    return Randomness(*(generator(seed) for seed in range(3)))
+
+
+def model_of(code, likelihood=None, corruption=None, hidden=(5,)):
+    likelihood = likelihood or Normal()
+    network = Dense(hidden=hidden, activation="tanh", linear_path="none")
+    parts = Parts(network, corruption or Clean(), code, likelihood, penalties=())
+    scaling = Scaling(torch.zeros(D, dtype=torch.float64), torch.ones((), dtype=torch.float64))
+    return build(parts, K, scaling, generator(7))
+
+
+# The divergence --------------------------------------------------------------------------
+
+
+def test_kl_equals_torch_distributions():
+    mean, log_variance = normal(B, K), normal(B, K, seed=1)
+    ours = kl(mean, log_variance)
+    q = distributions.Normal(mean, torch.exp(log_variance / 2))
+    theirs = distributions.kl_divergence(q, distributions.Normal(0.0, 1.0))
+    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+def test_kl_of_a_tiny_deviation_keeps_its_digits():
+    log_variance = torch.tensor([[1e-6]])
+    value = kl(torch.zeros(1, 1), log_variance)
+    assert value.item() == pytest.approx(1e-12 / 4, rel=0.1)
+
+
+def test_draws_have_the_densities_that_are_said_of_them():
+    mean, log_variance = normal(B, K), normal(B, K, seed=1)
+    z, log_ratio = draw(mean, log_variance, generator(), 3)
+    q = distributions.Normal(mean, torch.exp(log_variance / 2)).log_prob(z.view(B, 3, K)[:, 1])
+    p = distributions.Normal(0.0, 1.0).log_prob(z.view(B, 3, K)[:, 1])
+    expected = (q - p).sum(1)
+    torch.testing.assert_close(log_ratio.view(B, 3)[:, 1], expected, rtol=1e-10, atol=1e-10)
+
+
+def drawn(code, seed=0, at=1.0):
+    return code.draw(normal(B, 2 * K, seed=seed), code.memory(K), generator(), at)
+
+
+def test_gaussian_divergence_is_beta_times_the_kl():
+    units = kl(*posterior(normal(B, 2 * K)))
+    torch.testing.assert_close(drawn(Gaussian(beta=3.0)).divergence, 3 * units.sum(1))
+
+
+def test_beta_rises_over_the_warmup():
+    code = Gaussian(beta=2.0, warmup=0.5)
+    whole = drawn(code).divergence
+    torch.testing.assert_close(drawn(code, at=0.125).divergence, whole / 4)
+    torch.testing.assert_close(drawn(code, at=0.75).divergence, whole)
+
+
+def test_free_bits_charge_no_unit_less():
+    units = kl(*posterior(normal(B, 2 * K)))
+    for nats in (0.1, float(units.mean(0).median()), 50.0):
+        expected = units.mean(0).clamp(min=nats).sum()
+        charged = drawn(Gaussian(free_bits=nats)).divergence.mean()
+        torch.testing.assert_close(charged, expected)
+
+
+@pytest.mark.parametrize("capacity", [0.0, 1.0, 100.0])
+def test_capacity_is_where_the_divergence_costs_nothing(capacity):
+    mean = kl(*posterior(normal(B, 2 * K))).sum(1).mean()
+    charged = drawn(Gaussian(beta=5.0, capacity=capacity)).divergence.mean()
+    torch.testing.assert_close(charged, 5 * (mean - capacity).abs())
+
+
+def test_single_draws_and_whole_distributions_do_not_mix():
+    with pytest.raises(ParameterError, match=r"^code='gaussian\(samples=5, free_bits=0\.5\)' "):
+        Gaussian(samples=5, free_bits=0.5).memory(K)
+
+
+def test_code_without_beta_and_spread_gives_bitwise_the_plain_loss():
+    """The encoder's second half is made -inf: a spread of exactly zero."""
+    plain, random = model_of(Plain()), model_of(Gaussian(beta=0.0))
+    with torch.no_grad():
+        ours, theirs = random.encoder, plain.encoder
+        random.decoder.load_state_dict(plain.decoder.state_dict())
+        for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+            mine[: len(other)] = other
+            if len(mine) > len(other):
+                mine[len(other) :] = -math.inf if mine.ndim == 1 else 0.0
+    x = normal(B, D).float()
+    losses = [model.train()(x, x, randomness()).loss for model in (plain, random)]
+    assert torch.equal(*losses)
+
+
+# The bound -------------------------------------------------------------------------------
+
+
+def test_bound_of_several_draws_is_minus_the_log_of_their_mean_weight():
+    nll, divergence = normal(B * 5).abs(), normal(B * 5, seed=1)
+    weights = torch.exp(-(nll + divergence)).view(B, 5)
+    torch.testing.assert_close(bound(nll, divergence, 5), -torch.log(weights.mean(1)))
+
+
+def test_objective_with_several_draws_is_that_of_brute_force():
+    model = model_of(Gaussian(samples=3), Bernoulli()).train()
+    x = (normal(B, D) > 0).float()
+    objective = model(x, x, randomness())
+    mean, log_variance = posterior(model.encoder(x))
+    noise = torch.empty(3 * B, K).normal_(generator=generator(1)).view(B, 3, K)
+    rows = []
+    for row in range(B):
+        weights = []
+        for s in range(3):
+            q = distributions.Normal(mean[row], torch.exp(log_variance[row] / 2))
+            z = mean[row] + q.stddev * noise[row, s]
+            output = model.decoder(z[None])[0]
+            p = distributions.Bernoulli(logits=output).log_prob(x[row]).sum()
+            prior = distributions.Normal(0.0, 1.0).log_prob(z).sum()
+            weights.append(p + prior - q.log_prob(z).sum())
+        rows.append(math.log(3) - torch.stack(weights).logsumexp(0))
+    torch.testing.assert_close(objective.rows, torch.stack(rows))
+    assert objective.loss.item() == pytest.approx(objective.rows.mean().item(), rel=1e-6)
+
+
+def test_held_out_rows_are_judged_by_what_reconstruct_gives():
+    model = model_of(Gaussian()).eval()
+    x = normal(B, D).float()
+    output = model(x, x, randomness()).output
+    torch.testing.assert_close(output, model.reconstruct(x))
+
+
+class Linear(torch.nn.Module):
+    """``W x + b``, given."""
+
+    def __init__(self, weight, bias):
+        super().__init__()
+        self.weight, self.bias = weight, bias
+
+    def forward(self, x):
+        return torch.nn.functional.linear(x, self.weight.to(x), self.bias.to(x))
+
+
+@pytest.fixture(scope="module")
+def linear_gaussian():
+    """A model x = V z + Normal(0, s^2), and an encoder with a posterior that is too wide."""
+    std, V = 0.5, torch.linalg.qr(normal(D, K)).Q * torch.arange(1, K + 1)
+    model = model_of(Gaussian(), Normal(std=std)).double().eval()
+    precision = torch.eye(K) + V.T @ V / std**2
+    W = torch.linalg.solve(precision, V.T / std**2)
+    spread = torch.log(1.3 / precision.diagonal())
+    weight = torch.cat([W, torch.zeros(K, D)])
+    model.encoder = Linear(weight, torch.cat([torch.zeros(K), spread]).double())
+    model.decoder = Linear(V, torch.zeros(D, dtype=torch.float64))
+    x = normal(B, K, seed=3) @ V.T + std * normal(B, D, seed=4)
+    exact = stats.multivariate_normal(cov=(V @ V.T + std**2 * torch.eye(D)).numpy()).logpdf(x)
+    return model, x, torch.from_numpy(exact)
+
+
+def test_log_likelihood_is_that_of_the_linear_gaussian_model(linear_gaussian):
+    model, x, exact = linear_gaussian
+    found = evidence.log_likelihood(model, x, 5000, generator())
+    assert (found - exact).abs().max() < 0.05
+
+
+def test_elbo_is_the_log_likelihood_less_the_divergence_from_the_true_posterior(linear_gaussian):
+    model, x, exact = linear_gaussian
+    found = evidence.elbo(model, x, 4000, generator())
+    mean, log_variance = posterior(model.head_of(x))
+    q = distributions.MultivariateNormal(mean, torch.diag_embed(log_variance.exp()))
+    V, std = model.decoder.weight, 0.5
+    covariance = torch.linalg.inv(torch.eye(K, dtype=torch.float64) + V.T @ V / std**2)
+    gaps = distributions.kl_divergence(q, distributions.MultivariateNormal(mean, covariance))
+    torch.testing.assert_close(exact - found, gaps, rtol=0.1, atol=0.2)
+    assert bool((found < exact).all())
+
+
+def test_more_draws_near_the_log_likelihood_from_below(linear_gaussian):
+    model, x, exact = linear_gaussian
+    means = []
+    for n in (1, 10, 100):
+        found = [evidence.log_likelihood(model, x, n, generator(seed)) for seed in range(40)]
+        means.append(float(torch.stack(found).mean()))
+    assert means[0] < means[1] < means[2] < float(exact.mean()) + 0.02
+
+
+# Estimator -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    return datasets.digits().images[:600]
+
+
+@pytest.fixture(scope="module")
+def fitted(pixels):
+    return VariationalAutoencoder(
+        6, max_epochs=30, validation_fraction=0, learning_rate=3e-3, random_state=0
+    ).fit(pixels)
+
+
+def test_answers_are_the_same_in_two_calls(fitted, pixels):
+    for method in ("transform", "score_samples", "reconstruct", "elbo"):
+        first, second = (getattr(fitted, method)(pixels[:20]) for _ in range(2))
+        assert np.array_equal(first, second), method
+    twice = [fitted.log_likelihood(pixels[:20], 50, random_state=3) for _ in range(2)]
+    assert np.array_equal(*twice)
+
+
+def test_transform_gives_the_means_and_on_request_the_stds(fitted, pixels):
+    means, stds = fitted.transform(pixels, return_std=True)
+    assert np.array_equal(means, fitted.transform(pixels))
+    assert means.shape == stds.shape == (600, 6)
+    scaled = fitted.model_.scaling(torch.from_numpy(pixels))
+    head = fitted.model_.encoder(scaled).numpy()
+    np.testing.assert_allclose(means, head[:, :6], rtol=1e-5)
+    np.testing.assert_allclose(stds, np.exp(head[:, 6:] / 2), rtol=1e-5)
+
+
+def test_transform_keeps_to_set_output(fitted, pixels):
+    pytest.importorskip("pandas")
+    model = VariationalAutoencoder(2, max_epochs=1, validation_fraction=0, random_state=0)
+    model.set_output(transform="pandas").fit(pixels[:50])
+    frame = model.transform(pixels[:5])
+    assert list(frame.columns) == ["variationalautoencoder0", "variationalautoencoder1"]
+
+
+def test_log_likelihood_exceeds_the_bound(fitted, pixels):
+    bounds, values = fitted.elbo(pixels, 20), fitted.log_likelihood(pixels, 500)
+    assert values.mean() > bounds.mean() + 0.1
+
+
+def test_log_likelihood_is_a_density_in_the_users_units(pixels):
+    options = {"max_epochs": 2, "validation_fraction": 0, "random_state": 0}
+    near, far = (
+        VariationalAutoencoder(3, **options).fit(scale * pixels).elbo(scale * pixels[:9])
+        for scale in (1.0, 8.0)
+    )
+    np.testing.assert_allclose(near - far, 64 * np.log(8), rtol=1e-3)
+
+
+def test_linear_variational_autoencoder_reaches_probabilistic_pca():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2000, 3)) @ rng.normal(size=(3, 10)) + 0.5 * rng.normal(size=(2000, 10))
+    pca = PCA(3).fit(X)
+    model = VariationalAutoencoder(
+        3,
+        hidden=(),
+        warmup=0.0,
+        learning_rate=2e-2,
+        max_epochs=250,
+        batch_size=200,
+        validation_fraction=0,
+        random_state=0,
+    ).fit(X)
+    ours, theirs = model.log_likelihood(X, 300).mean(), pca.score(X)
+    assert ours == pytest.approx(theirs, rel=1e-3)
+
+
+def test_collapsed_units_are_found(pixels):
+    model = VariationalAutoencoder(
+        4,
+        beta=100.0,
+        likelihood="normal",
+        warmup=0.0,
+        learning_rate=1e-2,
+        max_epochs=15,
+        validation_fraction=0,
+        random_state=0,
+    ).fit(pixels)
+    names = [finding.name for finding in model.diagnose(pixels)]
+    assert "collapsed units" in names
+
+
+# Learned variance ------------------------------------------------------------------------
+
+
+def test_learned_std_is_the_likeliest():
+    likelihood = Normal(std="learned")
+    memory = likelihood.memory()
+    output, x = normal(B, D), normal(B, D, seed=1)
+    best = likelihood.nll(output, x, memory).mean()
+    std = float((output - x).square().mean().sqrt())
+    torch.testing.assert_close(best, Normal(std=std).nll(output, x).mean())
+    for factor in (0.9, 1.1):
+        assert Normal(std=factor * std).nll(output, x).mean() > best
+
+
+def test_learned_std_in_use_is_that_of_the_training():
+    likelihood = Normal(std="learned")
+    memory = likelihood.memory()
+    output = normal(B, D)
+    for seed in range(200):
+        likelihood.nll(output, output + 0.3 * normal(B, D, seed=seed), memory)
+    memory.eval()
+    x = 5 * normal(B, D, seed=1)
+    used = float(memory.values.sqrt())
+    assert used == pytest.approx(0.3, rel=0.05)
+    torch.testing.assert_close(
+        likelihood.nll(output, x, memory), Normal(std=used).nll(output, x), rtol=1e-5, atol=1e-5
+    )
+    noise = likelihood.sample(torch.zeros(4000, D), generator(), memory)
+    assert float(noise.std()) == pytest.approx(used, rel=0.05)
+
+
+def test_learned_std_is_saved(fitted, tmp_path, pixels):
+    from isthmus import load
+
+    fitted.save(tmp_path / "model")
+    again = load(tmp_path / "model")
+    assert again.model_.spread.values == fitted.model_.spread.values != 1.0
+    assert np.array_equal(again.score_samples(pixels), fitted.score_samples(pixels))
+
+
+# Other codes -----------------------------------------------------------------------------
+
+
+def test_mmd_is_that_of_brute_force():
+    a, b = normal(7, K), normal(7, K, seed=1)
+
+    def kernel(u, v):
+        return sum(2 * K * c / (2 * K * c + float((u - v).square().sum())) for c in SCALES)
+
+    among = sum(
+        kernel(s[i], s[j]) for s in (a, b) for i in range(7) for j in range(7) if i != j
+    ) / (7 * 6)
+    between = sum(kernel(u, v) for u in a for v in b) / 49
+    assert float(mmd(a, b)) == pytest.approx(among - 2 * between, rel=1e-10)
+
+
+def test_mmd_is_about_zero_for_the_same_distribution_and_not_for_another():
+    same = torch.stack([mmd(normal(200, 2, seed=s), normal(200, 2, seed=s + 99)) for s in range(9)])
+    other = mmd(2 + normal(200, 2), normal(200, 2, seed=1))
+    assert same.abs().max() < 0.05 < 0.5 < other
+
+
+def test_wasserstein_code_makes_codes_normal(pixels):
+    apart = []
+    for weight in (0.0, 300.0):
+        model = Autoencoder(
+            2,
+            code=f"wasserstein_mmd(weight={weight})",
+            likelihood="normal(std=0.3)",
+            max_epochs=40,
+            validation_fraction=0,
+            random_state=0,
+        )
+        codes = torch.from_numpy(model.fit_transform(pixels)).double()
+        apart.append(float(mmd(codes, normal(600, 2))))
+    assert apart[1] < apart[0] / 3
+
+
+def test_quantised_code_is_the_nearest_vector_of_each_group():
+    code = VectorQuantized(n_codes=5, groups=2)
+    memory = code.memory(K)
+    memory.vectors.copy_(normal(2, 5, 2))
+    head = normal(B, K, seed=1)
+    z = code.mean(head, memory)
+    for row, quantised in zip(head, z, strict=True):
+        for group in range(2):
+            part = slice(2 * group, 2 * group + 2)
+            distances = (memory.vectors[group].double() - row[part]).norm(dim=1)
+            expected = memory.vectors[group][distances.argmin()].double()
+            assert torch.equal(quantised[part], expected)
+
+
+def test_quantised_code_hands_gradients_to_the_head():
+    code = VectorQuantized(n_codes=3, groups=1, commitment=0.0)
+    memory, head = code.memory(K).eval(), normal(B, K).requires_grad_()
+    weights = normal(B, K, seed=1)
+    (code.draw(head, memory, generator()).z * weights).sum().backward()
+    assert torch.equal(head.grad, weights)
+
+
+def test_codebook_becomes_the_means_of_clusters():
+    code = VectorQuantized(n_codes=20, groups=1, ema=0.9)
+    memory = code.memory(2)
+    centres = torch.tensor([[0.0, 10.0], [10.0, 0.0], [-10.0, -10.0]])
+    for seed in range(60):
+        head = centres.repeat(20, 1) + 0.1 * normal(60, 2, seed=seed).float()
+        code.draw(head, memory, generator(seed))
+    means = code.mean(centres, memory)
+    torch.testing.assert_close(means, centres, atol=0.2, rtol=0)
+
+
+def test_quantised_code_refuses_uneven_groups():
+    with pytest.raises(ParameterError, match=r"divides n_components=4 units into 3 .* groups=2\."):
+        VectorQuantized(groups=3).memory(4)
+
+
+def test_quantised_autoencoder_has_few_codes(pixels):
+    code = "vector_quantized(n_codes=4, groups=2)"
+    model = Autoencoder(4, code=code, max_epochs=5, validation_fraction=0, random_state=0)
+    codes = model.fit_transform(pixels)
+    for group in (codes[:, :2], codes[:, 2:]):
+        assert 2 <= len(np.unique(group, axis=0)) <= 4
+
+
+# Black and white -------------------------------------------------------------------------
+
+
+def test_binarised_rows_are_ones_as_often_as_they_say():
+    scaling = Scaling(torch.full((3,), 0.2), torch.tensor(0.5))
+    x = scaling(torch.tensor([[0.0, 0.3, 1.0]]).repeat(20_000, 1))
+    seen = scaling.inverse(Binarised().corrupt(x, scaling, generator()))
+    near = torch.minimum(seen.abs(), (seen - 1).abs())
+    assert near.max() < 1e-6
+    torch.testing.assert_close(seen.mean(0), torch.tensor([0.0, 0.3, 1.0]), atol=0.015, rtol=0)
+
+
+def test_binarised_rows_are_what_should_come_out():
+    model = model_of(Plain(), Bernoulli(), Binarised()).train()
+    x = torch.rand(B, D, generator=generator())
+    objective = model(x, x, randomness())
+    seen = torch.bernoulli(x, generator=generator(0))
+    expected = Bernoulli().nll(model.decoder(model.encoder(seen)), seen)
+    torch.testing.assert_close(objective.rows, expected)
+
+
+def test_binarised_rows_need_probabilities(pixels):
+    with pytest.raises(ParameterError, match=r"write likelihood='bernoulli', and give no target\."):
+        VariationalAutoencoder(corruption="binarised", likelihood="normal").fit(pixels)
