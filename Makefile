@@ -4,13 +4,17 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test check format bench kill published clean
+.PHONY: demo test fuzz check format bench kill published clean
 
 demo: $(READY)
 	$(BIN)/isthmus demo --out demo
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2
+
+# Thousands of hostile files and inputs, where `make test` has hundreds.
+fuzz: $(READY)
+	PYTHONPATH=tests $(BIN)/python -m fuzz --json benchmarks/results/fuzz.json
 
 check: $(READY)
 	$(BIN)/ruff format --check src tests benchmarks examples

@@ -32,6 +32,7 @@ from isthmus import (
     BernoulliRBM,
     Checkpoint,
     StackedAutoencoder,
+    VariationalAutoencoder,
     datasets,
     resume,
 )

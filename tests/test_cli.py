@@ -204,7 +204,7 @@ def test_run_shows_a_warning_in_one_line(tmp_path, home, capsys):
         warnings.simplefilter("default")
         code = run(["fit", str(home / "iris.npy"), "--model", str(tmp_path / "m"), *options])
     warning = (
-        "The loss was not finite any more: the weights of epoch 0, the last good ones, are kept. "
+        "The training diverged: the weights of epoch 0, the last good ones, are kept. "
         "Lower --learning-rate, or scale X."
     )
     assert (code, capsys.readouterr().err) == (0, f"Warning: {warning}\n")

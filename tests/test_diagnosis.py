@@ -49,7 +49,8 @@ def test_feature_that_drowns_the_others_is_named():
 
 
 def test_loss_that_leaps_is_told_with_its_heights():
-    estimator = model(hidden=(8,), max_epochs=10, learning_rate=3.0).fit(X)
+    with pytest.warns(TrainingWarning, match="^The loss leapt from "):
+        estimator = model(hidden=(8,), max_epochs=10, learning_rate=3.0).fit(X)
     table = pd.DataFrame(estimator.history_).dropna(subset="held_out_loss")
     top = table.loc[table.held_out_loss.idxmax()]
     start = table[table.stage == top.stage].held_out_loss.iloc[0]
@@ -180,7 +181,7 @@ def test_training_that_nothing_judged_is_not_called_cut_off(fitted):
 def test_training_that_diverged_is_told(validation_fraction):
     parameters = {"optimizer": "sgd", "learning_rate": 1e20, "hidden": (4,), "max_epochs": 5}
     estimator = model(**parameters, validation_fraction=validation_fraction)
-    with pytest.warns(TrainingWarning, match=r"^The loss was not finite any more: "):
+    with pytest.warns(TrainingWarning, match=r"^The training diverged: "):
         estimator.fit(X)
     assert np.isfinite(estimator.transform(X)).all()
     findings = estimator.diagnose(X)

@@ -532,6 +532,7 @@ def test_each_parameter_changes_the_model(name):
     assert not same(model().fit(X), model(**{name: CHANGES[name]}).fit(X))
 
 
+@pytest.mark.filterwarnings("ignore:The loss leapt:isthmus.errors.TrainingWarning")
 def test_rows_held_out_and_patience_end_the_training():
     long = {"max_epochs": 30, "learning_rate": 0.5, "schedule": "constant"}
     impatient = model(**long, validation_fraction=0.2, patience=1).fit(X)

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import scipy.sparse as sp
 import torch
 from sklearn.exceptions import NotFittedError
 
-from isthmus import Autoencoder, DenoisingAutoencoder, SparseAutoencoder
+from isthmus import Autoencoder, BernoulliRBM, DenoisingAutoencoder, SparseAutoencoder
 from isthmus.errors import DataError, ParameterError
 
 X = np.random.default_rng(0).normal(size=(40, 4))
@@ -553,6 +554,133 @@ def test_clean_rows_given_as_y_are_not_lost_in_silence(kind, make, method):
 @pytest.mark.parametrize("y", [X[:, 0], X[:, :1], None])
 def test_labels_given_as_y_are_nothing_to_speak_of(y):
     assert model().fit(X, y).n_iter_ >= 0
+
+
+# What is no table of real numbers ---------------------------------------------------------
+
+TABLE = "an array or a frame of (rows, features)."
+RESHAPE = (
+    "and a table is needed: Reshape your data to (rows, features), with reshape(-1, 1) if it is "
+    "one feature and reshape(1, -1) if it is one row."
+)
+LATER = "drop that column, or turn it into a number, such as days since a date."
+NO_ROWS = {
+    "one-dimensional": (X[0], f"X is of shape (4,), {RESHAPE}"),
+    "scalar": (3.0, f"X is a float, {RESHAPE}"),
+    "text": ("rows.csv", f"X is a str, {RESHAPE}"),
+    "nothing": (None, f"X is a NoneType, {RESHAPE}"),
+    "sparse": (sp.csr_array(X), "X is sparse, and dense rows are needed: give X.toarray()."),
+    "sparse tensor": (
+        torch.from_numpy(X).to_sparse(),
+        "X is sparse, and dense rows are needed: give X.to_dense().",
+    ),
+    "complex": (
+        X + 1j,
+        "Complex data not supported: X has complex numbers, so give their real and imaginary "
+        "parts as two features.",
+    ),
+    "structured": (
+        np.zeros((3, 2), [("a", "f8")]),
+        "X cannot be taken as rows of numbers (its values are of type [('a', '<f8')]): "
+        f"give {TABLE}",
+    ),
+    "matrix": (
+        np.asmatrix(X),
+        f"X cannot be taken as rows of numbers (its values are of type float64): give {TABLE}",
+    ),
+    "dates": (
+        pd.DataFrame({"day": [pd.Timestamp("2020-01-01")] * 3}),
+        f"X has a date at row 0, column 'day' (datetime.date...0, 1, 1, 0, 0)): {LATER}",
+    ),
+    "durations": (
+        np.full((3, 2), np.timedelta64(5, "D")),
+        f"X has a duration at row 0, column 0 (datetime.timedelta(days=5)): {LATER}",
+    ),
+    "too large": (
+        [[1.0, 10**400], [2.0, 3.0]],
+        "X has a number too large for float64 at row 0, column 1 "
+        "(100000000000000000...0000000000000000000): drop that column, or divide it.",
+    ),
+    "columns of one name": (
+        pd.DataFrame(X, columns=["a", "a", "b", "c"]),
+        "X has several columns of one name: rename them, or give X.to_numpy().",
+    ),
+    "masked": (np.ma.masked_array(X, X[5, 2] == X), f"X has NaN at row 5, column 2: {FILL}"),
+    "masked whole numbers": (
+        np.ma.masked_array([[1, 2], [3, 4]], [[0, 0], [1, 0]]),
+        f"X has NaN at row 1, column 0: {FILL}",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", NO_ROWS)
+def test_what_is_no_table_of_numbers_is_refused_in_one_sentence(kind):
+    rows, sentence = NO_ROWS[kind]
+    with pytest.raises(DataError, match=exactly(sentence)):
+        model().fit(rows)
+
+
+def test_mask_that_hides_nothing_changes_nothing(fitted):
+    rows = np.ma.masked_array(X, np.zeros(X.shape, bool))
+    np.testing.assert_array_equal(fitted.transform(rows), fitted.transform(X))
+
+
+# Numbers at the ends of their range -------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("unit", [1e-42, 1e-35, 1e35])
+def test_unit_that_is_tiny_or_huge_changes_nothing(dtype, unit):
+    rows = (unit * np.round(X * 2**8) / 2**8).astype(dtype)
+    plain = rows.astype(np.float64) / unit
+    codes = model().fit(plain).transform(plain)
+    np.testing.assert_allclose(model().fit(rows).transform(rows), codes, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("scaling", ["isotropic", "standard"])
+def test_values_too_small_to_square_are_refused(scaling):
+    rows = np.column_stack([X[:, 0] if scaling == "standard" else np.ones(40), 1e-200 * X[:, 1]])
+    sentence = (
+        "Feature 1 varies by less than 1e-154, and its variance underflows: multiply the values by "
+        "a large number first."
+    )
+    with pytest.raises(DataError, match=exactly(sentence)):
+        model(scaling=scaling).fit(rows)
+
+
+def test_scaled_values_too_large_for_float32_are_refused():
+    sentence = (
+        "Scaled values are too large for float32, in which networks are trained: write "
+        "scaling='isotropic', and leave rows out that are nothing like the others."
+    )
+    with pytest.raises(DataError, match=exactly(sentence)):
+        model(scaling="none").fit(1e50 * X)
+
+
+def test_range_that_overflows_is_refused_by_the_machine():
+    rows = np.array([[-1e308, 0], [1e308, 1]])
+    sentence = (
+        "The values reach 1e+308, and their range overflows: divide them by a large number first."
+    )
+    with pytest.raises(DataError, match=exactly(sentence)):
+        BernoulliRBM(2, scaling="range").fit(rows)
+
+
+@pytest.mark.parametrize(
+    ("rows", "call", "advice"),
+    [
+        (with_value(1e300), "reconstruction_error", "float64: leave it out."),
+        (with_value(1e38).astype(np.float32), "transform", None),
+        (3e38 * np.sign(X).astype(np.float32), "reconstruct", "float32: leave it out, or give "),
+    ],
+)
+def test_answer_that_overflows_is_refused_with_its_row(fitted, rows, call, advice):
+    if advice is None:
+        assert np.isfinite(getattr(fitted, call)(rows)).all()
+        return
+    begins = r"^Row \d lies so far from the rows of fit that the answer is too large for "
+    with pytest.raises(DataError, match=begins + re.escape(advice)):
+        getattr(fitted, call)(rows)
 
 
 def test_lazy_frame_is_asked_to_be_collected():

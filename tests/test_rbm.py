@@ -362,14 +362,14 @@ def test_bad_argument_is_one_sentence(call, sentence):
 def test_machine_that_diverges_says_so_and_keeps_finite_weights():
     model = GaussianRBM(3, hidden="gaussian", learning_rate=1e30, n_iter=2, random_state=0)
     sentence = (
-        "The weights were not finite any more: the weights of epoch 0, the last whole one, are "
-        "kept. Lower learning_rate."
+        "The training diverged: the weights of epoch 0, the last good one, are kept. Lower "
+        "learning_rate."
     )
     with pytest.warns(TrainingWarning, match=exactly(sentence)):
         model.fit(G)
     assert model.stopped_by_ == "diverged"
     assert np.isfinite(model.transform(G)).all()
-    with pytest.warns(TrainingWarning, match="not finite"):
+    with pytest.warns(TrainingWarning, match="diverged"):
         model.partial_fit(G)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

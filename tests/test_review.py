@@ -134,6 +134,7 @@ def test_code_that_copies_is_what_the_verdict_says():
     assert "lower n_components" in verdict.sentences[2]
 
 
+@pytest.mark.filterwarnings("ignore:The loss leapt:isthmus.errors.TrainingWarning")
 def test_learning_rate_far_too_high_is_what_the_verdict_says():
     model = Autoencoder(8, learning_rate=3.0, max_epochs=8, random_state=0).fit(X)
     verdict, said = failure(model, X)

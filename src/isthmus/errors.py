@@ -13,6 +13,10 @@ class DataError(IsthmusError, ValueError):
     """The rows handed in cannot be used: empty, not finite, not numbers, outside a domain."""
 
 
+class DataTypeError(DataError, TypeError):
+    """The rows handed in are of a type that no number is; a TypeError, as Python's own is."""
+
+
 class ParameterError(IsthmusError, ValueError):
     """A parameter has a value that is unknown, out of range or at odds with another."""
 

@@ -1,5 +1,6 @@
 """``isthmus fit`` on a folder of pictures of any size, to take their noise off."""
 
+import contextlib
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,7 +12,8 @@ from isthmus.cli.options import at_the_shell
 from isthmus.cli.outputs import facts, plain_console, warn
 from isthmus.data.picture_files import read_picture
 from isthmus.data.picture_folders import pictures_below
-from isthmus.errors import DataError, FileError
+from isthmus.data.pictures import size_of
+from isthmus.errors import DataError, FileError, IsthmusError
 
 if TYPE_CHECKING:
     from isthmus.estimators.base import BaseAutoencoder
@@ -35,15 +37,10 @@ def are_photographs(folder: Path) -> bool:
     """Whether a folder holds pictures of several sizes, or of large ones."""
     if not folder.is_dir():
         return False
-    from PIL import Image
-
     sizes = set()
     for file in pictures_below(folder).files:
-        try:
-            with Image.open(file) as picture:
-                sizes.add(picture.size)
-        except (OSError, ValueError, Image.DecompressionBombError):
-            continue
+        with contextlib.suppress(IsthmusError):
+            sizes.add(size_of(file))
     return len(sizes) > 1 or any(max(size) > LARGE for size in sizes)
 
 

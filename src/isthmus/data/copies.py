@@ -33,6 +33,6 @@ def find_copies(chunks: Iterable[Array]) -> Copies:
 
 def _hashes(chunk: Array) -> NDArray[np.int64]:
     """Hash each row's bytes."""
-    rows = np.ascontiguousarray(chunk)
+    rows = np.ascontiguousarray(chunk) + 0  # -0.0 becomes 0.0, which is the same number
     whole = rows.view(f"V{rows.itemsize * rows.shape[1]}").ravel()
     return np.fromiter(map(hash, whole.tolist()), np.int64, len(rows))

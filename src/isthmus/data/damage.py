@@ -1,11 +1,16 @@
 """What a parser raises on foreign bytes, which is anything, as one typed sentence."""
 
 import contextlib
+import logging
+import os
 import re
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 from isthmus.errors import FileError, IsthmusError
+
+STDERR = 2  # as the system counts what a process has open
 
 
 @contextlib.contextmanager
@@ -22,7 +27,41 @@ def damage_as_file_error(path: Path) -> Iterator[None]:
 def reason(error: BaseException) -> str:
     """Return the first sentence of another library's error, or what fits on a line of it."""
     words = getattr(error, "strerror", None) or str(error).strip()
-    return re.split(r"\n|\. ", words)[0][:120].rstrip(".:") or type(error).__name__
+    first = re.split(r"\n|\. ", words)[0][:120].rstrip(".:")
+    return "".join(sign if sign.isprintable() else "?" for sign in first) or type(error).__name__
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Let the libraries of pictures say nothing of tags that they dislike; what matters they raise.
+
+    Some warn, some log, and some write to the process's own stderr.
+    """
+    logs = [logging.getLogger(name) for name in ("PIL", "imagecodecs", "tifffile")]
+    levels = [log.level for log in logs]
+    with warnings.catch_warnings(), _unheard():
+        warnings.simplefilter("ignore")
+        try:
+            for log in logs:
+                log.setLevel(logging.CRITICAL + 1)
+            yield
+        finally:
+            for log, level in zip(logs, levels, strict=True):
+                log.setLevel(level)
+
+
+@contextlib.contextmanager
+def _unheard() -> Iterator[None]:
+    """Lead what is written to stderr, in whatever language, to nowhere."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # there is no stderr
+            kept = os.dup(STDERR)
+            stack.callback(os.close, kept)
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            stack.callback(os.close, nowhere)
+            os.dup2(nowhere, STDERR)
+            stack.callback(os.dup2, kept, STDERR)
+        yield
 
 
 def _advice(error: Exception) -> str:

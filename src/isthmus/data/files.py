@@ -8,6 +8,7 @@ import gzip
 import math
 import os
 import re
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -117,6 +118,11 @@ class _Form(NamedTuple):
     magic: bytes = b""
     read: Callable[[Path], Table] | None = None  # None: it is a table
 
+    @property
+    def is_text(self) -> bool:
+        """Whether it is a table of text, which no first bytes tell."""
+        return not self.magic
+
 
 def _check_form(path: Path) -> None:
     """Refuse an ending that no form has, and first bytes that are not the form's."""
@@ -134,6 +140,11 @@ def _check_form(path: Path) -> None:
     if not start.startswith(form.magic):
         advice = "give it the ending of what it is, or write it again"
         raise FileError(f"{path} is not {form.name} (it begins with {start!r}): {advice}.")
+    if form.is_text and start.startswith(_COMPRESSED):  # polars would unpack it, however large
+        raise FileError(f"{path} is compressed (it begins with {start!r}): unpack it first.")
+
+
+_COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"x\x01", b"x\x9c", b"x\xda")  # gzip, zstd, zlib
 
 
 def _ending(path: Path) -> str:
@@ -186,7 +197,8 @@ def _check_npy_header(path: Path, stream: IO[bytes], size: int) -> None:
 def _same_size(promised: int, found: int) -> None:
     """Refuse a header that lies, before any memory is taken on its word."""
     if promised != found:
-        raise ValueError(f"its header promises {promised} bytes more and {found} follow")
+        follow = f"{found} follow" if found < promised else "further ones follow"
+        raise ValueError(f"its header promises {promised} bytes more and {follow}")
 
 
 _IDX_DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -198,8 +210,11 @@ def _read_idx(path: Path) -> Table:
     with cast(IO[bytes], gzip.open(path) if zipped else path.open("rb")) as stream:
         dtype, shape = _idx_header(stream)
         start, promised = stream.tell(), math.prod(shape) * dtype.itemsize
-        # Unpacking twice costs 0.2 s on MNIST and finds out the size without holding anything.
-        _same_size(promised, stream.seek(0, os.SEEK_END) - start)
+        # Unpacking twice costs 0.2 s on MNIST and finds out the size without holding anything; no
+        # more is unpacked than was promised, and the byte that tells that there is more.
+        beyond = min(start + promised + 1, sys.maxsize)
+        end = stream.seek(beyond) if zipped else stream.seek(0, os.SEEK_END)
+        _same_size(promised, end - start)
         stream.seek(start)
         values = np.frombuffer(stream.read(promised), dtype).reshape(shape)
     return Table(values.astype(dtype.newbyteorder("=")), "array")

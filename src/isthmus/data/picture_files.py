@@ -3,10 +3,7 @@
 h x w pixels.
 """
 
-import contextlib
-import logging
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from isthmus.data.damage import damage_as_file_error
+from isthmus.data.damage import damage_as_file_error, quietly
 from isthmus.data.picture_forms import (
     Encode,
     Form,
@@ -59,7 +56,7 @@ def read_picture(path: StrPath) -> Picture:
         If Pillow, imagecodecs or tifffile is not installed.
     """
     file = Path(path)
-    with damage_as_file_error(file), _quietly():
+    with damage_as_file_error(file), quietly():
         _check_file(file)
         _check_extra(file)
         pixels, encode = _form(file)(file)
@@ -97,22 +94,6 @@ def write_picture(
         with beside.open("wb") as stream:
             picture.encode(pixels, stream)
         whole(beside)
-
-
-@contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """Let the libraries say nothing of tags that they dislike; what matters they raise."""
-    logs = [logging.getLogger(name) for name in ("imagecodecs", "tifffile")]
-    loud = [log for log in logs if not log.disabled]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            for log in loud:
-                log.disabled = True
-            yield
-        finally:
-            for log in loud:
-                log.disabled = False
 
 
 def _check_file(file: Path) -> None:

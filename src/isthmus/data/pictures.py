@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from isthmus.data.damage import damage_as_file_error
+from isthmus.data.damage import damage_as_file_error, quietly
+from isthmus.data.picture_forms import too_large
 from isthmus.errors import DataError, FileError, missing
 
 if TYPE_CHECKING:
@@ -67,6 +68,21 @@ def read_pictures(folder: Path) -> Pictures:
     return Pictures(values, tuple(file.name for file in files), deep)
 
 
+def size_of(file: Path) -> tuple[int, int]:
+    """Return a picture's width and height, as its header tells them.
+
+    Raises
+    ------
+    FileError
+        If it cannot be read.
+    MissingDependencyError
+        If Pillow is not installed.
+    """
+    with _opened(file) as picture:
+        size: tuple[int, int] = picture.size
+        return size
+
+
 def levels_of(values: npt.NDArray[np.float32], *, deep: bool) -> Array:
     """Return light from 0 to 1, clipped to that, as 8 or 16 bits, (n, h, w) or (n, h, w, 3).
 
@@ -120,8 +136,13 @@ def _opened(file: Path) -> Iterator["Image.Image"]:
         from PIL import Image
     except ImportError:
         raise missing("pillow", f"Reading {file.name}", "pictures") from None
-    with damage_as_file_error(file), Image.open(file, formats=_FORMATS) as picture:
-        yield picture
+    with damage_as_file_error(file), quietly():
+        try:
+            picture = Image.open(file, formats=_FORMATS)
+        except Image.DecompressionBombError:
+            raise too_large(file) from None
+        with picture:
+            yield picture
 
 
 def _shape_of_all(folder: Path, files: list[Path]) -> tuple[tuple[int, ...], bool]:

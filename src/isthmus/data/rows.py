@@ -21,6 +21,8 @@ from isthmus.errors import DataError
 CHUNK_BYTES = 2**26  # what a pass over all rows holds at once, in float64
 # What float32 holds exactly is kept as it came, without a copy.
 _KEPT = (np.float32, np.float16, np.uint8, np.int8, np.int16, np.bool_)
+# Offsets and scales with which it can be scaled in float32 too, whose numbers end at 3e38.
+_NARROWEST, _WIDEST = 1e-30, 1e30
 
 
 def chunks(n_rows: int, n_features: int) -> Iterator[slice]:
@@ -70,9 +72,26 @@ def fit_scaling(name: str, values: NDArray[np.generic], n_channels: int | None =
             f"The values reach {largest:g}, and their variance overflows: divide them by a large "
             f"number first."
         )
+    _check_no_underflow(name, values, variance.numpy())
     if n_channels is not None:
         mean, variance = _pooled(mean, variance, n_channels)
     return scaling_of(name, mean, variance)
+
+
+def _check_no_underflow(
+    name: str, values: NDArray[np.generic], variance: NDArray[np.float64]
+) -> None:
+    """Refuse features that vary by so little that their variance is lost."""
+    lost = variance < np.finfo(np.float64).tiny
+    if name == "none" or not (lost.any() if name == "standard" else lost.all()):
+        return
+    for part in chunks(*values.shape):
+        varies = (values[part] != values[0]).any(axis=0) & lost
+        if varies.any():
+            raise DataError(
+                f"Feature {int(varies.argmax())} varies by less than 1e-154, and its variance "
+                f"underflows: multiply the values by a large number first."
+            )
 
 
 def _pooled(mean: Tensor, variance: Tensor, n_channels: int) -> tuple[Tensor, Tensor]:
@@ -84,11 +103,24 @@ def _pooled(mean: Tensor, variance: Tensor, n_channels: int) -> tuple[Tensor, Te
 
 
 def fit_range(values: NDArray[np.generic]) -> Scaling:
-    """Build the scaling that takes each feature's lowest value to 0 and its highest to 1."""
+    """Build the scaling that takes each feature's lowest value to 0 and its highest to 1.
+
+    Raises
+    ------
+    DataError
+        If the values are so large that their range overflows.
+    """
     low, high = values[0].astype(np.float64), values[0].astype(np.float64)
     for part in chunks(*values.shape):
         np.minimum(low, values[part].min(axis=0), out=low)
         np.maximum(high, values[part].max(axis=0), out=high)
+    with np.errstate(over="ignore"):
+        largest = float(np.maximum(high, -low).max())
+        if not np.isfinite(2 * len(values) * largest):
+            raise DataError(
+                f"The values reach {largest:g}, and their range overflows: divide them by a large "
+                f"number first."
+            )
     return Scaling(torch.from_numpy(low), torch.from_numpy(np.where(high > low, high - low, 1.0)))
 
 
@@ -102,7 +134,7 @@ class Rows:
 
     def __init__(self, values: NDArray[np.generic], scaling: Scaling, device: str = "cpu") -> None:
         self.device = torch.device(device)
-        if values.dtype.type in _KEPT and values.dtype.isnative:
+        if values.dtype.type in _KEPT and values.dtype.isnative and _is_moderate(scaling):
             self._storage = _shared(values).to(self.device)
             # The offset in two parts: float32 alone would round a large one.
             offset = scaling.offset.float()
@@ -243,8 +275,19 @@ def _shared(values: NDArray[np.generic]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(values))
 
 
+def _is_moderate(scaling: Scaling) -> bool:
+    """Whether float32 holds the numbers that come up when float32 rows are scaled."""
+    scale, offset = scaling.scale, scaling.offset.abs()
+    return bool(((scale > _NARROWEST) & (scale < _WIDEST)).all() and (offset < _WIDEST).all())
+
+
 def _scaled(values: NDArray[np.generic], scaling: Scaling) -> Tensor:
     out = torch.empty(values.shape, dtype=torch.float32)
     for part in chunks(*values.shape):
         out[part] = scaling(torch.from_numpy(values[part].astype(np.float64)))
+        if out[part].isinf().any():
+            raise DataError(
+                "Scaled values are too large for float32, in which networks are trained: write "
+                "scaling='isotropic', and leave rows out that are nothing like the others."
+            )
     return out

@@ -6,10 +6,12 @@ n rows, d columns.
 import codecs
 import contextlib
 import csv
+import datetime
 import io
+import itertools
 import re
 import reprlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
@@ -17,11 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from isthmus.data.damage import reason
+from isthmus.data.probe import check_parquet
 from isthmus.errors import DataError, guess, missing
 
 if TYPE_CHECKING:
     import polars as pl
 
+WIDEST = 100_000  # columns of a text; polars takes 6 kB for each
 SEPARATORS = (";", "\t", ",")
 _MISSING = ("", "na", "n/a", "nan", "null", "none")
 
@@ -41,15 +45,17 @@ class Columns(NamedTuple):
         DataError
             If one of them is not there, or none is left.
         """
+        place = {name: i for i, name in enumerate(names)}
         for name in (*(self.keep or ()), *self.drop):
-            if name not in names:
+            if name not in place:
                 wish = f"{guess(name, names)}: correct the name"
                 wish = f", which {self.owner} has: add it" if self.owner else wish
                 raise DataError(f"{path} has no column {name!r}{wish}.")
-        left = [name for name in self.keep or names if name not in self.drop]
+        dropped = set(self.drop)
+        left = [name for name in self.keep or names if name not in dropped]
         if not left:
             raise DataError(f"{path} has no column left: drop fewer.")
-        return [names.index(name) for name in left]
+        return [place[name] for name in left]
 
 
 ALL = Columns()
@@ -116,20 +122,27 @@ def _frame(path: Path) -> tuple["pl.DataFrame", "Form | None"]:
     """Return the cells under the names of their columns, and how a text file is written."""
     import polars as pl
 
-    form = None if path.suffix.lower() == ".parquet" else Form.of(path)
-    frame = pl.read_parquet(path, glob=False) if form is None else form.read(path)
-    names = [name.strip() for name in frame.columns]
-    _check_different(path, names)
-    return frame.rename(dict(zip(frame.columns, names, strict=True))), form
+    if path.suffix.lower() == ".parquet":
+        check_parquet(path)
+        form, frame = None, pl.read_parquet(path, glob=False)
+        names = _stripped(path, frame.columns)
+    else:
+        form = Form.of(path)
+        names = _stripped(path, form.cells) if form.named else []
+        frame = form.read(path)
+    return frame.rename(dict(zip(frame.columns, names, strict=bool(names)))), form
 
 
-def _check_different(path: Path, columns: list[str]) -> None:
-    """Refuse columns that are the same but for the spaces round their names."""
-    for i, name in enumerate(columns):
-        if (first := columns.index(name)) < i:
+def _stripped(path: Path, columns: Sequence[str]) -> list[str]:
+    """Return the names without the spaces round them, and refuse columns of one name."""
+    names = [name.strip() for name in columns]
+    places: dict[str, int] = {}
+    for i, name in enumerate(names):
+        if (first := places.setdefault(name, i)) < i:
             raise DataError(
                 f"Columns {first + 1} and {i + 1} of {path} are both called {name!r}: rename one."
             )
+    return names
 
 
 # Text: how it is encoded, what parts its cells, whether its first line names the columns
@@ -140,7 +153,7 @@ class Form(NamedTuple):
 
     encoding: str
     separator: str
-    width: int  # cells of the first line
+    cells: tuple[str, ...]  # of the first line
     named: bool  # whether these are names
 
     @classmethod
@@ -149,9 +162,15 @@ class Form(NamedTuple):
         encoding = _encoding(path)
         with path.open(encoding=encoding, newline="") as stream:
             line = next(filter(str.strip, stream), "")
-        separator = "\t" if path.suffix.lower() == ".tsv" else _separator(line)
-        cells = next(csv.reader([line], delimiter=separator), [])
-        return cls(encoding, separator, len(cells), _names(cells, comma=separator == ";"))
+            separator = "\t" if path.suffix.lower() == ".tsv" else _separator(line)
+            # A name may go on in the next line.
+            cells = next(csv.reader(itertools.chain([line], stream), delimiter=separator), [])
+        if len(cells) > WIDEST:
+            raise DataError(
+                f"{path} has {len(cells)} columns, and more than {WIDEST} would fill the memory: "
+                "save it as .npy."
+            )
+        return cls(encoding, separator, tuple(cells), _names(cells, comma=separator == ";"))
 
     def read(self, path: Path) -> "pl.DataFrame":
         """Return the cells.
@@ -169,24 +188,32 @@ class Form(NamedTuple):
         except pl.exceptions.ComputeError:
             self._refuse_longer_line(path)
             raise
+        if frame.width != len(self.cells):
+            raise DataError(
+                f"{path} has {len(self.cells)} cells in its first line and {frame.width} columns: "
+                f"write it again, with one kind of line ends and every quote closed."
+            )
         return _without_blank_end(frame)
 
     def _refuse_longer_line(self, path: Path) -> None:
         """Find the line at which polars gave up without saying so."""
         with path.open(encoding=self.encoding, newline="") as stream:
             for row in (lines := csv.reader(stream, delimiter=self.separator)):
-                if len(row) > self.width:
-                    held = f"{len(row)} cells and its first line {self.width}"
+                if len(row) > len(self.cells):
+                    held = f"{len(row)} cells and its first line {len(self.cells)}"
                     mark = {",": "commas", ";": "semicolons", "\t": "tabs"}[self.separator]
                     advice = f"quote cells that hold {mark}, or correct the line"
                     raise DataError(f"Line {lines.line_num} of {path} has {held}: {advice}.")
 
 
 def _encoding(path: Path) -> str:
-    """Tell UTF-16 by its mark, UTF-8 by its being valid, and call the rest Latin-1."""
+    """Tell UTF-16 and 32 by their marks, UTF-8 by its being valid, and call the rest Latin-1."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     with path.open("rb") as stream:
-        if stream.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        start = stream.read(4)
+        if start in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE):
+            return "utf-32"
+        if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             return "utf-16"
         stream.seek(0)
         try:
@@ -200,9 +227,9 @@ def _encoding(path: Path) -> str:
 
 def _separator(line: str) -> str:
     """Return what parts a line into the most cells; a comma, where nothing does."""
-    n_cells = {mark: len(next(csv.reader([line], delimiter=mark), [])) for mark in SEPARATORS}
-    best = max(SEPARATORS, key=n_cells.__getitem__)
-    return best if n_cells[best] > 1 else ","
+    outside = re.sub('"[^"]*"', "", line)
+    best = max(SEPARATORS, key=outside.count)
+    return best if best in outside else ","
 
 
 def _names(cells: list[str], *, comma: bool) -> bool:
@@ -240,8 +267,11 @@ def _numbers(path: Path, column: "pl.Series", *, comma: bool) -> "pl.Series":
     figures = words.str.replace(",", ".", literal=True) if comma else words
     numbers = figures.cast(pl.Float64, strict=False)
     absent = words.fill_null("").str.to_lowercase().is_in(_MISSING)
-    if (strange := (numbers.is_null() & ~absent).arg_true()).len():
-        raise _not_numbers(path, column, strange[0])
+    strange = numbers.is_null() & ~absent
+    if comma and words.str.contains(",", literal=True).any():
+        strange |= words.str.contains(".", literal=True)  # that parts thousands, if commas do not
+    if (wrong := strange.arg_true()).len():
+        raise _not_numbers(path, column, wrong[0])
     return numbers
 
 
@@ -250,7 +280,8 @@ def _not_numbers(path: Path, column: "pl.Series", row: int) -> DataError:
 
     is_text = column.dtype in (pl.String, pl.Categorical, pl.Enum)
     held = f"{'text' if is_text else column.dtype}, for example {reprlib.repr(column[row])}"
-    advice = f"leave it out (--drop {column.name}), or {as_number(column[row])}"
+    drop = f" (--drop {column.name})" if column.name.isprintable() else ""
+    advice = f"leave it out{drop}, or {as_number(column[row])}"
     return DataError(
         f"Column {column.name!r} of {path} holds {held} in row {row} (from 0): {advice}."
     )
@@ -259,11 +290,12 @@ def _not_numbers(path: Path, column: "pl.Series", row: int) -> DataError:
 def as_number(value: Any) -> str:
     """Say how a value that is none becomes a number."""
     text = str(value)
-    if hasattr(value, "year") or isinstance(value, np.datetime64) or _DATE.search(text):
+    if hasattr(value, "year") or isinstance(value, _TIMES) or _DATE.search(text):
         return "turn it into a number, such as days since a date"
     if re.search(r"\d", text) and not re.search(r"[^\W\d_]", text):
         return "write it as plain numbers, such as 0.1 for 10%"
     return "encode it as numbers (sklearn.preprocessing.OneHotEncoder)"
 
 
+_TIMES = (np.datetime64, np.timedelta64, datetime.timedelta)
 _DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}|\d{1,2}([./])\d{1,2}\1\d{2,4}|\d{1,2}:\d{2}")

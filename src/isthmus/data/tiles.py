@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from isthmus.errors import DataError
+
 Function = Callable[[Tensor], Tensor]
 Floats = NDArray[np.float32]
 
@@ -87,10 +89,20 @@ def _starts(length: int, tiling: Tiling) -> Iterator[int]:
 
 
 def to_light(values: NDArray[np.generic]) -> Floats:
-    """Return light, float32; unsigned integers are shares of their largest value."""
+    """Return light, float32; unsigned integers are shares of their largest value.
+
+    Raises
+    ------
+    DataError
+        If float32 cannot hold it.
+    """
     if values.dtype.kind == "u":
         return np.divide(values, full_light(values.dtype), dtype=np.float32)
-    return values.astype(np.float32)
+    with np.errstate(over="ignore"):
+        light = values.astype(np.float32)
+    if values.dtype.itemsize > light.itemsize and not np.isfinite(light).all():
+        raise DataError("Pixels are too large for float32: divide them by what is white.")
+    return light
 
 
 def from_light(light: Floats, dtype: np.dtype[np.generic]) -> NDArray[np.generic]:

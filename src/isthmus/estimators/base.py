@@ -158,7 +158,7 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
             learn_shares(fitted.model, labels)
         self._adopt(fitted, given.scaling)
         self.codes_ = self._keep_codes(given.rows, streams)
-        warn(self.stopped_by_, self.n_iter_)
+        warn(self.stopped_by_, self.n_iter_, self.history_, self.learning_rate)
         return self
 
     def partial_fit(self, X: ArrayLike, y: Any = None) -> Self:

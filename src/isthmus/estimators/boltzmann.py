@@ -329,9 +329,9 @@ class BaseRBM(SavedTransformer, BoltzmannParameters, BaseEstimator, ABC):
         return Streams(random_state).generator("gibbs", self.model_.weight.device)
 
     def _warn(self) -> None:
-        kept = f"the weights of epoch {self.n_iter_}, the last whole one, are kept"
+        kept = f"the weights of epoch {self.n_iter_}, the last good one, are kept"
         sentences = {
-            "diverged": f"The weights were not finite any more: {kept}. Lower learning_rate.",
+            "diverged": f"The training diverged: {kept}. Lower learning_rate.",
             "interrupted": f"The fit was interrupted: {kept}.",
         }
         if self.stopped_by_ in sentences:

@@ -198,7 +198,7 @@ class AutoencoderClassifier(
         self.history_ = autoencoder.history_ + history.records
         self.n_iter_, self.stopped_by_ = outcome.best_epoch, outcome.reason
         self.parameters_ = clone(self).get_params(deep=False)
-        warn(self.stopped_by_, self.n_iter_)
+        warn(self.stopped_by_, self.n_iter_, history.records, self.learning_rate)
         return self
 
     # Using -------------------------------------------------------------------------------

@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike
 from pydantic import Field
 from sklearn.utils.validation import check_is_fitted
 
+from isthmus.estimators.arrays import Array, refusing, unwrapped
 from isthmus.estimators.base import BaseAutoencoder
-from isthmus.estimators.inputs import Array, from_torch
 from isthmus.estimators.parameters import PartLike, estimator, meaning
 from isthmus.estimators.samples import fits
 from isthmus.fitting.model import Parts
@@ -84,10 +84,11 @@ class DenoisingAutoencoder(BaseAutoencoder):
         """
         check_is_fitted(self, "model_")
         any_size = self.model_.parts.network.tiling is not None
-        if not any_size or fits(X, self.sample_shape_):
-            return self.reconstruct(X)
-        cleaned = [self._denoise_sample(np.asarray(from_torch(sample))) for sample in X]  # type: ignore[union-attr]
-        return cleaned if isinstance(X, list | tuple) else np.stack(cleaned)
+        with refusing(X, "X"):
+            if not any_size or fits(X, self.sample_shape_):
+                return self.reconstruct(X)
+            cleaned = [self._denoise_sample(np.asarray(unwrapped(sample))) for sample in X]  # type: ignore[union-attr]
+            return cleaned if isinstance(X, list | tuple) else np.stack(cleaned)
 
     def _denoise_sample(self, sample: Array) -> Array:
         """Return a picture (height, width) or (channels, height, width) without its noise."""

@@ -50,7 +50,7 @@ def diverged(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Find
     if model.stopped_by_ == "diverged":
         yield Finding(
             "diverged",
-            f"The loss was not finite after epoch {model.n_iter_}.",
+            f"The training diverged after epoch {model.n_iter_}.",
             "Lower learning_rate to a tenth, or scale X.",
         )
 

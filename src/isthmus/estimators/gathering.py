@@ -12,6 +12,7 @@ from isthmus.data.rows import Selection, fit_scaling, moments, select
 from isthmus.data.scaling import Scaling
 from isthmus.errors import DataError
 from isthmus.estimators import inputs
+from isthmus.estimators.arrays import refusing, unwrapped
 from isthmus.estimators.inputs import Floats
 from isthmus.estimators.planning import plan_for
 from isthmus.fitting.model import Parts
@@ -60,7 +61,9 @@ def gather(
     """
     check_together(parts, paired=target is not None)
     crop = parts.network.crop
-    if crop is not None and larger(X, crop):
+    with refusing(X, "X"):
+        crops = crop is not None and larger(X, crop)
+    if crops:
         return _gather_crops(estimator, parts, streams, X, target, validation)
     return _gather_rows(estimator, parts, X, target, validation)
 
@@ -198,7 +201,8 @@ def check_pictures(X: Any, side: int, name: str) -> list[Picture]:
 
 
 def _check_picture(given: Any, name: str) -> Picture:
-    picture = np.asarray(inputs.from_torch(given))
+    with refusing(given, name):
+        picture = np.asarray(unwrapped(given, name))
     if picture.ndim not in (2, 3) or picture.size == 0 or picture.dtype.kind not in "uif":
         raise DataError(
             f"{name} is no picture but {picture.dtype} of shape {picture.shape}: give numbers of "

@@ -1,5 +1,6 @@
 """What comes into an estimator: arrays, memmaps, frames and tensors, checked without copies."""
 
+import functools
 import math
 import warnings
 from collections.abc import Callable
@@ -13,10 +14,11 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, validate_data
 
 from isthmus.data.rows import chunks
-from isthmus.data.tables import as_number
 from isthmus.data.tiles import to_light
 from isthmus.errors import DataError, ParameterError
 from isthmus.estimators import samples
+from isthmus.estimators.arrays import column_of, real_numbers, refusing, unwrapped
+from isthmus.fitting.memory import halving
 from isthmus.parts.slots import Likelihood
 
 WIDEST = 1024  # features that a chunk is planned for at least, since hidden layers take room too
@@ -42,20 +44,16 @@ def check_rows(
     DataError
         If there are too few rows, text, or values that are not finite.
     """
-    if type(X).__name__ == "LazyFrame":
-        raise DataError(f"{name} is a LazyFrame, which holds no rows yet: give {name}.collect().")
-    X, pads = from_torch(X), getattr(estimator, "_pads", False)
+    X, pads = unwrapped(X, name), getattr(estimator, "_pads", False)
     fitted = None if reset else getattr(estimator, "sample_shape_", None)
-    if pads:
-        X = samples.padded(X, name, fitted[0] if fitted else None)
-    X, shape = samples.flattened(X, name)
+    with refusing(X, name):
+        if pads:
+            X = samples.padded(X, name, fitted[0] if fitted else None)
+        X, shape = samples.flattened(X, name)
     if fitted is not None:
         samples.check_same_shape(fitted, shape, name)
     _check_enough(_n_rows(X), at_least, estimator, name)  # before scikit-learn says it its way
-    try:
-        array = _validated(estimator, X, reset=reset, further=name != "X")
-    except (ValueError, TypeError) as error:
-        raise _ragged_error(error, name) or _text_error(X, name) or error from None
+    array = _validated(estimator, X, name, reset=reset)
     _check_enough(len(array), at_least, estimator, name)
     if array.shape[1] != estimator.n_features_in_:
         raise DataError(
@@ -88,15 +86,12 @@ def _dtypes(X: Any) -> list[str] | None:
     return [str(dtype) for dtype in X.dtypes] if hasattr(X, "columns") else None
 
 
-def _validated(estimator: BaseEstimator, X: Any, *, reset: bool, further: bool) -> Array:
-    """Return a numeric array; our own finiteness check follows, which says where."""
+def _validated(estimator: BaseEstimator, X: Any, name: str, *, reset: bool) -> Array:
+    """Return an array of numbers; our own finiteness check follows, which says where."""
     options = {"dtype": "numeric", "ensure_all_finite": False, "ensure_min_samples": 0}
-    array: Array = (
-        check_array(X, **options)
-        if further
-        else validate_data(estimator, X, reset=reset, **options)
-    )
-    return array.astype(np.float64) if array.dtype.kind == "O" or array.itemsize > 8 else array
+    if name == "X":
+        return real_numbers(lambda: validate_data(estimator, X, reset=reset, **options), X, name)
+    return real_numbers(lambda: check_array(X, **options), X, name)
 
 
 def _check_enough(n_rows: int | None, at_least: int, estimator: BaseEstimator, name: str) -> None:
@@ -107,14 +102,6 @@ def _check_enough(n_rows: int | None, at_least: int, estimator: BaseEstimator, n
         )
 
 
-def from_torch(X: Any) -> Any:
-    """Return a tensor as an array; anything else as it is."""
-    if not isinstance(X, torch.Tensor):
-        return X
-    X = X.detach().cpu()
-    return (X.float() if X.dtype is torch.bfloat16 else X).numpy()
-
-
 def check_codes(Z: ArrayLike, n_components: int) -> Array:
     """Return codes (B, K) as an array.
 
@@ -123,11 +110,9 @@ def check_codes(Z: ArrayLike, n_components: int) -> Array:
     DataError
         If the width is not K or a value is not finite.
     """
-    Z = from_torch(Z)
-    try:
-        array: Array = check_array(Z, dtype="numeric", ensure_all_finite=False, input_name="Z")
-    except ValueError as error:
-        raise _ragged_error(error, "Z") or error from None
+    Z = unwrapped(Z, "Z")
+    options = {"dtype": "numeric", "ensure_all_finite": False, "input_name": "Z"}
+    array = real_numbers(lambda: check_array(Z, **options), Z, "Z")
     if array.shape[1] != n_components:
         raise DataError(
             f"Z has {array.shape[1]} columns, and the code has n_components={n_components}: "
@@ -145,7 +130,8 @@ def check_picture(picture: Any, n_channels: int) -> Array:
     DataError
         If it is none, has NaN, or other channels than a model of several.
     """
-    array = np.asarray(from_torch(picture))
+    with refusing(picture, "The picture"):
+        array = np.asarray(unwrapped(picture, "The picture"))
     if array.ndim not in (2, 3) or array.size == 0 or array.dtype.kind not in "uf":
         raise DataError(
             f"The picture is {array.dtype} of shape {array.shape}: give floats or unsigned "
@@ -178,7 +164,7 @@ def check_finite(array: Array, given: Any, name: str) -> None:
             value = "NaN" if np.isnan(array[part][row, column]) else "infinity (inf)"
             raise DataError(
                 f"{name} has {value} at row {part.start + row}, column "
-                f"{_column(given, column)}: fill such values in (sklearn.impute.SimpleImputer) "
+                f"{column_of(given, column)}: fill such values in (sklearn.impute.SimpleImputer) "
                 f"or drop these rows."
             )
 
@@ -285,8 +271,39 @@ def in_chunks(
     with torch.no_grad():
         for part in chunks(len(array), max(array.shape[1], WIDEST)):
             x = torch.from_numpy(array[part].astype(np.float64)).to(device)
-            out[part] = function(x).cpu().numpy()
+            halving(functools.partial(_fill, out[part], function, x), len(x))
+            check_answer(out[part], array[part], part.start)
     return out
+
+
+def _fill(
+    out: Floats, function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, n: int
+) -> None:
+    """Write the function of `n` rows at a time."""
+    with np.errstate(over="ignore"):
+        for start in range(0, len(x), n):
+            out[start : start + n] = function(x[start : start + n]).cpu().numpy()
+
+
+def check_answer(answer: Array, rows: Array, start: int = 0) -> None:
+    """Refuse to answer where numbers have overflowed; `start` is the first row's number.
+
+    Padding, which is NaN, may stay so.
+
+    Raises
+    ------
+    DataError
+        If they have.
+    """
+    wrong = ~np.isfinite(answer.reshape(len(answer), -1)).all(1)
+    if wrong.any():
+        wrong &= ~np.isnan(rows.reshape(len(rows), -1)).any(1)
+    if wrong.any():
+        instead = "leave it out" if answer.itemsize > 4 else "leave it out, or give float64"
+        raise DataError(
+            f"Row {start + int(wrong.argmax())} lies so far from the rows of fit that the answer "
+            f"is too large for {answer.dtype}: {instead}."
+        )
 
 
 def float_type(array: Array) -> type[np.floating[Any]]:
@@ -297,47 +314,3 @@ def float_type(array: Array) -> type[np.floating[Any]]:
 def _n_rows(X: Any) -> int | None:
     shape = getattr(X, "shape", None)
     return int(shape[0]) if shape is not None and len(shape) == 2 else None
-
-
-def _column(given: Any, column: int) -> str:
-    columns = getattr(given, "columns", None)
-    return repr(list(columns)[column]) if columns is not None else str(column)
-
-
-def _ragged_error(error: Exception, name: str) -> DataError | None:
-    """Say what NumPy's "setting an array element with a sequence" means."""
-    if "array element with a sequence" not in str(error):
-        return None
-    return DataError(
-        f"{name} has rows of different lengths, or a list where a number belongs: give every row "
-        f"the same number of numbers."
-    )
-
-
-def _text_error(X: Any, name: str) -> DataError | None:
-    """Say which column holds something that is no number, if one does."""
-    frame = hasattr(X, "columns")
-    table = np.asarray(X.to_numpy() if frame else X, dtype=object)
-    if table.ndim != 2:
-        return None
-    for row, values in enumerate(table):
-        for column, value in enumerate(values):
-            kind = _no_number(value)
-            if kind is not None:
-                return DataError(
-                    f"{name} has {kind} at row {row}, column {_column(X, column)} ({value!r}): "
-                    f"drop that column, or {as_number(value)}."
-                )
-    return None
-
-
-def _no_number(value: Any) -> str | None:
-    """Call a value "text" or "a date" where it is no number."""
-    if hasattr(value, "year") or isinstance(value, np.datetime64):
-        return "a date"
-    if isinstance(value, str):
-        try:
-            float(value)
-        except ValueError:
-            return "text"
-    return None

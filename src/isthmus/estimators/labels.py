@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import column_or_1d
 
 from isthmus.errors import DataError
-from isthmus.estimators.inputs import Array, from_torch
+from isthmus.estimators.arrays import Array, unwrapped
 
 UNLABELLED = -1
 WORDS = "give whole numbers or words, -1 or None where a row has no label"
@@ -35,14 +35,7 @@ def check_labels(y: Any, n_rows: int, needed_by: str) -> Labels:
             f"{needed_by} requires y to be passed, but the target y is None: give a label for "
             f"each row."
         )
-    try:
-        labels = np.asarray(column_or_1d(from_torch(y), warn=True))
-    except ValueError as error:
-        raise DataError(f"{str(error).rstrip('.')}: give one label for each row.") from None
-    if len(labels) != n_rows:
-        raise DataError(
-            f"y has {len(labels)} labels and X has {n_rows} rows: give one label for each row."
-        )
+    labels = label_column(y, n_rows, warn=True)
     known = known_labels(labels)
     classes, places = np.unique(_plain(labels[known]), return_inverse=True)
     _check_enough(classes, known)
@@ -64,6 +57,26 @@ def labels_from(labels: list[Any], dtype: str) -> Array:
         raise ValueError(f"labels of type {dtype} are none")
     # Words are as wide as the widest: a type may claim any width.
     return np.array(labels, dtype=kind if kind in "UO" else dtype)
+
+
+def label_column(y: Any, n_rows: int, *, warn: bool = False) -> Array:
+    """Return one label for each row, (N,), with a warning for a column (N, 1) where asked.
+
+    Raises
+    ------
+    DataError
+        If there are fewer or more.
+    """
+    try:
+        labels = np.asarray(column_or_1d(unwrapped(y, "y"), warn=warn))
+    except (ValueError, TypeError) as error:
+        said = str(error).splitlines()[0].rstrip(".")
+        raise DataError(f"{said}: give one label for each row.") from None
+    if len(labels) != n_rows:
+        raise DataError(
+            f"y has {len(labels)} labels and X has {n_rows} rows: give one label for each row."
+        )
+    return labels
 
 
 def known_labels(labels: Array) -> NDArray[np.bool_]:

@@ -1,8 +1,11 @@
 """From an estimator's parameters to the plan of its fit, and from its end to a warning."""
 
 import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from isthmus.errors import TrainingWarning
+from isthmus.estimators.diagnosis import highest_leap
 from isthmus.estimators.parameters import Training
 from isthmus.fitting.optimizers import Optimizer
 from isthmus.fitting.plan import Plan, pick_batch_size, pick_device, pick_max_epochs
@@ -27,18 +30,28 @@ def plan_for(estimator: Training, n_rows: int) -> Plan:
     )
 
 
-def warn(stopped_by: str, n_epochs: int) -> None:
-    """Say if a fit ended otherwise than asked."""
+def warn(
+    stopped_by: str,
+    n_epochs: int,
+    history: Sequence[Mapping[str, Any]] = (),
+    rate: float | str = "auto",
+) -> None:
+    """Say if a fit ended otherwise than asked, or moved in vain at a rate of the user's own."""
+    leap = highest_leap(history) if n_epochs == 0 and rate != "auto" else None
     if stopped_by == "diverged":
-        warnings.warn(
-            f"The loss was not finite any more: the weights of epoch {n_epochs}, the last good "
-            f"ones, are kept. Lower learning_rate, or scale X.",
-            TrainingWarning,
-            stacklevel=3,
+        said = (
+            f"The training diverged: the weights of epoch {n_epochs}, the last good ones, are "
+            f"kept. Lower learning_rate, or scale X."
         )
     elif stopped_by == "interrupted":
-        warnings.warn(
-            f"The fit was interrupted: the weights of epoch {n_epochs}, the best so far, are kept.",
-            TrainingWarning,
-            stacklevel=3,
+        said = (
+            f"The fit was interrupted: the weights of epoch {n_epochs}, the best so far, are kept."
         )
+    elif leap is not None:
+        said = (
+            f"The loss leapt from {leap.start:.4g} to {leap.loss:.4g} at epoch {leap.epoch} and no "
+            f"epoch was better than the start, which is kept. Lower learning_rate."
+        )
+    else:
+        return
+    warnings.warn(said, TrainingWarning, stacklevel=3)

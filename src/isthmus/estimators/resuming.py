@@ -13,7 +13,7 @@ import torch
 from isthmus.data.fingerprint import Fingerprint, fingerprint
 from isthmus.data.states import StateFolder
 from isthmus.errors import ArtefactError, FileError, ParameterError, TrainingWarning
-from isthmus.estimators.inputs import from_torch
+from isthmus.estimators.arrays import unwrapped
 from isthmus.estimators.saving import check_known, plain, unfitted
 from isthmus.fitting.checkpoint import Checkpoint, Checkpoints
 from isthmus.fitting.keeping import KEEPS_NOTHING, Keeper
@@ -165,8 +165,8 @@ def _facts(estimator: Any, rows: Mapping[str, Any]) -> Facts:
 def _print(rows: Any) -> Fingerprint:
     """Return the fingerprint of rows, or of a pair or list of such."""
     if isinstance(rows, tuple | list):
-        rows = [from_torch(each) for each in rows]
-    return fingerprint(from_torch(rows))
+        rows = [unwrapped(each) for each in rows]
+    return fingerprint(unwrapped(rows))
 
 
 def _weights(network: Custom) -> list[torch.Tensor]:

@@ -16,10 +16,12 @@ from torch import Tensor
 from isthmus.data.rows import Selection
 from isthmus.errors import DataError, ParameterError, did_you_mean
 from isthmus.estimators import inputs
+from isthmus.estimators.arrays import refusing, unwrapped
 from isthmus.estimators.conditions import drawn_labels, told
 from isthmus.estimators.densities import DENSITIES
 from isthmus.estimators.inputs import Floats
 from isthmus.fitting.chains import gibbs, walkback
+from isthmus.fitting.memory import halving
 from isthmus.fitting.model import Model
 from isthmus.fitting.streams import RandomState, Streams
 
@@ -157,7 +159,8 @@ class Sampling:
             inputs.check_count("n_steps", n_steps, 2)
             low, high = np.quantile(self._kept()[:, unit], [(1 - SHARE) / 2, (1 + SHARE) / 2])
             values = np.linspace(low, high, n_steps)
-        moved = np.asarray(values, dtype=np.float64).ravel()
+        with refusing(values, "values"):
+            moved = np.asarray(unwrapped(values, "values"), dtype=np.float64).ravel()
         codes = np.repeat(code[None], len(moved), axis=0)
         codes[:, unit] = moved
         return self.inverse_transform(codes, y)
@@ -173,9 +176,12 @@ class Sampling:
         order = torch.randperm(rows.n_rows, generator=streams.generator("kept"))
         chosen = order[:most].sort().values.to(rows.index.device)
         few = rows.at(rows.index[chosen])
+
+        def codes(size: int) -> list[Tensor]:
+            return [model.code_of(x.double()) for x, _ in few.batches(size)]
+
         with torch.no_grad():
-            codes = [model.code_of(x.double()) for x, _ in few.batches(4096)]
-        kept: Floats = torch.cat(codes).float().cpu().numpy()
+            kept: Floats = torch.cat(halving(codes, 4096)[0]).float().cpu().numpy()
         return kept
 
     def _check_decodes(self, verb: str) -> None:
@@ -233,7 +239,8 @@ class Sampling:
 
     def _code(self, x: ArrayLike, name: str) -> Floats:
         """Return the code (K,) of a single sample."""
-        sample = np.asarray(inputs.from_torch(x))
+        with refusing(x, name):
+            sample = np.asarray(unwrapped(x, name))
         if sample.shape != self._given_shape:
             raise DataError(
                 f"{name} has the shape {sample.shape}, and a sample of X {self._given_shape}: give "

@@ -100,7 +100,9 @@ class Using:
             return self.model_.redraw(parts).reshape(tile.shape).cpu()
 
         with torch.no_grad():
-            return tiled(function, array, network.tiling).reshape(np.shape(picture))
+            rebuilt = tiled(function, array, network.tiling)
+        inputs.check_answer(rebuilt, array)
+        return rebuilt.reshape(np.shape(picture))
 
     def reconstruction_error(self, X: ArrayLike, *, per_feature: bool = False) -> Floats:
         """Return each row's squared error in the user's units, summed over features, (N,).

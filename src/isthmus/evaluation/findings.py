@@ -27,7 +27,7 @@ def _by_its_end(model: Any) -> Iterator[Finding]:
     if getattr(model, "stopped_by_", "") == "diverged":
         yield Finding(
             "diverged",
-            f"The training was not finite after epoch {model.n_iter_}.",
+            f"The training diverged after epoch {model.n_iter_}.",
             "Lower learning_rate to a tenth, or scale X.",
         )
 

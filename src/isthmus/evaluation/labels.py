@@ -7,11 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils.validation import column_or_1d
 
 from isthmus.errors import DataError
-from isthmus.estimators.inputs import from_torch
-from isthmus.estimators.labels import known_labels
+from isthmus.estimators.labels import known_labels, label_column
 
 MOST_CLASSES = 50  # different whole numbers; more are taken for a quantity
 
@@ -51,14 +49,7 @@ def labels_of(y: Any, n_rows: int) -> Labels:
     DataError
         If there is not one label for each row, or none at all.
     """
-    try:
-        labels = np.asarray(column_or_1d(from_torch(y)))
-    except ValueError as error:
-        raise DataError(f"{str(error).rstrip('.')}: give y one label for each row.") from None
-    if len(labels) != n_rows:
-        raise DataError(
-            f"y has {len(labels)} labels and X has {n_rows} rows: give one label for each row."
-        )
+    labels = label_column(y, n_rows)
     numbers = _numbers(labels)
     if numbers is not None and _is_quantity(numbers[np.isfinite(numbers)]):
         return Labels((), np.full(n_rows, -1, np.intp), numbers)

@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from isthmus.data.scaling import Scaling, scaling_of
 from isthmus.errors import DataError, ParameterError
 from isthmus.estimators import inputs
+from isthmus.estimators.arrays import unwrapped
 from isthmus.estimators.inputs import Array
 from isthmus.evaluation.words import NAMELESS, named
 from isthmus.fitting.streams import Streams
@@ -169,7 +170,7 @@ def look(
     """
     _check_model(model)
     _check_code(model)
-    bare, X = _without_names(model), inputs.from_torch(X)
+    bare, X = _without_names(model), unwrapped(X)
     names = getattr(model, "feature_names_in_", None)
     n_given = len(inputs.check_rows(model, X, reset=False, at_least=2))
     index = drawn(n_given, model.n_features_in_, seed)

@@ -22,6 +22,9 @@ from isthmus.fitting.streams import Streams
 from isthmus.parts.boltzmann import RestrictedBoltzmann
 
 JUDGED = 500  # rows, of which the reconstruction error is reported
+# How much of a larger error sampling makes: times the error at the start, or before a portion of
+# rows, and squared units for each visible unit.
+WORSE, LEAP, SLIGHT = 1.1, 2.0, 0.01
 
 
 class ContrastiveOptions(NamedTuple):
@@ -62,12 +65,14 @@ def train_rbm(
     """Fit `rbm`, in place, to the selected rows; every row is seen once an epoch.
 
     Ended by the user or by numbers that are not finite, it is left as after its last whole
-    epoch. Each record holds the mean squared error of ``mean_visible(mean_hidden(v))``, summed
+    epoch; likewise where it ends worse than it began, as after the last epoch that was not. Each
+    record holds the mean squared error of ``mean_visible(mean_hidden(v))``, summed
     over units, of up to 500 rows, in the units that the machine sees.
     """
     contrast = Contrast(rbm, options, streams)
     history = History("rbm")
     run = contrast.progress()
+    most = _bearable(rbm, rows, WORSE)  # of the machine as it came
     stage = options.keeper.stage(run, [history, *observers])
     contrast.go_on(run)
     if not run.weights:
@@ -76,19 +81,21 @@ def train_rbm(
     with _threads(options, rbm), contextlib.suppress(KeyboardInterrupt):
         while True:
             if run.reason is None and run.lap is None and run.epoch >= options.n_epochs:
-                run.reason = "limit"
+                run.reason = "limit" if run.best_epoch == run.epoch else "diverged"
             if run.reason:
                 break
             stage.step()
-            rate = contrast.run_epoch(rows, run.begin_epoch(), stage.step)
+            rate = contrast.run_epoch(rows, run.begin_epoch(options.batch_size), stage.step)
             run.lap = None
             error = reconstruction_error(rbm, rows)
             if not math.isfinite(error):
                 run.reason = "diverged"
                 continue
-            run.keep_weights()
-            terms, most = {"reconstruction_error": error}, options.n_epochs
-            stage.tell(Epoch(run.epoch, most, rate, terms, NOTHING_HELD, True, run.seconds))
+            if error <= most:
+                run.keep_weights()
+            terms = {"reconstruction_error": error}
+            told = Epoch(run.epoch, options.n_epochs, rate, terms, NOTHING_HELD, True, run.seconds)
+            stage.tell(told)
         stage.end()
         reason = run.reason
     if reason == "interrupted":
@@ -254,12 +261,13 @@ class Session:
         self._contrast = Contrast(rbm, self._options, streams)
 
     def run(self, rows: Selection) -> bool:
-        """Pass once over the rows; leave the machine as it was if it would not stay finite."""
+        """Pass once over the rows; leave the machine as it was if its error leaps."""
         began, good = time.perf_counter(), snapshot(self.rbm)
+        most = _bearable(self.rbm, rows, LEAP)
         with _threads(self._options, self.rbm):
             rate = self._contrast.run_epoch(rows)
         error = reconstruction_error(self.rbm, rows)
-        if not math.isfinite(error):
+        if not error <= most:  # NaN is not, either
             self.rbm.load_state_dict(good)
             return False
         self.history.append(
@@ -281,3 +289,8 @@ def reconstruction_error(rbm: RestrictedBoltzmann, rows: Selection) -> float:
     v = rows.rows.take(rows.index[::stride])
     rebuilt = rbm.mean_visible(rbm.mean_hidden(v))
     return float((v - rebuilt).square().sum(1).mean())
+
+
+def _bearable(rbm: RestrictedBoltzmann, rows: Selection, times: float) -> float:
+    """Return the error up to which a machine is no worse than it is now."""
+    return times * reconstruction_error(rbm, rows) + SLIGHT * rows.rows.n_features

@@ -18,6 +18,7 @@ from torch import Tensor
 from isthmus.data.rows import Selection
 from isthmus.data.scaling import Scaling
 from isthmus.fitting.loop import evaluate, train
+from isthmus.fitting.memory import enough_memory
 from isthmus.fitting.model import Model, Parts, assemble
 from isthmus.fitting.observers import Epoch, Held, History, Observer
 from isthmus.fitting.pca import PCA, no_axes, principal_axes
@@ -109,8 +110,14 @@ def fit(task: Task, rows: Selection, judge: Selection | None, fraction: float) -
     Parameters
     ----------
     judge : rows that decide when to stop; None: a `fraction` of `rows`, drawn at random.
+
+    Raises
+    ------
+    ParameterError
+        If there is too little memory.
     """
-    fitted = _fit(task, rows, judge, fraction)
+    with enough_memory():
+        fitted = _fit(task, rows, judge, fraction)
     return fitted if task.compares else fitted._replace(versus_pca=None)
 
 

@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from isthmus.data.rows import Selection
 from isthmus.fitting.learner import Learner, Randomness
+from isthmus.fitting.memory import halving, tell_smaller
 from isthmus.fitting.observers import NOTHING_HELD, Epoch, Held, Observer, Terms
 from isthmus.fitting.plan import Plan, threads_for, uses_bfloat16
 from isthmus.fitting.progress import Lap, Progress
@@ -23,6 +24,9 @@ from isthmus.parts.networks.dropout import Dropout
 
 EVALUATION_BATCH = 4096
 WILD = 1000.0  # times the loss at the start, from where no fit comes back
+BEYOND_CHANCE = 2.0  # standard errors, by which rows are worse than at the start
+SLIGHT = 0.01  # of the loss at the start, by which nobody calls them worse
+JUDGED = 500  # training rows that stand in where none are held out
 FLUSH_EVERY = 200  # steps: 0.9^200 of what vanished just not is still a normal number
 VANISHED = 1e-25
 NOISY_ROWS = 1000  # held-out rows are corrupted anew until there are about as many
@@ -80,7 +84,8 @@ def train(
     """Fit `model` to the training rows; leave it with the weights that were best held out.
 
     Epoch 0, the model as it came, counts among them. Without held-out rows a fit that runs to
-    its limit keeps its last weights. A loss that is not finite ends the fit.
+    its limit keeps its last weights, unless they are worse than those it came with. A loss that is
+    not finite ends the fit. Batches that the device has no room for are halved.
     """
     optimizer = plan.optimizer.build(model.parameters(), plan.rate)
     draws = Draws.begin(streams, plan.device)
@@ -88,7 +93,7 @@ def train(
     reduced = uses_bfloat16(plan, n_products)
     # A few training rows stand in where none are held out: for soundness, not for choosing.
     judged = held_out.n_rows > 0
-    judge = held_out if judged else training.at(training.index[: plan.batch_size])
+    judge = held_out if judged else training.at(training.index[:JUDGED])
     run = Progress(model, optimizer, draws.each())
     stage = plan.keeper.stage(run, observers)
 
@@ -96,11 +101,18 @@ def train(
         rate, shown = optimizer.param_groups[0]["lr"], held if judged else NOTHING_HELD
         stage.tell(Epoch(run.epoch, plan.max_epochs, rate, terms, shown, better, run.seconds))
 
+    def one_pass(size: int) -> Terms | None:
+        lap, smaller = run.begin_epoch(size), plan._replace(batch_size=size)
+        return run_epoch(
+            model, training, smaller, optimizer, draws, run.epoch, lap, stage.step, reduced=reduced
+        )
+
     # The model as it came
     begins = not run.weights
     if begins:
         run.start = run.best = evaluate(model, judge, streams)
         run.keep_weights()
+    size = plan.batch_size if run.lap is None else run.lap.batch_size
 
     reason = "interrupted"
     with (
@@ -118,14 +130,11 @@ def train(
             stage.step()
 
             # One pass over the training rows, in a new order
-            lap = run.begin_epoch()
-            terms = run_epoch(
-                model, training, plan, optimizer, draws, run.epoch, lap, stage.step, reduced=reduced
-            )
+            terms, size = halving(one_pass, size, least=min(size, 2))
             held = evaluate(model, judge, streams)
             run.lap = None
-            wild = not judged and held.loss > run.start.loss + WILD * max(abs(run.start.loss), 1.0)
-            if terms is None or wild or not math.isfinite(held.loss):
+            last = run.epoch == plan.stop_after
+            if terms is None or is_lost(held, None if judged else run.start, last=last):
                 run.reason = "diverged"
                 continue
 
@@ -138,13 +147,19 @@ def train(
         stage.end()
         reason = run.reason
 
+    tell_smaller(plan.batch_size, size)
     if reason == "interrupted":
         plan.keeper.give_up()
+    return _outcome(run, reason, judged=judged)
+
+
+def _outcome(run: Progress, reason: str, *, judged: bool) -> Outcome:
+    """Give the model the weights that are kept."""
     best_epoch = run.best_epoch
     if not judged and reason == "limit":
         best_epoch = run.epoch
     else:
-        model.load_state_dict(run.weights)
+        run.model.load_state_dict(run.weights)
     seen = (run.start, run.best) if judged else (NOTHING_HELD, NOTHING_HELD)
     return Outcome(best_epoch, run.epoch, reason, *seen)
 
@@ -246,9 +261,31 @@ def take_step(
     return first
 
 
-@torch.no_grad()
+def is_lost(held: Held, start: Held | None, *, last: bool = False) -> bool:
+    """Whether a loss is where no fit comes back from, or is above the `start` at the ``last``.
+
+    Where held-out rows choose the best epoch, only what is not finite is lost.
+    """
+    if not math.isfinite(held.loss) or start is None:
+        return not math.isfinite(held.loss)
+    unit = max(abs(start.loss), 1.0)
+    return held.loss > start.loss + WILD * unit or (last and _losses(held, start) > SLIGHT * unit)
+
+
+def _losses(held: Held, start: Held) -> float:
+    """Return what rows have surely lost since the start, on average."""
+    losses = held.rows - start.rows
+    chance = float(losses.std()) / math.sqrt(len(losses)) if len(losses) > 1 else 0.0
+    return float(losses.mean()) - BEYOND_CHANCE * chance
+
+
 def evaluate(model: Learner, held_out: Selection, streams: Streams) -> Held:
     """Judge the held-out rows, with the same noise at every call."""
+    return halving(lambda size: _evaluate(model, held_out, streams, size), EVALUATION_BATCH)[0]
+
+
+@torch.no_grad()
+def _evaluate(model: Learner, held_out: Selection, streams: Streams, size: int) -> Held:
     n_rows, device = held_out.n_rows, held_out.rows.device
     model.eval()
     noise = streams.generator("held_out", device)
@@ -259,7 +296,7 @@ def evaluate(model: Learner, held_out: Selection, streams: Streams) -> Held:
     sums: dict[str, Tensor] = {}
     for _ in range(n_draws):
         done = 0
-        for x, target in held_out.batches(max(1, EVALUATION_BATCH // model.n_draws)):
+        for x, target in held_out.batches(max(1, size // model.n_draws)):
             objective = model(x, target, randomness)
             part = slice(done, done + len(x))
             rows[part] += objective.rows / n_draws

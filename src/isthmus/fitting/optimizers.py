@@ -22,7 +22,7 @@ GROUPED = {"foreach": True}
 
 
 class Optimizer(Part):
-    """How a gradient g becomes a step. Parts are final; only `Muon` builds in its own way."""
+    """How a gradient g becomes a step. Parts are final; two of them build in their own way."""
 
     slot = "optimizer"
     kind: ClassVar[type[torch.optim.Optimizer]]
@@ -152,6 +152,16 @@ class LBFGS(Optimizer):
     history_size: Annotated[int, Field(ge=1, description="pairs that model the curvature")] = 10
 
     kind, fixed, rate, whole = torch.optim.LBFGS, {"line_search_fn": "strong_wolfe"}, 1.0, True
+
+    def build(self, parameters: Iterable[nn.Parameter], rate: float) -> torch.optim.Optimizer:
+        """Return the torch optimiser over weights that lie row by row, which it takes for granted.
+
+        Convolutions keep their channels last.
+        """
+        everything = list(parameters)
+        for parameter in everything:
+            parameter.data = parameter.data.contiguous()
+        return super().build(everything, rate)
 
 
 @part("muon")

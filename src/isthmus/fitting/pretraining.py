@@ -5,6 +5,7 @@ Shapes: N rows, D features, W units of a layer.
 
 import dataclasses
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from isthmus.data.rows import Selection, select
 from isthmus.data.scaling import Scaling
-from isthmus.errors import ParameterError
+from isthmus.errors import ParameterError, TrainingWarning
 from isthmus.fitting.contrastive import ContrastiveOptions, train_rbm
 from isthmus.fitting.loop import EVALUATION_BATCH as CHUNK
 from isthmus.fitting.loop import train
@@ -82,7 +83,8 @@ class GreedyAutoencoders(Pretraining):
             layer.scaling = scaling
             history = History(f"layer {number + 1} of {len(layers)}")
             streams, nothing = around.streams.child(history.stage), rows.at(rows.index[:0])
-            train(layer, rows, nothing, plan, streams, [history, *around.observers])
+            outcome = train(layer, rows, nothing, plan, streams, [history, *around.observers])
+            warn(history.stage, outcome.reason)
             records += history.records
         return records
 
@@ -111,6 +113,17 @@ class GreedyAutoencoders(Pretraining):
         check_together(parts)
         halves = Halves(stage.encoder, stage.decoder)
         return Model(parts, stage.width, model.scaling, halves, stage.memory)
+
+
+def warn(stage: str, reason: str) -> None:
+    """Say that the training of a layer broke off."""
+    if reason == "diverged":
+        warnings.warn(
+            f"The pretraining of {stage} diverged: its weights of the last good epoch are kept. "
+            f"Lower learning_rate, of the pretraining or of the fit.",
+            TrainingWarning,
+            stacklevel=2,
+        )
 
 
 def layered(model: Model, pretraining: Pretraining) -> list[Stage]:
@@ -173,7 +186,8 @@ class GreedyRBMs(Pretraining):
                 streams.generator("init"),
                 centred=self.centred,
             ).to(around.plan.device)
-            train_rbm(rbm, seen, self._options(rbm, around), streams, [history, *around.observers])
+            options, observers = self._options(rbm, around), [history, *around.observers]
+            warn(history.stage, train_rbm(rbm, seen, options, streams, observers).reason)
             unroll(rbm, stage, scaling)
             records += history.records
         return records

@@ -17,6 +17,7 @@ class Lap:
     """An epoch under way."""
 
     order: Tensor  # where the stream of orders stood before it
+    batch_size: int = 0
     n_steps: int = 0
     n_rows: int = 0
     sums: dict[str, Tensor] = dataclasses.field(default_factory=dict)  # of terms, over the rows
@@ -44,11 +45,13 @@ class Progress:
         """How long it has lasted, in all processes."""
         return time.perf_counter() - self.began
 
-    def begin_epoch(self) -> Lap:
-        """Start the next epoch, or go on with the one under way."""
+    def begin_epoch(self, batch_size: int) -> Lap:
+        """Start the next epoch, or go on with the one under way; anew, in other batches."""
         if self.lap is None:
             self.epoch += 1
-            self.lap = Lap(self.streams[0].get_state())
+            self.lap = Lap(self.streams[0].get_state(), batch_size)
+        elif self.lap.batch_size != batch_size:
+            self.lap = Lap(self.lap.order, batch_size)
         return self.lap
 
     def keep_weights(self) -> None:

@@ -9,8 +9,10 @@ import torch
 
 from isthmus.data.rows import Selection
 from isthmus.fitting.fit import Fitted
-from isthmus.fitting.loop import Draws, lent, run_epoch
+from isthmus.fitting.loop import Draws, evaluate, is_lost, lent, run_epoch
+from isthmus.fitting.memory import halving, tell_smaller
 from isthmus.fitting.model import Model
+from isthmus.fitting.observers import Terms
 from isthmus.fitting.plan import Plan, threads_for, uses_bfloat16
 from isthmus.fitting.schedules import Constant
 from isthmus.fitting.streams import Streams
@@ -33,7 +35,7 @@ class Session:
     def __init__(
         self, streams: Streams, plan: Plan, model: Model, epoch: int, history: Sequence[Record]
     ) -> None:
-        self._model = model
+        self._model, self._streams = model, streams
         self._made_by = (plan.optimizer, plan.device)
         self._state: dict[str, Any] | None = None
         self._draws = Draws.begin(streams, plan.device)
@@ -49,8 +51,8 @@ class Session:
     def run(self, rows: Selection, plan: Plan) -> Fitted:
         """Take one pass over the rows, at a rate that does not move.
 
-        It is taken by a copy, so that an interrupt, or a loss that is not finite, leaves everything
-        as it was.
+        It is taken by a copy, so that an interrupt, or a loss that leaps out of all bounds, leaves
+        everything as it was.
         """
         began, n_steps = time.perf_counter(), rows.n_batches(plan.batch_size)
         rate = plan.rate * self._share * min(1.0, (self._warm + n_steps / 2) / WARM_UP)
@@ -63,8 +65,18 @@ class Session:
         epoch = self._epoch + 1
         n_products = model.n_products
         reduced = uses_bfloat16(plan, n_products)
+
+        def one_pass(size: int) -> Terms | None:
+            smaller = plan._replace(batch_size=size)
+            return run_epoch(model, rows, smaller, optimizer, draws, epoch, reduced=reduced)
+
+        judge = rows.at(rows.index[: plan.batch_size])
+        start = evaluate(model, judge, self._streams)
         with threads_for(plan, n_products), lent(model, draws.dropout):
-            terms = run_epoch(model, rows, plan, optimizer, draws, epoch, reduced=reduced)
+            terms, size = halving(one_pass, plan.batch_size, least=min(plan.batch_size, 2))
+        tell_smaller(plan.batch_size, size)
+        if terms is not None and is_lost(evaluate(model, judge, self._streams), start):
+            terms = None
         if terms is not None:
             self._model, self._state, self._draws = model, optimizer.state_dict(), draws
             self._epoch, self._warm = epoch, self._warm + n_steps

@@ -101,7 +101,8 @@ def nearest(heads: Tensor, vectors: Tensor) -> Tensor:
 
 def _in_groups(head: Tensor, vectors: Tensor) -> Tensor:
     """Return heads (B, K) as (G, B, K / G)."""
-    return head.unflatten(1, (len(vectors), -1)).transpose(0, 1)
+    groups: Tensor = head.unflatten(1, (len(vectors), -1))  # type: ignore[no-untyped-call]
+    return groups.transpose(0, 1)
 
 
 def _of(vectors: Tensor, which: Tensor) -> Tensor:

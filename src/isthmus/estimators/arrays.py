@@ -1,0 +1,172 @@
+"""Whatever users hold, as an array of real numbers, or one sentence that says why it is none.
+
+Shapes: N rows, D features.
+"""
+
+import contextlib
+import datetime
+import reprlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+import torch
+from numpy.typing import NDArray
+
+from isthmus.data.damage import reason
+from isthmus.data.tables import as_number
+from isthmus.errors import DataError, DataTypeError, IsthmusError
+
+Array = NDArray[np.generic]
+
+_REAL = "biuf"  # kinds of dtypes
+# How scikit-learn's own sentences begin, which say all that is needed in the words of its contract.
+_PLAIN_ENOUGH = ("The feature names should match", "X has ", "Found array with ")
+
+
+@contextlib.contextmanager
+def refusing(X: Any, name: str) -> Iterator[None]:
+    """Turn whatever the body raises about `X` into a DataError; typed errors pass."""
+    try:
+        yield
+    except (IsthmusError, Warning):
+        raise
+    except Exception as error:
+        said = _refusal(error, X, name)
+        raise (DataTypeError if isinstance(error, TypeError) else DataError)(said) from None
+
+
+def unwrapped(X: Any, name: str = "X") -> Any:
+    """Return a tensor as an array, and a masked array with NaN below its mask; all else as it is.
+
+    Raises
+    ------
+    DataError
+        If it is sparse, or holds no rows yet.
+    """
+    if type(X).__name__ == "LazyFrame":
+        raise DataError(f"{name} is a LazyFrame, which holds no rows yet: give {name}.collect().")
+    if isinstance(X, torch.Tensor):
+        if X.layout is not torch.strided:
+            raise DataError(f"{name} is sparse, and dense rows are needed: give {name}.to_dense().")
+        with refusing(X, name):
+            return (X.float() if X.dtype is torch.bfloat16 else X).numpy(force=True)
+    if scipy.sparse.issparse(X):
+        raise DataError(f"{name} is sparse, and dense rows are needed: give {name}.toarray().")
+    if isinstance(X, np.ma.MaskedArray):
+        return _unmasked(X)
+    return X
+
+
+def _unmasked(X: np.ma.MaskedArray[Any, Any]) -> Array:
+    if not np.ma.is_masked(X):
+        return X.data
+    real = X.dtype.kind in _REAL
+    values = X.data.astype(np.promote_types(X.dtype, np.float16) if real else object)
+    values[np.ma.getmaskarray(X)] = np.nan if real else None
+    return values
+
+
+def real_numbers(validate: Callable[[], Array], X: Any, name: str) -> Array:
+    """Return the array that scikit-learn makes of `X`, of real numbers of at most eight bytes.
+
+    Raises
+    ------
+    DataError
+        If it makes none.
+    """
+    with refusing(X, name):
+        array = validate()
+        if array.dtype.kind == "O" or (array.dtype.kind == "f" and array.itemsize > 8):
+            with np.errstate(over="ignore"):  # what is too large is infinite, and refused as that
+                array = array.astype(np.float64)
+        if array.dtype.kind not in _REAL:
+            raise TypeError(f"it has values of type {array.dtype}")
+        return array
+
+
+def column_of(X: Any, column: int) -> str:
+    """Return what a column is called: the name that a frame gives it, or its number."""
+    columns = getattr(X, "columns", None)
+    return repr(list(columns)[column]) if columns is not None else str(column)
+
+
+# Why something is none -------------------------------------------------------------------
+
+
+def _refusal(error: Exception, X: Any, name: str) -> str:
+    """Say in one sentence why `X` cannot be used."""
+    words = str(error)
+    if words.startswith(_PLAIN_ENOUGH):
+        return words
+    for beginning, said in _SAID.items():
+        if words.startswith(beginning):
+            return f"{said.format(X=name, shape=_shape(X))}."
+    if isinstance(error, MemoryError):
+        return f"{name} does not fit in memory: give it in portions, to partial_fit."
+    return _not_numbers(X, name) or (
+        f"{name} cannot be taken as rows of numbers ({_why(error, X)}): give an array or a frame "
+        f"of (rows, features)."
+    )
+
+
+# What is meant by the beginnings of other people's sentences; X is the name of the argument.
+_SAID = {
+    **dict.fromkeys(
+        ("Expected 2D", "Expected a 2-dim"),
+        "{X} is {shape}, and a table is needed: Reshape your data to (rows, features), with "
+        "reshape(-1, 1) if it is one feature and reshape(1, -1) if it is one row",
+    ),
+    "Complex data": "Complex data not supported: {X} has complex numbers, so give their real and "
+    "imaginary parts as two features",
+    "Expected unique column names": "{X} has several columns of one name: rename them, or give "
+    "{X}.to_numpy()",
+    "setting an array element with a sequence": "{X} has rows of different lengths, or a list "
+    "where a number belongs: give every row the same number of numbers",
+}
+
+
+def _shape(X: Any) -> str:
+    return f"of shape {tuple(X.shape)}" if hasattr(X, "shape") else f"a {type(X).__name__}"
+
+
+def _why(error: Exception, X: Any) -> str:
+    dtype = getattr(X, "dtype", None)
+    foreign = dtype is not None and getattr(dtype, "kind", "O") != "O"
+    return f"its values are of type {dtype}" if foreign else reason(error)
+
+
+def _not_numbers(X: Any, name: str) -> str | None:
+    """Say which value is no number, if one is."""
+    with contextlib.suppress(Exception):  # foreign objects may refuse even to be looked at
+        table = np.asarray(X.to_numpy() if hasattr(X, "columns") else X, dtype=object)
+        for row, values in enumerate(table if table.ndim == 2 else ()):
+            for column, value in enumerate(values):
+                if (kind := _kind(value)) is not None:
+                    place = f"row {row}, column {column_of(X, column)} ({reprlib.repr(value)})"
+                    advice = "divide it" if kind == _TOO_LARGE else as_number(value)
+                    return f"{name} has {kind} at {place}: drop that column, or {advice}."
+    return None
+
+
+_TOO_LARGE = "a number too large for float64"
+
+
+def _kind(value: Any) -> str | None:
+    """Call a value "text", "a date" or else, where it is no number."""
+    if isinstance(value, np.timedelta64 | datetime.timedelta):
+        return "a duration"
+    if hasattr(value, "year") or isinstance(value, np.datetime64):
+        return "a date"
+    if isinstance(value, str | bytes):
+        try:
+            float(value)
+        except ValueError:
+            return "text"
+    if isinstance(value, int):
+        try:
+            float(value)
+        except OverflowError:
+            return _TOO_LARGE
+    return None

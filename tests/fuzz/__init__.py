@@ -1,0 +1,1 @@
+"""Input that lies: hostile rows and files, and whether each is answered rightly or refused."""
