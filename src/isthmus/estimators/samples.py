@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.errors import DataError, ParameterError
+from isthmus.estimators.arrays import unwrapped
 
 Shape = tuple[int, ...]
 
@@ -30,7 +31,7 @@ def flattened(X: Any, name: str) -> tuple[Any, Shape | None]:
                 f"{name} has samples of different shapes, {first} and {second}: give samples of "
                 f"one shape."
             )
-        X = np.stack([np.asarray(sample) for sample in X])
+        X = np.stack([np.asarray(unwrapped(sample, name)) for sample in X])
     if not isinstance(X, np.ndarray) or X.ndim < 3:
         return X, None
     return X.reshape(len(X), math.prod(X.shape[1:])), X.shape[1:]
@@ -95,7 +96,7 @@ def padded(X: Any, name: str, n_steps: int | None = None) -> Any:
     """
     if np.ndim(X) == 2 if hasattr(X, "ndim") or hasattr(X, "columns") else not _holds_arrays(X):
         return X
-    sequences = [np.asarray(sequence) for sequence in X]
+    sequences = [np.asarray(unwrapped(each, f"{name}[{i}]")) for i, each in enumerate(X)]
     for i, sequence in enumerate(sequences):
         if sequence.ndim != 2 or 0 in sequence.shape or sequence.dtype.kind not in "uifb":
             raise DataError(

@@ -125,8 +125,9 @@ class Subject(NamedTuple):
         return (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
 
     def decode(self, codes: ArrayLike) -> Floats:
-        """Return the rows of codes, user's units, (., D)."""
-        return np.asarray(self.model.inverse_transform(np.asarray(codes)), np.float64)
+        """Return the rows of codes, user's units, (., D); under the commonest label, if any."""
+        told = {"y": _commonest(self.model)} if _conditional(self.model) else {}
+        return np.asarray(self.model.inverse_transform(np.asarray(codes), **told), np.float64)
 
     def name_of(self, feature: int) -> str:
         """Return what to call a feature; one without a name is called by its number."""
@@ -274,8 +275,19 @@ def _clean(model: Any, target: ArrayLike, n_rows: int) -> Array:
 
 def _rebuilt(bare: Any, seen: Floats, codes: Floats | None) -> Floats:
     """Return what the model makes of the rows, of which it may have the codes already."""
+    if _conditional(bare):  # each row under the label that is likeliest
+        return np.asarray(bare.reconstruct(seen), np.float64)
     codes = np.asarray(bare.transform(seen), np.float64) if codes is None else codes
     return np.asarray(bare.inverse_transform(codes), np.float64)
+
+
+def _conditional(model: Any) -> bool:
+    return bool(getattr(model, "conditional", False))
+
+
+def _commonest(model: Any) -> Any:
+    """Return the label that most training rows had."""
+    return model.classes_[int(model.model_.shares.argmax())]
 
 
 def drawn_shape(

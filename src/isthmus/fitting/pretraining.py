@@ -216,6 +216,7 @@ class GreedyRBMs(Pretraining):
             weight_decay=self.weight_decay,
             precision=around.plan.precision,
             device=around.plan.device,
+            keeper=around.plan.keeper,
         )
 
 
