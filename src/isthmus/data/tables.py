@@ -259,7 +259,7 @@ def _numbers(path: Path, column: "pl.Series", *, comma: bool) -> "pl.Series":
     """Return a column as floats, where every cell is a number or missing."""
     import polars as pl
 
-    if column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.Null):
+    if column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.Null) or column.is_empty():
         return column.cast(pl.Float32 if column.dtype == pl.Float32 else pl.Float64)
     if column.dtype != pl.String:
         raise _not_numbers(path, column, column.is_not_null().arg_max() or 0)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.errors import DataError, ParameterError
+from isthmus.estimators.arrays import unwrapped
 
 Shape = tuple[int, ...]
 
@@ -30,7 +31,7 @@ def flattened(X: Any, name: str) -> tuple[Any, Shape | None]:
                 f"{name} has samples of different shapes, {first} and {second}: give samples of "
                 f"one shape."
             )
-        X = np.stack([np.asarray(sample) for sample in X])
+        X = np.stack([np.asarray(unwrapped(sample, name)) for sample in X])
     if not isinstance(X, np.ndarray) or X.ndim < 3:
         return X, None
     return X.reshape(len(X), math.prod(X.shape[1:])), X.shape[1:]
@@ -95,7 +96,7 @@ def padded(X: Any, name: str, n_steps: int | None = None) -> Any:
     """
     if np.ndim(X) == 2 if hasattr(X, "ndim") or hasattr(X, "columns") else not _holds_arrays(X):
         return X
-    sequences = [np.asarray(sequence) for sequence in X]
+    sequences = [_numbers(each, f"{name}[{i}]") for i, each in enumerate(X)]
     for i, sequence in enumerate(sequences):
         if sequence.ndim != 2 or 0 in sequence.shape or sequence.dtype.kind not in "uifb":
             raise DataError(
@@ -114,6 +115,12 @@ def padded(X: Any, name: str, n_steps: int | None = None) -> Any:
     for row, sequence in zip(together, sequences, strict=True):
         row[: len(sequence)] = sequence
     return together
+
+
+def _numbers(sequence: Any, name: str) -> NDArray[Any]:
+    """Return a sequence as an array; Python's own numbers as floats."""
+    array = np.asarray(unwrapped(sequence, name))
+    return array.astype(np.float64) if array.dtype == object else array
 
 
 def _holds_arrays(X: Any) -> bool:
@@ -142,9 +149,10 @@ def check_padding(rows: NDArray[Any], n_features: int, name: str) -> None:
 
 def like(rows: NDArray[Any], X: Any, shape: Shape) -> Any:
     """Return rows (N, D) in the shape that X has; sequences each in its own length."""
-    if _holds_arrays(X) and len({len(sequence) for sequence in X}) > 1:
+    lengths = [np.shape(sequence)[0] for sequence in X] if _holds_arrays(X) else []
+    if len(set(lengths)) > 1:
         samples = rows.reshape(len(rows), *shape)
-        return [sample[: len(own)] for sample, own in zip(samples, X, strict=True)]
+        return [sample[:length] for sample, length in zip(samples, lengths, strict=True)]
     given = np.shape(X)
     if len(given) == 3 and len(shape) == 2 and given[1] < shape[0]:
         return rows.reshape(len(rows), *shape)[:, : given[1]]

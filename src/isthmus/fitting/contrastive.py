@@ -72,11 +72,11 @@ def train_rbm(
     contrast = Contrast(rbm, options, streams)
     history = History("rbm")
     run = contrast.progress()
-    most = _bearable(rbm, rows, WORSE)  # of the machine as it came
     stage = options.keeper.stage(run, [history, *observers])
     contrast.go_on(run)
     if not run.weights:
         run.keep_weights()
+        run.start = NOTHING_HELD._replace(loss=_bearable(rbm, rows, WORSE))
     reason = "interrupted"
     with _threads(options, rbm), contextlib.suppress(KeyboardInterrupt):
         while True:
@@ -85,17 +85,16 @@ def train_rbm(
             if run.reason:
                 break
             stage.step()
-            rate = contrast.run_epoch(rows, run.begin_epoch(options.batch_size), stage.step)
+            rate = contrast.run_epoch(rows, run.begin_epoch(), stage.step)
             run.lap = None
             error = reconstruction_error(rbm, rows)
             if not math.isfinite(error):
                 run.reason = "diverged"
                 continue
-            if error <= most:
+            if error <= run.start.loss:
                 run.keep_weights()
-            terms = {"reconstruction_error": error}
-            told = Epoch(run.epoch, options.n_epochs, rate, terms, NOTHING_HELD, True, run.seconds)
-            stage.tell(told)
+            terms, most = {"reconstruction_error": error}, options.n_epochs
+            stage.tell(Epoch(run.epoch, most, rate, terms, NOTHING_HELD, True, run.seconds))
         stage.end()
         reason = run.reason
     if reason == "interrupted":

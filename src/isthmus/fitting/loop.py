@@ -4,6 +4,7 @@ Shapes: N training rows, M held-out rows, B rows of a batch, D features.
 """
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -101,18 +102,22 @@ def train(
         rate, shown = optimizer.param_groups[0]["lr"], held if judged else NOTHING_HELD
         stage.tell(Epoch(run.epoch, plan.max_epochs, rate, terms, shown, better, run.seconds))
 
-    def one_pass(size: int) -> Terms | None:
-        lap, smaller = run.begin_epoch(size), plan._replace(batch_size=size)
-        return run_epoch(
-            model, training, smaller, optimizer, draws, run.epoch, lap, stage.step, reduced=reduced
-        )
+    one_pass = functools.partial(
+        run_epoch,
+        model,
+        training,
+        optimizer=optimizer,
+        draws=draws,
+        after_step=stage.step,
+        reduced=reduced,
+    )
 
     # The model as it came
     begins = not run.weights
     if begins:
         run.start = run.best = evaluate(model, judge, streams)
         run.keep_weights()
-    size = plan.batch_size if run.lap is None else run.lap.batch_size
+        run.size = plan.batch_size
 
     reason = "interrupted"
     with (
@@ -130,7 +135,7 @@ def train(
             stage.step()
 
             # One pass over the training rows, in a new order
-            terms, size = halving(one_pass, size, least=min(size, 2))
+            terms = _in_room(one_pass, run, plan)
             held = evaluate(model, judge, streams)
             run.lap = None
             last = run.epoch == plan.stop_after
@@ -147,21 +152,29 @@ def train(
         stage.end()
         reason = run.reason
 
-    tell_smaller(plan.batch_size, size)
     if reason == "interrupted":
         plan.keeper.give_up()
-    return _outcome(run, reason, judged=judged)
-
-
-def _outcome(run: Progress, reason: str, *, judged: bool) -> Outcome:
-    """Give the model the weights that are kept."""
+    tell_smaller(plan.batch_size, run.size)
     best_epoch = run.best_epoch
     if not judged and reason == "limit":
         best_epoch = run.epoch
     else:
-        run.model.load_state_dict(run.weights)
+        model.load_state_dict(run.weights)
     seen = (run.start, run.best) if judged else (NOTHING_HELD, NOTHING_HELD)
     return Outcome(best_epoch, run.epoch, reason, *seen)
+
+
+def _in_room(one_pass: Callable[..., Terms | None], run: Progress, plan: Plan) -> Terms | None:
+    """Run an epoch, begun anew with half the rows in a batch where the device has no room."""
+
+    def attempt(size: int) -> Terms | None:
+        lap = run.begin_epoch()
+        if size != run.size:
+            run.size, run.lap = size, (lap := Lap(lap.order))
+        smaller = plan._replace(batch_size=size)
+        return one_pass(plan=smaller, epoch=run.epoch, lap=lap)
+
+    return halving(attempt, run.size, least=min(run.size, 2))[0]
 
 
 def _ending(run: Progress, plan: Plan, *, judged: bool) -> str | None:

@@ -17,7 +17,6 @@ class Lap:
     """An epoch under way."""
 
     order: Tensor  # where the stream of orders stood before it
-    batch_size: int = 0
     n_steps: int = 0
     n_rows: int = 0
     sums: dict[str, Tensor] = dataclasses.field(default_factory=dict)  # of terms, over the rows
@@ -31,6 +30,7 @@ class Progress:
     optimizer: Optimizer
     streams: tuple[torch.Generator, ...]  # the first is that of the orders
     memory: dict[str, Tensor] = dataclasses.field(default_factory=dict)  # chains, where there are
+    size: int = 0  # rows of a batch, fewer than planned where memory is short
     epoch: int = 0  # the one under way, or the last
     lap: Lap | None = None  # between two epochs there is none
     start: Held = NOTHING_HELD
@@ -45,13 +45,11 @@ class Progress:
         """How long it has lasted, in all processes."""
         return time.perf_counter() - self.began
 
-    def begin_epoch(self, batch_size: int) -> Lap:
-        """Start the next epoch, or go on with the one under way; anew, in other batches."""
+    def begin_epoch(self) -> Lap:
+        """Start the next epoch, or go on with the one under way."""
         if self.lap is None:
             self.epoch += 1
-            self.lap = Lap(self.streams[0].get_state(), batch_size)
-        elif self.lap.batch_size != batch_size:
-            self.lap = Lap(self.lap.order, batch_size)
+            self.lap = Lap(self.streams[0].get_state())
         return self.lap
 
     def keep_weights(self) -> None:
@@ -64,6 +62,7 @@ class Progress:
             "device": self._device,
             "model": self.model.state_dict(),
             "weights": self.weights,
+            "size": self.size,
             "epoch": self.epoch,
             "best_epoch": self.best_epoch,
             "start": self.start._asdict(),
@@ -98,6 +97,7 @@ class Progress:
         self.model.load_state_dict(state["model"])
         self.model.eval()
         self.weights, self.epoch = state["weights"], state["epoch"]
+        self.size = state["size"]
         self.best_epoch, self.reason = state["best_epoch"], state["reason"]
         self.start, self.best = Held(**state["start"]), Held(**state["best"])
         self.began = time.perf_counter() - state["seconds"]
