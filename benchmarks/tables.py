@@ -125,7 +125,8 @@ def onnx_runtime(figures: Figures) -> str:
     ending = (
         f"Milliseconds, medians in turns, on {figures['threads']} thread(s), torch "
         f"{figures['torch']}, ONNX Runtime {figures['onnxruntime']}. The model checks its rows and "
-        f"computes in float64 (convolutions in float32), the file in float32."
+        f"computes in float64 (convolutions in float32), the file in float32. Times depend on the "
+        f"machine and its load; compare ratios."
     )
     return "\n".join(lines) + "\n\n" + ending
 

@@ -102,6 +102,19 @@ def test_model_of_every_format_can_be_saved_again(path, tmp_path):
         np.testing.assert_array_equal(again[method], expected)
 
 
+def test_nan_in_a_history_of_the_first_format_is_read(tmp_path):
+    """That format wrote NaN as it is; later ones spell it, and refuse it bare."""
+    kept = next(path for path in KEPT if path.parent.name == "format-1")
+    folder = Path(shutil.copytree(kept, tmp_path / "model"))
+    config = without_checksum(folder)
+    config["history"][0]["loss"] = np.nan
+    forge_text(folder, json.dumps(config))
+    assert np.isnan(load(folder).history_[0]["loss"])
+    forge_text(folder, json.dumps(config | {"format": 2}))
+    with pytest.raises(ArtefactError, match=r"config\.json cannot be read"):
+        load(folder)
+
+
 def test_model_that_did_not_count_its_rows_still_goes_on():
     model = load(next(path for path in KEPT if path.name == "machine"))
     assert model.n_samples_seen_ is None

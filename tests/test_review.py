@@ -23,9 +23,10 @@ from isthmus import (
 )
 from isthmus.errors import DataError, MissingDependencyError, ParameterError
 from isthmus.estimators import ESTIMATORS
+from isthmus.estimators.provenance import papers, spelled
 from isthmus.evaluation.code_map import code_map
 from isthmus.evaluation.labels import labels_of
-from isthmus.evaluation.origin import fingerprint, papers, spelled
+from isthmus.evaluation.origin import fingerprint
 from isthmus.evaluation.review import review
 from isthmus.evaluation.subject import drawn, look
 from isthmus.evaluation.units import activity, histogram, traversal, units
