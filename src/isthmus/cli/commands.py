@@ -117,6 +117,9 @@ def demo(out: Path, seed: int) -> None:
 @data_option("--target", "Clean rows, where DATA is noisy.")
 @data_option("--validation", "Rows to stop by, instead of a part of DATA.")
 @data_option("--validation-target", "Their clean rows; needed with --target.")
+@click.option(
+    "--log", type=PATH, metavar="FILE.jsonl", help="File to add a line to after every epoch."
+)
 @force_option
 @parameters
 def fit(data: Path, columns: str | None, drop: str | None, **options: Any) -> None:

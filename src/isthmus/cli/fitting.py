@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import isthmus
 from isthmus.cli.options import ESTIMATORS, at_the_shell
-from isthmus.cli.outputs import check_model, facts, plain_console, say
+from isthmus.cli.outputs import check_log, check_model, facts, plain_console, say
 from isthmus.cli.photographs import NETWORK, are_photographs, fit_photographs
 from isthmus.cli.rows import Rows, check_width, read_rows
 from isthmus.data.tables import ALL, Columns
@@ -16,6 +16,7 @@ from isthmus.estimators.inputs import check_domain
 from isthmus.estimators.parameters import check, declared
 from isthmus.fitting.optimizers import Optimizer
 from isthmus.fitting.schedules import Schedule
+from isthmus.observers import JSONLines
 
 if TYPE_CHECKING:
     from isthmus.estimators.base import BaseAutoencoder
@@ -47,6 +48,7 @@ def fit(
     validation: Path | None = None,
     validation_target: Path | None = None,
     columns: Columns = ALL,
+    log: Path | None = None,
     force: bool = False,
     **options: Any,
 ) -> None:
@@ -60,6 +62,7 @@ def fit(
     validation : rows to stop by.
     validation_target : the clean rows of `validation`, needed where there is a `target`.
     columns : of a table, those to fit to; the model remembers their names.
+    log : JSON lines, to which each epoch adds one.
     force : whether a saved model at `model` may be replaced.
     options : the estimator's kind and its parameters, as `assemble` takes them.
 
@@ -70,12 +73,14 @@ def fit(
     """
     _check_pairs(target, validation, validation_target)
     check_model(model, force=force)
+    observers = [] if log is None else [JSONLines(check_log(log))]
     noisy = target is not None or options.get("blind") or options.get("corruption")
     if noisy and not any(name in options for name in SHORTHANDS) and are_photographs(data):
         options = {"n_components": 96, **options, "network": NETWORK}
     estimator = assemble(**options)
     if data.is_dir() and estimator.parts().network.crop is not None:
-        fit_photographs(estimator, data, model, target, validation, validation_target)
+        pairs = (target, validation, validation_target)
+        fit_photographs(estimator, data, model, *pairs, observers=observers)
         say(f"Next: {next_command(data, model, denoises=True)}")
         return
     rows = read_rows(data, columns)
@@ -86,7 +91,7 @@ def fit(
     if len(rows.shape) == 2 and estimator.sample_shape is None:  # grey pictures, or sequences
         estimator.set_params(sample_shape=rows.shape)
     began = time.perf_counter()
-    estimator.fit(rows.named(), target=clean, validation=held_out)
+    estimator.fit(rows.named(), target=clean, validation=held_out, observers=observers)
     seconds = time.perf_counter() - began
     estimator.save(model)
     _tell(estimator, rows, model, seconds)

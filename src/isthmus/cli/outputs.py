@@ -70,6 +70,22 @@ def check_page(out: Path, data: Path, *, force: bool) -> None:
         raise _exists(out)
 
 
+def check_log(out: Path) -> Path:
+    """Return the path of a log, to which lines are added; refuse one that cannot be written.
+
+    Raises
+    ------
+    FileError
+        If its ending is not .jsonl, or it cannot be written.
+    """
+    if out.suffix.lower() != ".jsonl" or out.is_dir():
+        raise FileError(f"{out} is no name of a log: give a file that ends in .jsonl.")
+    _check_place(out)
+    if out.exists() and not os.access(out, os.W_OK):
+        raise FileError(f"{out} cannot be written: change its permissions, or give another path.")
+    return out
+
+
 def check_folder(out: Path, data: Path, *, force: bool) -> None:
     """Refuse a folder for pictures that is the input, a file, or holds something.
 

@@ -1,6 +1,7 @@
 """``isthmus fit`` on a folder of pictures of any size, to take their noise off."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,6 +16,7 @@ from isthmus.errors import DataError, FileError
 
 if TYPE_CHECKING:
     from isthmus.estimators.base import BaseAutoencoder
+    from isthmus.fitting.observers import Observer
 
 # What takes noise off photographs well in minutes: half-size maps, two residual blocks a level.
 NETWORK = "conv(channels=(48, 64), blocks=2, patch=2, skip=True, residual=True)"
@@ -80,6 +82,7 @@ def fit_photographs(
     target: Path | None,
     validation: Path | None,
     validation_target: Path | None,
+    observers: "Sequence[Observer]" = (),
 ) -> None:
     """Fit to the crops of a folder's pictures, save the model and tell what came of it.
 
@@ -97,7 +100,7 @@ def fit_photographs(
         if validation_target is not None:
             held_out = (held_out, _partners(rows, validation, validation_target))
     began = time.perf_counter()
-    estimator.fit(noisy.pictures, target=clean, validation=held_out)
+    estimator.fit(noisy.pictures, target=clean, validation=held_out, observers=observers)
     seconds = time.perf_counter() - began
     estimator.save(model)
     pairs = {

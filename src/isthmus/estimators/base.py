@@ -5,7 +5,6 @@ Shapes: N rows, D features, K components.
 
 from __future__ import annotations  # help texts name the types, and do not unfold them
 
-import contextlib
 import copy
 import dataclasses
 from abc import ABC, abstractmethod
@@ -29,10 +28,11 @@ from isthmus.estimators.planning import plan_for, warn
 from isthmus.estimators.saving import Learned
 from isthmus.estimators.transformer import SavedTransformer
 from isthmus.estimators.using import Using, apply
+from isthmus.estimators.watching import watching
 from isthmus.fitting.classifier import Encoder
 from isthmus.fitting.fit import Fitted, Task, VersusPCA, fit
 from isthmus.fitting.model import Model, Parts, build, settle
-from isthmus.fitting.observers import Observer, ProgressBar
+from isthmus.fitting.observers import Observer
 from isthmus.fitting.pairs import check_batches, check_shape, check_together, check_width
 from isthmus.fitting.plan import Plan
 from isthmus.fitting.session import Session
@@ -88,6 +88,7 @@ class BaseAutoencoder(Using, SavedTransformer, Parameters, BaseEstimator, ABC):
         *,
         target: ArrayLike | None = None,
         validation: ArrayLike | tuple[ArrayLike, ArrayLike] | None = None,
+        observers: Sequence[Observer] = (),
     ) -> Self:
         """Fit to the rows of `X`.
 
@@ -103,6 +104,8 @@ class BaseAutoencoder(Using, SavedTransformer, Parameters, BaseEstimator, ABC):
             The clean rows, where `X` is noisy; by default `X` itself.
         validation : (M, D), or a tuple of noisy and clean rows, optional
             Rows to stop by, instead of a part of `X`; with `target` they have to be such a pair.
+        observers : list of observers, optional
+            They are told of every epoch, and change nothing of the fit; see `isthmus.observers`.
 
         Returns
         -------
@@ -119,10 +122,8 @@ class BaseAutoencoder(Using, SavedTransformer, Parameters, BaseEstimator, ABC):
         parts, streams = self.parts(), Streams(self.random_state)
         inputs.warn_of_lost_rows(y, getattr(X, "shape", None))
         given = gather(self, parts, streams, X, target, validation)
-        with contextlib.ExitStack() as stack:
-            show = [ProgressBar(type(self).__name__)] if self.verbose else []
-            observers = [stack.enter_context(bar) for bar in show]
-            task = self._task(parts, given.scaling, given.plan, streams, observers)
+        with watching(self, observers) as told:
+            task = self._task(parts, given.scaling, given.plan, streams, told)
             fitted = fit(task, given.rows, given.judge, given.fraction)
         self._session = None
         self.mean_ = given.mean

@@ -8,8 +8,7 @@ from __future__ import annotations  # help texts name the types, and do not unfo
 import copy
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
 from numbers import Integral
 from typing import Any, Literal, Self
 
@@ -27,9 +26,10 @@ from isthmus.estimators.inputs import Array, Floats
 from isthmus.estimators.parameters import BoltzmannParameters, RandomState, check
 from isthmus.estimators.saving import Learned
 from isthmus.estimators.transformer import SavedTransformer
+from isthmus.estimators.watching import watching
 from isthmus.fitting.classifier import Encoder, layer_of
 from isthmus.fitting.contrastive import ContrastiveOptions, Session, train_rbm
-from isthmus.fitting.observers import ProgressBar
+from isthmus.fitting.observers import Observer
 from isthmus.fitting.partition import Annealing, log_partition
 from isthmus.fitting.plan import pick_batch_size, pick_device, pick_max_epochs
 from isthmus.fitting.schedules import Schedule
@@ -96,8 +96,10 @@ class BaseRBM(SavedTransformer, BoltzmannParameters, BaseEstimator, ABC):
 
     # Fitting -----------------------------------------------------------------------------
 
-    def fit(self, X: ArrayLike, y: Any = None) -> Self:
+    def fit(self, X: ArrayLike, y: Any = None, *, observers: Sequence[Observer] = ()) -> Self:
         """Fit to the rows of `X` (N, D); `y` is ignored, as pipelines pass it.
+
+        `observers` are told of every epoch; see `isthmus.observers`.
 
         Raises
         ------
@@ -113,11 +115,8 @@ class BaseRBM(SavedTransformer, BoltzmannParameters, BaseEstimator, ABC):
         rows = select(array, array, scaling, pick_device(self.device))
         options, streams = self._options(len(array)), Streams(self.random_state)
         rbm = self._begin(rows, streams)
-        with ExitStack() as stack:
-            show = [ProgressBar(type(self).__name__)] if self.verbose else []
-            trained = train_rbm(
-                rbm, rows, options, streams, [stack.enter_context(bar) for bar in show]
-            )
+        with watching(self, observers) as told:
+            trained = train_rbm(rbm, rows, options, streams, told)
         self._session, self._scaling = None, scaling
         self.mean_ = moments(array)[0].numpy()
         self.model_ = rbm.double()

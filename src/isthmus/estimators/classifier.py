@@ -7,7 +7,7 @@ from __future__ import annotations  # help texts name the types, and do not unfo
 
 import copy
 import dataclasses
-from contextlib import ExitStack
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -36,6 +36,7 @@ from isthmus.estimators.parameters import PartLike, Training, check, estimator, 
 from isthmus.estimators.planning import plan_for, warn
 from isthmus.estimators.saving import NESTED, Learned
 from isthmus.estimators.transformer import SavedTransformer
+from isthmus.estimators.watching import guarded, watching
 from isthmus.fitting.classifier import (
     Classifier,
     Encoder,
@@ -46,7 +47,7 @@ from isthmus.fitting.classifier import (
     teach_head,
 )
 from isthmus.fitting.model import settle
-from isthmus.fitting.observers import History, Observer, ProgressBar
+from isthmus.fitting.observers import History, Observer
 from isthmus.fitting.plan import Plan
 from isthmus.fitting.pretraining import identity
 from isthmus.fitting.streams import Streams
@@ -149,8 +150,10 @@ class AutoencoderClassifier(
 
     # Fitting -----------------------------------------------------------------------------
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+    def fit(self, X: ArrayLike, y: ArrayLike, *, observers: Sequence[Observer] = ()) -> Self:
         """Fit the autoencoder to the rows of `X` (N, D), and the classifier to the labels `y`.
+
+        `observers` are told of every epoch of both; see `isthmus.observers`.
 
         Raises
         ------
@@ -165,17 +168,16 @@ class AutoencoderClassifier(
         array = inputs.check_rows(self, X, reset=True, at_least=2)
         labels = check_labels(y, len(array), type(self).__name__)
         plan = self._plan(int((labels.numbers >= 0).sum()))
-        streams, history = Streams(self.random_state), History("classifier")
-        autoencoder = self._autoencoder(array.shape[1], streams).fit(X)
+        streams, watchers = Streams(self.random_state), guarded(observers)
+        autoencoder = self._autoencoder(array.shape[1], streams).fit(X, observers=watchers)
         encoder = autoencoder._encoder()
         scaling = copy.deepcopy(encoder.scaling)  # exact: training rounds the encoder's
         self._check_batches(encoder, plan)
-        with ExitStack() as stack:
-            show = [ProgressBar(type(self).__name__)] if self.verbose else []
-            observers: list[Observer] = [history, *(stack.enter_context(bar) for bar in show)]
+        with watching(self, watchers) as told:
+            history = History("classifier", told)
             rows = labelled(array, labels, scaling, plan.device)
             held, known = self._divide(labels, streams)
-            lesson = Lesson(rows.at(known), rows.at(held), plan, streams, observers)
+            lesson = Lesson(rows.at(known), rows.at(held), plan, streams, [history])
             teach = fine_tune if self.fine_tune else teach_head
             classifier, outcome = teach(encoder, self._head(labels), lesson)
         self.classes_, self.autoencoder_ = labels.classes, autoencoder

@@ -63,7 +63,7 @@ def train_rbm(
     over units, of up to 500 rows, in the units that the machine sees.
     """
     contrast = Contrast(rbm, options, streams)
-    history = History("rbm")
+    history = History("rbm", observers)
     began = time.perf_counter()
     done, reason = 0, "limit"
     good = snapshot(rbm)
@@ -78,10 +78,9 @@ def train_rbm(
                 done, good = number, snapshot(rbm)
                 terms = {"reconstruction_error": error}
                 seconds = time.perf_counter() - began
-                for observer in (history, *observers):
-                    observer.epoch(
-                        Epoch(number, options.n_epochs, rate, terms, NOTHING_HELD, True, seconds)
-                    )
+                history.epoch(
+                    Epoch(number, options.n_epochs, rate, terms, NOTHING_HELD, True, seconds)
+                )
         except KeyboardInterrupt:
             reason = "interrupted"
     if reason != "limit":

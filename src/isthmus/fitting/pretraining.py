@@ -80,9 +80,9 @@ class GreedyAutoencoders(Pretraining):
             if number > 0:
                 rows, scaling = encoded(stages[number - 1], rows)
             layer.scaling = scaling
-            history = History(f"layer {number + 1} of {len(layers)}")
+            history = History(f"layer {number + 1} of {len(layers)}", around.observers)
             streams, nothing = around.streams.child(history.stage), rows.at(rows.index[:0])
-            train(layer, rows, nothing, plan, streams, [history, *around.observers])
+            train(layer, rows, nothing, plan, streams, [history])
             records += history.records
         return records
 
@@ -162,7 +162,7 @@ class GreedyRBMs(Pretraining):
         for number, stage in enumerate(stages):
             if number > 0:
                 rows, _ = encoded(stages[number - 1], rows)
-            history = History(f"layer {number + 1} of {len(stages)}")
+            history = History(f"layer {number + 1} of {len(stages)}", around.observers)
             streams = around.streams.child(history.stage)
             # Binary units speak of the user's values, not of scaled ones.
             scaling = model.scaling if number == 0 and not stage.likelihood.location else None
@@ -173,7 +173,7 @@ class GreedyRBMs(Pretraining):
                 streams.generator("init"),
                 centred=self.centred,
             ).to(around.plan.device)
-            train_rbm(rbm, seen, self._options(rbm, around), streams, [history, *around.observers])
+            train_rbm(rbm, seen, self._options(rbm, around), streams, [history])
             unroll(rbm, stage, scaling)
             records += history.records
         return records
