@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import isthmus
 from isthmus.cli.options import ESTIMATORS, at_the_shell
-from isthmus.cli.outputs import check_log, check_model, facts, plain_console, say
+from isthmus.cli.outputs import check_log, check_model, facts, how_it_went, plain_console, say
 from isthmus.cli.photographs import NETWORK, are_photographs, fit_photographs
 from isthmus.cli.rows import Rows, check_width, read_rows
 from isthmus.data.tables import ALL, Columns
@@ -20,7 +20,6 @@ from isthmus.observers import JSONLines
 
 if TYPE_CHECKING:
     from isthmus.estimators.base import BaseAutoencoder
-    from isthmus.fitting.fit import VersusPCA
 
 # Options that only some estimators have, and which estimator one of them alone asks for.
 OWN = ("corruption", "target", "code", "penalties", "pretraining", "sparsity", "weight")
@@ -32,12 +31,6 @@ NAMED_BY = {
 }
 SHORTHANDS = ("network", "hidden", "activation")
 TYPED = {"penalties": "--penalty", "target": "--blind"}
-ENDED = {
-    "patience": "held-out rows got no better",
-    "limit": "it ran to --max-epochs",
-    "interrupted": "it was interrupted",
-    "diverged": "the loss was not finite",
-}
 
 
 def fit(
@@ -168,32 +161,16 @@ def _beside(rows: Rows, path: Path, noisy: Rows | None = None) -> Rows:
 
 def _tell(estimator: "BaseAutoencoder", rows: Rows, model: Path, seconds: float) -> None:
     n_rows, n_features = rows.values.shape
-    pairs = {
+    pairs: dict[str, object] = {
         "rows": n_rows,
         "features": n_features,
         "code width": estimator.n_components,
-        "against PCA": against_pca(estimator.versus_pca_),
-        "epochs": epochs(estimator),
+        **how_it_went(estimator),
         "seconds": f"{seconds:.1f}",
     }
     plain_console().print(facts(f"{type(estimator).__name__}, saved to {model}", pairs))
     for finding in estimator.diagnose(rows.named()):
         say(f"! {at_the_shell(str(finding))}")
-
-
-def against_pca(versus: "VersusPCA | None") -> str:
-    """Return the model's error beside that of PCA."""
-    if versus is None:
-        return "not compared (the network has skips, or partial_fit held no rows out)"
-    return f"{versus.ratio:.2f} times the error of PCA ({versus.rows}, {versus.n_rows} rows)"
-
-
-def epochs(estimator: "BaseAutoencoder") -> str:
-    """Return how many epochs made the model, and why there were no more."""
-    parts, why = estimator.model_.parts, ENDED.get(estimator.stopped_by_, estimator.stopped_by_)
-    if estimator.n_iter_ == 0 and parts.starts_as_pca:
-        why = "PCA, as which it began, was not beaten"
-    return f"{estimator.n_iter_} ({why})"
 
 
 def next_command(data: Path, model: Path, *, denoises: bool) -> str:

@@ -3,15 +3,18 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.box import ROUNDED
 from rich.console import Console
 from rich.table import Table
 
+from isthmus.cli.options import at_the_shell
 from isthmus.data.artefact import CONFIG
 from isthmus.data.writing import check_ending, check_replaceable
 from isthmus.errors import FileError
+from isthmus.estimators import summary
 
 
 def check_file(out: Path, data: Path, *, force: bool) -> None:
@@ -162,6 +165,12 @@ def facts(title: str, pairs: dict[str, object]) -> Table:
     for name, fact in pairs.items():
         table.add_row(name, str(fact))
     return table
+
+
+def how_it_went(estimator: Any) -> dict[str, str]:
+    """Return how a fit went, in words of the shell."""
+    told = summary.how_it_went(estimator)
+    return {name: at_the_shell(fact) for name, fact in told.items()}
 
 
 def say(text: str) -> None:

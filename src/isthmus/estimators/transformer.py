@@ -7,6 +7,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from isthmus.estimators import saving
+from isthmus.estimators.summary import card
 
 
 class SavedTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
@@ -16,6 +17,11 @@ class SavedTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """Save to a folder (`model.safetensors`, `config.json`) that `isthmus.load` reads."""
         check_is_fitted(self, "model_")
         saving.save(self, Path(path))
+
+    def _html_repr(self) -> str:
+        """Return what notebooks show: a card of the fit, where there is one, and the diagram."""
+        diagram: str = super()._html_repr()
+        return card(self) + diagram if hasattr(self, "model_") else diagram
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

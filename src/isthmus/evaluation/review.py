@@ -12,7 +12,6 @@ from isthmus.estimators.transformer import SavedTransformer
 from isthmus.evaluation.against_pca import AgainstPCA, against_pca, pca_of
 from isthmus.evaluation.classes import ClassErrors, class_errors
 from isthmus.evaluation.code_map import CodeMap, Projection, code_map
-from isthmus.evaluation.curves import Training, curves, training
 from isthmus.evaluation.examples import (
     Decibels,
     Examples,
@@ -28,6 +27,7 @@ from isthmus.evaluation.quality import Quality, quality
 from isthmus.evaluation.subject import Subject, look
 from isthmus.evaluation.units import Activity, Units, activity, units
 from isthmus.evaluation.verdict import Evidence, Verdict, judge
+from isthmus.fitting.curves import Training, curves, training
 
 
 class Review(NamedTuple):
