@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test check format bench published clean
+.PHONY: demo test check format docs bench published clean
 
 demo: $(READY)
 	$(BIN)/isthmus demo --out demo
@@ -13,14 +13,19 @@ test: $(READY)
 	$(BIN)/python -m pytest -n 2
 
 check: $(READY)
-	$(BIN)/ruff format --check src tests benchmarks examples
-	$(BIN)/ruff check src tests benchmarks examples
+	$(BIN)/ruff format --check src tests benchmarks examples docs/pages.py
+	$(BIN)/ruff check src tests benchmarks examples docs/pages.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 format: $(READY)
-	$(BIN)/ruff format src tests benchmarks examples
-	$(BIN)/ruff check --fix src tests benchmarks examples
+	$(BIN)/ruff format src tests benchmarks examples docs/pages.py
+	$(BIN)/ruff check --fix src tests benchmarks examples docs/pages.py
+
+# The site, in site/: open site/index.html. A warning is an error.
+docs: $(READY)
+	$(BIN)/python docs/pages.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 bench: $(READY)
 	$(BIN)/python benchmarks/speed.py --json benchmarks/results/speed.json
@@ -35,7 +40,7 @@ published: $(READY)
 	$(BIN)/python benchmarks/pretraining.py --json benchmarks/results/pretraining.json --picture docs/pictures/pretraining.png
 
 clean:
-	rm -rf .venv demo
+	rm -rf .venv demo site
 
 # Built again when a dependency changes.
 $(READY): pyproject.toml constraints.txt
