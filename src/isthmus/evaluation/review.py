@@ -16,9 +16,11 @@ from isthmus.evaluation.examples import (
     Decibels,
     Examples,
     FeatureErrors,
+    Similarity,
     decibels,
     examples,
     feature_errors,
+    similarity,
 )
 from isthmus.evaluation.findings import findings
 from isthmus.evaluation.labels import Labels, labels_of
@@ -44,6 +46,7 @@ class Review(NamedTuple):
     map: CodeMap
     examples: Examples | None
     decibels: Decibels | None
+    similarity: Similarity | None
     features: FeatureErrors | None
     units: Units | None
     activity: Activity
@@ -94,6 +97,7 @@ def review(
         map=code_map(subject, projection),
         examples=examples(subject) if rebuilds else None,
         decibels=decibels(subject),
+        similarity=similarity(subject),
         features=seen.features,
         units=units(subject) if rebuilds else None,
         activity=used,
