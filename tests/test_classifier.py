@@ -27,6 +27,7 @@ from isthmus import (
     load,
 )
 from isthmus.cli.main import run
+from isthmus.cli.outputs import how_it_went
 from isthmus.data.scaling import Scaling
 from isthmus.errors import ArtefactError, DataError, FileError, ParameterError
 from isthmus.fitting.classifier import Classifier, Encoder, Head, hold_out
@@ -551,6 +552,6 @@ def test_command_line_knows_what_a_classifier_can_do(tmp_path, monkeypatch, caps
     assert run(["transform", "rows.npy", "codes.npy", "--model", "model"]) == 0
     np.testing.assert_array_equal(np.load("codes.npy"), model.transform(X))
     assert run(["info", "model"]) == 0
-    assert f"{model.n_iter_} ({model.stopped_by_})" in capsys.readouterr().out
+    assert how_it_went(model)["epochs"] in capsys.readouterr().out
     assert run(["score", "rows.npy", "--model", "model"]) != 0
     assert "model is of AutoencoderClassifier, which only tr" in capsys.readouterr().err

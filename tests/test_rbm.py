@@ -396,7 +396,7 @@ def test_command_line_knows_what_a_machine_can_do(tmp_path, monkeypatch, capsys)
     assert run(["transform", "rows.npy", "codes.npy", "--model", "machine"]) == 0
     np.testing.assert_array_equal(np.load("codes.npy"), model.transform(X))
     assert run(["info", "machine"]) == 0
-    assert "3 (limit)" in capsys.readouterr().out
+    assert "3 (it ran to n_iter)" in capsys.readouterr().out
     sentence = (
         "machine is of GaussianRBM, which only transforms on the command line: give the model of "
         "an autoencoder."
