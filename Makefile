@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test fuzz check format bench kill published clean
+.PHONY: demo test fuzz check format docs bench kill published clean
 
 demo: $(READY)
 	$(BIN)/isthmus demo --out demo
@@ -17,14 +17,19 @@ fuzz: $(READY)
 	PYTHONPATH=tests $(BIN)/python -m fuzz --json benchmarks/results/fuzz.json
 
 check: $(READY)
-	$(BIN)/ruff format --check src tests benchmarks examples
-	$(BIN)/ruff check src tests benchmarks examples
+	$(BIN)/ruff format --check src tests benchmarks examples docs/pages.py
+	$(BIN)/ruff check src tests benchmarks examples docs/pages.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 format: $(READY)
-	$(BIN)/ruff format src tests benchmarks examples
-	$(BIN)/ruff check --fix src tests benchmarks examples
+	$(BIN)/ruff format src tests benchmarks examples docs/pages.py
+	$(BIN)/ruff check --fix src tests benchmarks examples docs/pages.py
+
+# The site, in site/: open site/index.html. A warning is an error.
+docs: $(READY)
+	$(BIN)/python docs/pages.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 bench: $(READY)
 	$(BIN)/python benchmarks/speed.py --json benchmarks/results/speed.json
@@ -45,7 +50,7 @@ published: $(READY)
 	$(BIN)/python benchmarks/pretraining.py --json benchmarks/results/pretraining.json --picture docs/pictures/pretraining.png
 
 clean:
-	rm -rf .venv demo
+	rm -rf .venv demo site
 
 # Built again when a dependency changes.
 $(READY): pyproject.toml constraints.txt

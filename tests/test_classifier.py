@@ -26,6 +26,7 @@ from isthmus import (
     load,
 )
 from isthmus.cli.main import run
+from isthmus.cli.outputs import how_it_went
 from isthmus.data import artefact
 from isthmus.data.scaling import Scaling
 from isthmus.errors import ArtefactError, DataError, FileError, ParameterError
@@ -553,6 +554,6 @@ def test_command_line_knows_what_a_classifier_can_do(tmp_path, monkeypatch, caps
     assert run(["transform", "rows.npy", "codes.npy", "--model", "model"]) == 0
     np.testing.assert_array_equal(np.load("codes.npy"), model.transform(X))
     assert run(["info", "model"]) == 0
-    assert f"{model.n_iter_} (it ran to --max-epochs)" in capsys.readouterr().out
+    assert how_it_went(model)["epochs"] in capsys.readouterr().out
     assert run(["score", "rows.npy", "--model", "model"]) != 0
     assert "model is of AutoencoderClassifier, which only tr" in capsys.readouterr().err

@@ -329,7 +329,7 @@ def assembled(home, *typed):
     args = [str(home / "iris.csv"), "--model", "m", *map(str, typed)]
     with fit.make_context("fit", args) as context:
         options = chosen(context.params)
-    for name in ("data", "target", "validation", "validation_target", "columns", "drop"):
+    for name in ("data", "target", "validation", "validation_target", "columns", "drop", "log"):
         options.pop(name, None)
     for name in ("model", "checkpoint", "force"):
         options.pop(name)

@@ -17,8 +17,8 @@ from isthmus.cli import demo as cli_demo
 from isthmus.cli.main import run
 from isthmus.data.writing import write, write_pictures
 from isthmus.errors import DataError, FileError, MissingDependencyError
-from isthmus.evaluation.curves import Point, best_of
 from isthmus.evaluation.pictures import curve, side_by_side
+from isthmus.fitting.curves import Point, best_of
 
 METHODS = {"noisy", "pca", "median", "nlm", "wavelet", "isthmus"}
 SEED = 3  # not one of those by which the parameters were chosen

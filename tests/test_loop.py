@@ -763,7 +763,7 @@ def interrupted(monkeypatch, n_rows, at, turn=1, **changes):
         def __exit__(self, *_):
             pass
 
-    monkeypatch.setattr("isthmus.estimators.base.ProgressBar", Bar)
+    monkeypatch.setattr("isthmus.estimators.watching.ProgressBar", Bar)
     with no_interrupt():
         return Autoencoder(**{**BASE, "verbose": 1, **changes}).fit(ROWS[:n_rows])
 

@@ -3,7 +3,9 @@
 import inspect
 import re
 import shlex
+import sys
 import textwrap
+import types
 from pathlib import Path
 
 import click
@@ -23,7 +25,18 @@ DOCUMENTS = [
     "docs/report.md",
     "docs/resume.md",
     "docs/export.md",
+    "docs/cookbook.md",
+    "docs/extending.md",
 ]
+
+
+@pytest.fixture(autouse=True)
+def _no_new_parts():
+    """Take back the parts that a document declares."""
+    before = dict(Corruption.kinds)
+    yield
+    Corruption.kinds.clear()
+    Corruption.kinds.update(before)
 
 
 def blocks(document, language):
@@ -35,7 +48,11 @@ def blocks(document, language):
 def test_document_runs_from_top_to_bottom(document, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     # Pages that speak of rows X as given.
-    found, names = blocks(document, "python"), {"X": digits().images[:60]}
+    found = blocks(document, "python")
+    module = types.ModuleType("a_users_module")  # what a document declares can be pickled
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    names = vars(module)
+    names["X"] = digits().images[:60]
     assert len(found) >= 4
     for i, block in enumerate(found):
         exec(compile(block, f"{document}, block {i + 1}", "exec"), names)
@@ -102,14 +119,10 @@ def test_new_part_of_contributing_works_in_an_autoencoder():
     before = dict(Corruption.kinds)
     rows = np.random.default_rng(0).normal(size=(60, 4)) + 3
     short = {"hidden": (4,), "max_epochs": 2, "validation_fraction": 0, "random_state": 0}
-    try:
-        exec(textwrap.dedent(block), {"__name__": "a_users_module"})
-        (new,) = Corruption.kinds.keys() - before.keys()
-        flipped = Autoencoder(2, corruption=f"{new}(fraction=0.3)", **short).fit(rows)
-        plain = Autoencoder(2, **short).fit(rows)
-        never = Autoencoder(2, corruption=f"{new}(fraction=0)", **short).fit(rows)
-    finally:
-        Corruption.kinds.clear()
-        Corruption.kinds.update(before)
+    exec(textwrap.dedent(block), {"__name__": "a_users_module"})
+    (new,) = Corruption.kinds.keys() - before.keys()
+    flipped = Autoencoder(2, corruption=f"{new}(fraction=0.3)", **short).fit(rows)
+    plain = Autoencoder(2, **short).fit(rows)
+    never = Autoencoder(2, corruption=f"{new}(fraction=0)", **short).fit(rows)
     assert not np.array_equal(flipped.transform(rows), plain.transform(rows))
     np.testing.assert_array_equal(never.transform(rows), plain.transform(rows))

@@ -365,3 +365,24 @@ def test_large_pictures_are_averaged_down():
     assert small.shape == (234, 110, 1)
     assert small[0, 0, 0] == pytest.approx(picture[:3, :3].mean())
     assert small[-1, -1, 0] == pytest.approx(picture[699:, 327:].mean())
+
+
+def test_colour_pictures_with_channels_first_are_drawn_in_colour(tmp_path):
+    stream = np.random.default_rng(0)
+    pictures = stream.random((40, 3, 1, 1)) * np.linspace(0, 1, 12 * 9).reshape(12, 9)
+    model = Autoencoder(2, network="conv(channels=(4,))", max_epochs=1, random_state=0)
+    made = report(model.fit(pictures), pictures, path=tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    found = re.findall(r'src="(data:image/png;base64,[^"]+)"', text)
+    shown = [Image.open(io.BytesIO(base64.b64decode(each.partition(",")[2]))) for each in found]
+    true = pictures[made.examples.worst[0]].transpose(1, 2, 0)
+    expected = np.rint(255 * true).astype(np.uint8)
+    same = [each for each in shown if each.mode == "RGB" and each.size == (9, 12)]
+    assert any(np.array_equal(np.asarray(each), expected) for each in same)
+
+
+def test_page_of_pictures_says_their_structural_similarity(tmp_path):
+    model = Autoencoder(4, **QUICK).fit(X)
+    made = report(model, X, path=tmp_path / "page.html")
+    page = Page((tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert f"Mean SSIM: {made.similarity.rebuilt:.2f}." in page.text

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from skimage.metrics import structural_similarity
 from sklearn.datasets import load_wine
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
@@ -25,6 +26,7 @@ from isthmus.errors import DataError, MissingDependencyError, ParameterError
 from isthmus.estimators import ESTIMATORS
 from isthmus.estimators.provenance import papers, spelled
 from isthmus.evaluation.code_map import code_map
+from isthmus.evaluation.examples import similarity
 from isthmus.evaluation.labels import labels_of
 from isthmus.evaluation.origin import fingerprint
 from isthmus.evaluation.review import review
@@ -446,3 +448,45 @@ def test_counts_times_and_names_read_well():
     assert [times(n) for n in (0.5, 2e9, float("inf"))] == ["0.5", "over 1,000", "over 1,000"]
     assert [named(text) for text in ("", " \u202e\x00", "a\nb")] == ["(no name)"] * 2 + ["a b"]
     assert len(named("x" * 500)) == 48
+
+
+def test_colours_that_the_network_has_first_are_drawn_last():
+    stream = np.random.default_rng(0)
+    pictures = stream.random((60, 3, 8, 10))
+    model = Autoencoder(4, network="conv(channels=(4,))", max_epochs=1, random_state=0)
+    subject = look(model.fit(pictures), pictures)
+    assert subject.shape == (8, 10, 3)
+    np.testing.assert_allclose(subject.laid_out(subject.clean), np.moveaxis(pictures, 1, -1))
+
+
+def test_channels_that_are_no_colours_are_drawn_one_below_the_other():
+    pictures = np.random.default_rng(0).random((60, 2, 8, 10))
+    model = Autoencoder(4, network="conv(channels=(4,))", max_epochs=1, random_state=0)
+    subject = look(model.fit(pictures), pictures)
+    assert subject.shape == (16, 10, 1)
+    np.testing.assert_allclose(subject.laid_out(subject.clean[0])[8:, :, 0], pictures[0, 1])
+
+
+@pytest.mark.parametrize("noise", ["clean", "gaussian(std=0.2)"])
+def test_similarity_is_the_mean_ssim_of_evenly_spread_pictures(noise, monkeypatch):
+    monkeypatch.setattr("isthmus.evaluation.examples.MOST_COMPARED", 20)
+    rows = datasets.digits().images[:60]
+    model = Autoencoder(4, hidden=(8,), corruption=noise, max_epochs=1, random_state=0).fit(rows)
+    subject = look(model, rows)
+    found = similarity(subject)
+    each = [
+        structural_similarity(true, out, data_range=1)
+        for true, out in zip(
+            rows[::3].reshape(-1, 8, 8).astype(float),
+            np.clip(subject.rebuilt, 0, 1)[::3].reshape(-1, 8, 8),
+            strict=True,
+        )
+    ]
+    assert found.rebuilt == pytest.approx(np.mean(each))
+    assert found.n_rows == 20
+    assert (found.noisy is None) == (noise == "clean")
+
+
+def test_similarity_is_of_pictures_alone():
+    rows = np.random.default_rng(0).normal(size=(60, 5))
+    assert similarity(look(Autoencoder(2, hidden=(), max_epochs=1).fit(rows), rows)) is None

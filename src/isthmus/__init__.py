@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from isthmus.estimators import ESTIMATORS
 
 if TYPE_CHECKING:
-    from isthmus import datasets, errors, evaluation, parts, plots
+    from isthmus import datasets, errors, evaluation, observers, parts, plots
     from isthmus.estimators.autoencoder import Autoencoder as Autoencoder
     from isthmus.estimators.classifier import AutoencoderClassifier as AutoencoderClassifier
     from isthmus.estimators.contractive import ContractiveAutoencoder as ContractiveAutoencoder
@@ -35,6 +35,7 @@ __all__ = [
     "evaluation",
     "export_onnx",
     "load",
+    "observers",
     "parts",
     "plots",
     "report",

@@ -143,6 +143,9 @@ def demo(out: Path, seed: int) -> None:
     metavar="DIR",
     help="Folder to keep the fit in while it lasts; `isthmus resume` goes on from there.",
 )
+@click.option(
+    "--log", type=PATH, metavar="FILE.jsonl", help="File to add a line to after every epoch."
+)
 @rows_options
 @force_option
 @parameters

@@ -7,13 +7,10 @@ from typing import Any
 from rich.table import Table
 
 import isthmus
-from isthmus.cli.fitting import against_pca
-from isthmus.cli.options import at_the_shell
-from isthmus.cli.outputs import facts, plain_console, titled
+from isthmus.cli.outputs import facts, how_it_went, plain_console, titled
 from isthmus.data import artefact
 from isthmus.estimators.base import BaseAutoencoder
 from isthmus.estimators.parameters import changed
-from isthmus.estimators.provenance import epochs
 from isthmus.estimators.saving import load
 from isthmus.fitting.optimizers import Optimizer
 from isthmus.fitting.pretraining import Pretraining
@@ -50,18 +47,10 @@ def info(model: Path) -> None:
         "features": _features(estimator),
         "rows of training": estimator.n_samples_seen_ or "unknown",
         "code width": len(estimator.get_feature_names_out()),
-        **_fit(estimator),
+        **how_it_went(estimator),
         "saved by": f"Isthmus {config['versions']['isthmus']} (this is {isthmus.__version__})",
     }
     plain_console().print(facts(str(model), pairs))
-
-
-def _fit(estimator: Any) -> dict[str, str]:
-    """Return how the fit went; only an autoencoder stands beside a PCA."""
-    ended = {"epochs": at_the_shell(epochs(estimator))}
-    if not isinstance(estimator, BaseAutoencoder):
-        return ended
-    return {"against PCA": against_pca(estimator.versus_pca_), **ended}
 
 
 def _features(estimator: "BaseAutoencoder") -> str:
@@ -79,21 +68,24 @@ def parts() -> None:
 
 
 def _table(slot: type[Part]) -> Table:
-    table = titled(f"--{slot.slot}: {_sentence(slot).split('. ')[0]}", lines=True)
+    table = titled(f"--{slot.slot}: {sentence(slot).split('. ')[0]}", lines=True)
     table.add_column("part", style="bold", no_wrap=True)
     table.add_column("what it is", ratio=1)
     table.add_column("fields and their defaults", ratio=1)
     for name, kind in slot.kinds.items():
-        table.add_row(name, _sentence(kind), "\n".join(_fields(kind)))
+        table.add_row(name, sentence(kind), "\n".join(fields(kind)))
     return table
 
 
-def _sentence(cls: type[Any]) -> str:
+def sentence(cls: type[Any]) -> str:
     """Return the first line of a class's docstring, without its code marks."""
     return inspect.getdoc(cls).splitlines()[0].replace("``", "")  # type: ignore[union-attr]
 
 
-def _fields(kind: type[Any]) -> list[str]:
-    """Return each field of a part with its default and its sentence."""
-    fields = kind.__pydantic_fields__
-    return [f"{name}={field.default!r}: {field.description}" for name, field in fields.items()]
+def fields(kind: type[Any]) -> list[str]:
+    """Return each field of a part with its default, ... where it has none, and its sentence."""
+    stated = kind.__pydantic_fields__
+    return [
+        f"{name}={'...' if field.is_required() else repr(field.default)}: {field.description}"
+        for name, field in stated.items()
+    ]

@@ -2,12 +2,13 @@
 
 import shlex
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import isthmus
 from isthmus.cli.options import ESTIMATORS, at_the_shell
-from isthmus.cli.outputs import check_model, facts, plain_console, say
+from isthmus.cli.outputs import check_log, check_model, facts, how_it_went, plain_console, say
 from isthmus.cli.photographs import NETWORK, are_photographs, fit_photographs
 from isthmus.cli.rows import Rows, check_width, read_rows
 from isthmus.cli.stopping import stopping
@@ -15,14 +16,13 @@ from isthmus.data.tables import ALL, Columns
 from isthmus.errors import DataError, ParameterError
 from isthmus.estimators.inputs import check_domain
 from isthmus.estimators.parameters import check, declared
-from isthmus.estimators.provenance import epochs
 from isthmus.estimators.resuming import interrupted
 from isthmus.fitting.optimizers import Optimizer
 from isthmus.fitting.schedules import Schedule
+from isthmus.observers import JSONLines
 
 if TYPE_CHECKING:
     from isthmus.estimators.base import BaseAutoencoder
-    from isthmus.fitting.fit import VersusPCA
 
 # Options that only some estimators have, and which estimator one of them alone asks for.
 OWN = ("corruption", "target", "code", "penalties", "pretraining", "sparsity", "weight", "beta")
@@ -69,6 +69,7 @@ def fit(
     model: Path,
     *,
     checkpoint: Path | None = None,
+    log: Path | None = None,
     force: bool = False,
     **options: Any,
 ) -> None:
@@ -78,6 +79,7 @@ def fit(
     ----------
     model : folder to save to.
     checkpoint : folder to keep the fit in while it lasts.
+    log : JSON lines, to which each epoch adds one.
     force : whether a saved model at `model` may be replaced.
     options : the estimator's kind and its parameters, as `assemble` takes them.
 
@@ -92,7 +94,8 @@ def fit(
     named = any(name in options for name in SHORTHANDS)
     if noisy and not named and are_photographs(given.data):
         options = {"n_components": 96, **options, "network": NETWORK}
-    _run(assemble(**options), given, model, checkpoint)
+    observers = [] if log is None else [JSONLines(check_log(log))]
+    _run(assemble(**options), given, model, checkpoint, observers)
 
 
 def resume(checkpoint: Path, given: Given, model: Path, *, force: bool = False) -> None:
@@ -114,14 +117,21 @@ def resume(checkpoint: Path, given: Given, model: Path, *, force: bool = False) 
     _run(estimator.set_params(verbose=1), given, model, checkpoint)
 
 
-def _run(estimator: "BaseAutoencoder", given: Given, model: Path, checkpoint: Path | None) -> None:
+def _run(
+    estimator: "BaseAutoencoder",
+    given: Given,
+    model: Path,
+    checkpoint: Path | None,
+    observers: Sequence[JSONLines] = (),
+) -> None:
     """Fit, save, and say what came of it."""
     data, target, validation, validation_target, columns = given
     words = ["isthmus", "resume", str(checkpoint), *given.typed(), "--model", str(model)]
     again = shlex.join(words)
     if data.is_dir() and estimator.parts().network.crop is not None:
         with stopping(checkpoint, again) as kept:
-            fit_photographs(estimator, data, model, target, validation, validation_target, kept)
+            pairs = (target, validation, validation_target)
+            fit_photographs(estimator, data, model, *pairs, kept, observers=observers)
         say(f"Next: {next_command(data, model, denoises=True)}")
         return
     rows = read_rows(data, columns)
@@ -133,7 +143,13 @@ def _run(estimator: "BaseAutoencoder", given: Given, model: Path, checkpoint: Pa
         estimator.set_params(sample_shape=rows.shape)
     began = time.perf_counter()
     with stopping(checkpoint, again) as kept:
-        estimator.fit(rows.named(), target=clean, validation=held_out, checkpoint=kept)
+        estimator.fit(
+            rows.named(),
+            target=clean,
+            validation=held_out,
+            checkpoint=kept,
+            observers=observers,
+        )
     seconds = time.perf_counter() - began
     estimator.save(model)
     _tell(estimator, rows, model, seconds)
@@ -208,24 +224,16 @@ def _beside(rows: Rows, path: Path, noisy: Rows | None = None) -> Rows:
 
 def _tell(estimator: "BaseAutoencoder", rows: Rows, model: Path, seconds: float) -> None:
     n_rows, n_features = rows.values.shape
-    pairs = {
+    pairs: dict[str, object] = {
         "rows": n_rows,
         "features": n_features,
         "code width": estimator.n_components,
-        "against PCA": against_pca(estimator.versus_pca_),
-        "epochs": at_the_shell(epochs(estimator)),
+        **how_it_went(estimator),
         "seconds": f"{seconds:.1f}",
     }
     plain_console().print(facts(f"{type(estimator).__name__}, saved to {model}", pairs))
     for finding in estimator.diagnose(rows.named()):
         say(f"! {at_the_shell(str(finding))}")
-
-
-def against_pca(versus: "VersusPCA | None") -> str:
-    """Return the model's error beside that of PCA."""
-    if versus is None:
-        return "not compared (the network has skips, or partial_fit held no rows out)"
-    return f"{versus.ratio:.2f} times the error of PCA ({versus.rows}, {versus.n_rows} rows)"
 
 
 def next_command(data: Path, model: Path, *, denoises: bool) -> str:

@@ -3,15 +3,18 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.box import ROUNDED
 from rich.console import Console
 from rich.table import Table
 
+from isthmus.cli.options import at_the_shell
 from isthmus.data.artefact import CONFIG
 from isthmus.data.writing import check_ending, check_replaceable
 from isthmus.errors import FileError
+from isthmus.estimators import summary
 
 
 def check_file(out: Path, data: Path, *, force: bool) -> None:
@@ -68,6 +71,22 @@ def check_page(out: Path, data: Path, *, force: bool) -> None:
     _check_not_input(out, data)
     if out.exists() and not force:
         raise _exists(out)
+
+
+def check_log(out: Path) -> Path:
+    """Return the path of a log, to which lines are added; refuse one that cannot be written.
+
+    Raises
+    ------
+    FileError
+        If its ending is not .jsonl, or it cannot be written.
+    """
+    if out.suffix.lower() != ".jsonl" or out.is_dir():
+        raise FileError(f"{out} is no name of a log: give a file that ends in .jsonl.")
+    _check_place(out)
+    if out.exists() and not os.access(out, os.W_OK):
+        raise FileError(f"{out} cannot be written: change its permissions, or give another path.")
+    return out
 
 
 def check_folder(out: Path, data: Path, *, force: bool) -> None:
@@ -146,6 +165,12 @@ def facts(title: str, pairs: dict[str, object]) -> Table:
     for name, fact in pairs.items():
         table.add_row(name, str(fact))
     return table
+
+
+def how_it_went(estimator: Any) -> dict[str, str]:
+    """Return how a fit went, in words of the shell."""
+    told = summary.how_it_went(estimator)
+    return {name: at_the_shell(fact) for name, fact in told.items()}
 
 
 def say(text: str) -> None:

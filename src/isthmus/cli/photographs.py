@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +19,7 @@ from isthmus.errors import DataError, FileError, IsthmusError
 if TYPE_CHECKING:
     from isthmus.estimators.base import BaseAutoencoder
     from isthmus.fitting.checkpoint import Checkpoint
+    from isthmus.fitting.observers import Observer
 
 # What takes noise off photographs well in minutes: half-size maps, two residual blocks a level.
 NETWORK = "conv(channels=(48, 64), blocks=2, patch=2, skip=True, residual=True)"
@@ -79,6 +81,8 @@ def fit_photographs(
     validation: Path | None,
     validation_target: Path | None,
     checkpoint: "Checkpoint | None" = None,
+    *,
+    observers: "Sequence[Observer]" = (),
 ) -> None:
     """Fit to the crops of a folder's pictures, save the model and tell what came of it.
 
@@ -96,7 +100,13 @@ def fit_photographs(
         if validation_target is not None:
             held_out = (held_out, _partners(rows, validation, validation_target))
     began = time.perf_counter()
-    estimator.fit(noisy.pictures, target=clean, validation=held_out, checkpoint=checkpoint)
+    estimator.fit(
+        noisy.pictures,
+        target=clean,
+        validation=held_out,
+        checkpoint=checkpoint,
+        observers=observers,
+    )
     seconds = time.perf_counter() - began
     estimator.save(model)
     pairs = {

@@ -5,7 +5,6 @@ Shapes: N rows, D features, K components.
 
 from __future__ import annotations  # help texts name the types, and do not unfold them
 
-import contextlib
 import copy
 import dataclasses
 from abc import ABC, abstractmethod
@@ -32,10 +31,11 @@ from isthmus.estimators.sampling import Sampling
 from isthmus.estimators.saving import Learned, filled
 from isthmus.estimators.transformer import SavedTransformer
 from isthmus.estimators.using import Using, apply
+from isthmus.estimators.watching import watching
 from isthmus.fitting.classifier import Encoder
 from isthmus.fitting.fit import Fitted, Task, VersusPCA, fit
 from isthmus.fitting.model import Model, Parts, build, settle
-from isthmus.fitting.observers import Observer, ProgressBar
+from isthmus.fitting.observers import Observer
 from isthmus.fitting.pairs import check_batches, check_shape, check_together, check_width
 from isthmus.fitting.plan import Plan
 from isthmus.fitting.session import Session
@@ -102,6 +102,7 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
         target: ArrayLike | None = None,
         validation: ArrayLike | tuple[ArrayLike, ArrayLike] | None = None,
         checkpoint: CheckpointLike = None,
+        observers: Sequence[Observer] = (),
     ) -> Self:
         """Fit to the rows of `X`.
 
@@ -121,6 +122,8 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
         checkpoint : path or Checkpoint, optional
             A folder in which the fit is kept while it lasts. If it was ended, the same call, or
             `isthmus.resume`, goes on from there and gives the same model bit for bit.
+        observers : list of observers, optional
+            They are told of every epoch, and change nothing of the fit; see `isthmus.observers`.
 
         Returns
         -------
@@ -140,17 +143,14 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
         parts = self.parts()
         if labels is None:
             inputs.warn_of_lost_rows(y, getattr(X, "shape", None))
-        with contextlib.ExitStack() as stack:
-            rows = {"X": X, "target": target, "validation": validation, "y": labels}
-            keeper = stack.enter_context(keeping(self, checkpoint, rows))
+        rows = {"X": X, "target": target, "validation": validation, "y": labels}
+        with keeping(self, checkpoint, rows) as keeper, watching(self, observers) as told:
             streams = keeper.streams(self.random_state)
             given = gather(self, parts, streams, X, target, validation)
             if labels is not None:
                 given = given._replace(rows=with_labels(given.rows, labels, parts.n_labels))
-            show = [ProgressBar(type(self).__name__)] if self.verbose else []
-            observers = [stack.enter_context(bar) for bar in show]
             plan = given.plan._replace(keeper=keeper)
-            task = self._task(parts, given.scaling, plan, streams, observers)
+            task = self._task(parts, given.scaling, plan, streams, told)
             fitted = fit(task, given.rows, given.judge, given.fraction)
         self._session = None
         self.mean_ = given.mean

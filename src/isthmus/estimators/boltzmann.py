@@ -8,8 +8,7 @@ from __future__ import annotations  # help texts name the types, and do not unfo
 import copy
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, Self
 
 import torch
@@ -27,9 +26,10 @@ from isthmus.estimators.parameters import BoltzmannParameters, RandomState, chec
 from isthmus.estimators.resuming import CheckpointLike, keeping
 from isthmus.estimators.saving import Learned, filled
 from isthmus.estimators.transformer import SavedTransformer
+from isthmus.estimators.watching import watching
 from isthmus.fitting.classifier import Encoder, layer_of
 from isthmus.fitting.contrastive import ContrastiveOptions, Session, train_rbm
-from isthmus.fitting.observers import ProgressBar
+from isthmus.fitting.observers import Observer
 from isthmus.fitting.partition import Annealing, log_partition
 from isthmus.fitting.plan import pick_batch_size, pick_device, pick_max_epochs
 from isthmus.fitting.schedules import Schedule
@@ -99,10 +99,18 @@ class BaseRBM(SavedTransformer, BoltzmannParameters, BaseEstimator, ABC):
 
     # Fitting -----------------------------------------------------------------------------
 
-    def fit(self, X: ArrayLike, y: Any = None, *, checkpoint: CheckpointLike = None) -> Self:
+    def fit(
+        self,
+        X: ArrayLike,
+        y: Any = None,
+        *,
+        checkpoint: CheckpointLike = None,
+        observers: Sequence[Observer] = (),
+    ) -> Self:
         """Fit to the rows of `X` (N, D); `y` is ignored, as pipelines pass it.
 
         In the folder `checkpoint` the fit is kept while it lasts, as an autoencoder's is.
+        `observers` are told of every epoch; see `isthmus.observers`.
 
         Raises
         ------
@@ -118,14 +126,11 @@ class BaseRBM(SavedTransformer, BoltzmannParameters, BaseEstimator, ABC):
         self._check_domain(array)
         scaling = self._fit_scaling(array)
         rows = select(array, array, scaling, pick_device(self.device))
-        with ExitStack() as stack:
-            keeper = stack.enter_context(keeping(self, checkpoint, {"X": X}))
+        with keeping(self, checkpoint, {"X": X}) as keeper, watching(self, observers) as told:
             streams = keeper.streams(self.random_state)
             rbm = self._begin(rows, streams)
-            show = [ProgressBar(type(self).__name__)] if self.verbose else []
-            observers = [stack.enter_context(bar) for bar in show]
             options = self._options(len(array))._replace(keeper=keeper)
-            trained = train_rbm(rbm, rows, options, streams, observers)
+            trained = train_rbm(rbm, rows, options, streams, told)
         self._session, self._scaling = None, scaling
         self.mean_ = moments(array)[0].numpy()
         self.model_ = rbm.double()

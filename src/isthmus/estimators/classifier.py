@@ -5,9 +5,10 @@ Shapes: N rows, D features, K code units, C classes.
 
 from __future__ import annotations  # help texts name the types, and do not unfold them
 
+import contextlib
 import copy
 import dataclasses
-from contextlib import ExitStack
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -37,6 +38,7 @@ from isthmus.estimators.planning import plan_for, warn
 from isthmus.estimators.resuming import CheckpointLike, keeping
 from isthmus.estimators.saving import NESTED, Learned, filled
 from isthmus.estimators.transformer import SavedTransformer
+from isthmus.estimators.watching import guarded, watching
 from isthmus.fitting.classifier import (
     Classifier,
     Encoder,
@@ -47,7 +49,7 @@ from isthmus.fitting.classifier import (
     teach_head,
 )
 from isthmus.fitting.model import settle
-from isthmus.fitting.observers import History, Observer, ProgressBar
+from isthmus.fitting.observers import History, Observer
 from isthmus.fitting.plan import Plan
 from isthmus.fitting.pretraining import identity
 from isthmus.fitting.streams import Streams
@@ -153,7 +155,14 @@ class AutoencoderClassifier(
 
     # Fitting -----------------------------------------------------------------------------
 
-    def fit(self, X: ArrayLike, y: ArrayLike, *, checkpoint: CheckpointLike = None) -> Self:
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        checkpoint: CheckpointLike = None,
+        observers: Sequence[Observer] = (),
+    ) -> Self:
         """Fit the autoencoder to the rows of `X` (N, D), and the classifier to the labels `y`.
 
         Parameters
@@ -162,6 +171,8 @@ class AutoencoderClassifier(
             A folder in which the fit is kept while it lasts, that of the autoencoder too. If it
             was ended, the same call, or `isthmus.resume`, goes on from there and gives the same
             classifier bit for bit.
+        observers : list of observers, optional
+            They are told of every epoch of both; see `isthmus.observers`.
 
         Raises
         ------
@@ -177,20 +188,21 @@ class AutoencoderClassifier(
         self._check_together()
         array = inputs.check_rows(self, X, reset=True, at_least=2)
         labels = check_labels(y, len(array), type(self).__name__)
-        history = History("classifier")
-        with ExitStack() as stack:
-            keeper = stack.enter_context(keeping(self, checkpoint, {"X": X, "y": y}))
+        watchers = guarded(observers)
+        given = {"X": X, "y": y}
+        with contextlib.ExitStack() as stack:
+            keeper = stack.enter_context(keeping(self, checkpoint, given))
             plan = self._plan(int((labels.numbers >= 0).sum()))._replace(keeper=keeper)
             streams = keeper.streams(self.random_state)
-            autoencoder = self._autoencoder(array.shape[1], streams).fit(X, checkpoint=keeper)
+            bare = self._autoencoder(array.shape[1], streams)
+            autoencoder = bare.fit(X, checkpoint=keeper, observers=watchers)
             encoder = autoencoder._encoder()
             scaling = copy.deepcopy(encoder.scaling)  # exact: training rounds the encoder's
             self._check_batches(encoder, plan)
-            show = [ProgressBar(type(self).__name__)] if self.verbose else []
-            observers: list[Observer] = [history, *(stack.enter_context(bar) for bar in show)]
+            history = History("classifier", stack.enter_context(watching(self, watchers)))
             rows = labelled(array, labels, scaling, plan.device)
             held, known = self._divide(labels, streams)
-            lesson = Lesson(rows.at(known), rows.at(held), plan, streams, observers)
+            lesson = Lesson(rows.at(known), rows.at(held), plan, streams, [history])
             teach = fine_tune if self.fine_tune else teach_head
             classifier, outcome = teach(encoder, self._head(labels), lesson)
         self.classes_, self.autoencoder_ = labels.classes, autoencoder

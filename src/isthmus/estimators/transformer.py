@@ -8,6 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from isthmus.estimators import saving
 from isthmus.estimators.card import card
+from isthmus.estimators.summary import card as notebook_card
 
 
 class SavedTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
@@ -26,6 +27,11 @@ class SavedTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         check_is_fitted(self, "model_")
         saving.save(self, Path(path), card(self))
+
+    def _html_repr(self) -> str:
+        """Return what notebooks show: a card of the fit, where there is one, and the diagram."""
+        diagram: str = super()._html_repr()
+        return notebook_card(self) + diagram if hasattr(self, "model_") else diagram
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -3,16 +3,18 @@
 Shapes: N rows, D features.
 """
 
+from importlib.util import find_spec
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus.evaluation.metrics import psnr
+from isthmus.evaluation.metrics import WINDOW, psnr, ssim
 from isthmus.evaluation.subject import Subject
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.intp]
+MOST_COMPARED = 500  # pictures, evenly spread, whose structural similarity is found
 
 
 class Examples(NamedTuple):
@@ -85,6 +87,28 @@ def decibels(subject: Subject) -> Decibels | None:
     )
     finite = np.isfinite(noisy) & np.isfinite(cleaned)
     return Decibels(float(noisy[finite].mean()), float(cleaned[finite].mean()))
+
+
+class Similarity(NamedTuple):
+    """How alike pictures look, mean SSIM: 1 where they are equal."""
+
+    noisy: float | None  # to the true ones; None where there is no noise
+    rebuilt: float
+    n_rows: int
+
+
+def similarity(subject: Subject) -> Similarity | None:
+    """Return the mean SSIM of some rows; None of what is no picture, or without scikit-image."""
+    low, high = subject.bounds
+    if not (subject.pictures and subject.rebuilds) or low == high:
+        return None
+    if min(subject.shape[:2]) < WINDOW or find_spec("skimage") is None:
+        return None
+    some = slice(None, None, -(-len(subject.clean) // MOST_COMPARED))
+    shown = (subject.clean, subject.seen, subject.rebuilt)
+    true, seen, rebuilt = (subject.laid_out(np.clip(rows[some], low, high)) for rows in shown)
+    to_true = [float(ssim(true, other, data_range=high - low).mean()) for other in (seen, rebuilt)]
+    return Similarity(to_true[0] if subject.noisy else None, to_true[1], len(true))
 
 
 class FeatureErrors(NamedTuple):

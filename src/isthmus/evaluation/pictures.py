@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from isthmus.data.writing import replacing
 from isthmus.errors import DataError, missing
-from isthmus.evaluation.curves import Point, best_of, lines, window
+from isthmus.fitting.curves import Point, best_of, lines, window
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,14 +12,15 @@ from isthmus.estimators.transformer import SavedTransformer
 from isthmus.evaluation.against_pca import AgainstPCA, against_pca, pca_of
 from isthmus.evaluation.classes import ClassErrors, class_errors
 from isthmus.evaluation.code_map import CodeMap, Projection, code_map
-from isthmus.evaluation.curves import Training, curves, training
 from isthmus.evaluation.examples import (
     Decibels,
     Examples,
     FeatureErrors,
+    Similarity,
     decibels,
     examples,
     feature_errors,
+    similarity,
 )
 from isthmus.evaluation.findings import findings
 from isthmus.evaluation.labels import Labels, labels_of
@@ -28,6 +29,7 @@ from isthmus.evaluation.quality import Quality, quality
 from isthmus.evaluation.subject import Subject, look
 from isthmus.evaluation.units import Activity, Units, activity, units
 from isthmus.evaluation.verdict import Evidence, Verdict, judge
+from isthmus.fitting.curves import Training, curves, training
 
 
 class Review(NamedTuple):
@@ -44,6 +46,7 @@ class Review(NamedTuple):
     map: CodeMap
     examples: Examples | None
     decibels: Decibels | None
+    similarity: Similarity | None
     features: FeatureErrors | None
     units: Units | None
     activity: Activity
@@ -94,6 +97,7 @@ def review(
         map=code_map(subject, projection),
         examples=examples(subject) if rebuilds else None,
         decibels=decibels(subject),
+        similarity=similarity(subject),
         features=seen.features,
         units=units(subject) if rebuilds else None,
         activity=used,

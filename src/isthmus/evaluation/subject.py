@@ -45,6 +45,7 @@ class Subject(NamedTuple):
     names: tuple[str, ...] | None  # of the features
     shape: tuple[int, ...]  # of a row as it is drawn: (D,), (steps, channels) or (h, w, colours)
     scaling: Scaling
+    sample_shape: tuple[int, ...] | None = None  # of a row as the network takes it: colours first
 
     @property
     def noisy(self) -> bool:
@@ -124,6 +125,10 @@ class Subject(NamedTuple):
         low, high = float(self.clean.min()), float(self.clean.max())
         return (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
 
+    def laid_out(self, rows: Floats) -> Floats:
+        """Return rows (..., D) as they are drawn."""
+        return laid_out(rows, self.shape, self.sample_shape)
+
     def decode(self, codes: ArrayLike) -> Floats:
         """Return the rows of codes, user's units, (., D); under the commonest label, if any."""
         told = {"y": _commonest(self.model)} if _conditional(self.model) else {}
@@ -200,6 +205,7 @@ def look(
         names=None if names is None else tuple(map(str, names)),
         shape=drawn_shape(model, array.shape[1], sample_shape, named=names is not None),
         scaling=scaling,
+        sample_shape=getattr(model, "sample_shape_", None),
     )
 
 
@@ -313,13 +319,29 @@ def drawn_shape(
 
 
 def known_shape(sample_shape: tuple[int, ...] | None) -> tuple[int, ...] | None:
-    """Return what the network takes a row for, as it is drawn; channels one below the other."""
+    """Return what the network takes a row for, as it is drawn.
+
+    Three channels are colours; of others each is drawn below the one before.
+    """
     if sample_shape is None or len(sample_shape) == 1:
         return None
     if len(sample_shape) == 3:
         n_channels, height, width = sample_shape
-        return n_channels * height, width, 1
+        return (height, width, 3) if n_channels == 3 else (n_channels * height, width, 1)
     return sample_shape
+
+
+def laid_out(
+    rows: Floats, shape: tuple[int, ...], sample_shape: tuple[int, ...] | None
+) -> NDArray[Any]:
+    """Return rows (..., D) in the shape in which they are drawn.
+
+    The colours of a network come first, those of a drawing last.
+    """
+    many = rows.shape[:-1]
+    if len(shape) == 3 and shape[2] == 3 and sample_shape == (3, *shape[:2]):
+        return np.moveaxis(rows.reshape(*many, *sample_shape), -3, -1)
+    return rows.reshape(*many, *shape)
 
 
 def _drawable(shape: tuple[int, ...], n_features: int) -> bool:

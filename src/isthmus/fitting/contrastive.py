@@ -70,9 +70,9 @@ def train_rbm(
     over units, of up to 500 rows, in the units that the machine sees.
     """
     contrast = Contrast(rbm, options, streams)
-    history = History("rbm")
+    history = History("rbm", observers)
     run = contrast.progress()
-    stage = options.keeper.stage(run, [history, *observers])
+    stage = options.keeper.stage(run, [history])
     contrast.go_on(run)
     if not run.weights:
         run.keep_weights()

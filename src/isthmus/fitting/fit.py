@@ -171,9 +171,9 @@ class Split(NamedTuple):
 def _unjudged(task: Task, rows: Selection) -> Fitted:
     """Train to the limit; nothing is held out."""
     model, pca, records = task.begin(rows)
-    history = History("all rows")
+    history = History("all rows", task.observers)
     nothing = rows.at(rows.index[:0])
-    outcome = train(model, rows, nothing, task.plan, task.streams, [history, *task.observers])
+    outcome = train(model, rows, nothing, task.plan, task.streams, [history])
     errors = (evaluate(each, rows, task.streams).errors for each in (pca, model))
     versus = versus_pca(task.scaling, *errors, rows="training")
     return Fitted(model, outcome.best_epoch, outcome.reason, records + history.records, versus)
@@ -182,8 +182,8 @@ def _unjudged(task: Task, rows: Selection) -> Fitted:
 def _judged(task: Task, training: Selection, judge: Selection, rows: Selection) -> Fitted:
     """Train on some rows and stop by others."""
     model, pca, records = task.begin(training)
-    history = History("training")
-    outcome = train(model, training, judge, task.plan, task.streams, [history, *task.observers])
+    history = History("training", task.observers)
+    outcome = train(model, training, judge, task.plan, task.streams, [history])
     pca_errors = evaluate(pca, judge, task.streams).errors
     n_epochs, best = outcome.best_epoch, outcome.best
     if task.parts.starts_as_pca and certainty(outcome.start, best) <= BEYOND_CHANCE:
@@ -204,9 +204,10 @@ def _folded(task: Task, rows: Selection, split: Split) -> Fitted:
     if task.parts.starts_as_pca and min(each.certainty for each in rounds) <= BEYOND_CHANCE:
         n_epochs = 0
     model, _, pretrained = task.begin(rows)
-    history, plan = History("all rows"), task.plan._replace(stop_after=n_epochs, patience=None)
+    history = History("all rows", task.observers)
+    plan = task.plan._replace(stop_after=n_epochs, patience=None)
     nothing = rows.at(rows.index[:0])
-    outcome = train(model, rows, nothing, plan, task.streams, [history, *task.observers])
+    outcome = train(model, rows, nothing, plan, task.streams, [history])
     reasons = [reason for each in rounds for reason in each.reasons]
     if outcome.reason != "limit":
         reasons.append(outcome.reason)
@@ -253,8 +254,9 @@ def _hold_each_out(task: Task, split: Split, generator: torch.Generator, name: s
         rest = torch.cat([other for j, other in enumerate(folds) if j != i])
         training, judge = split.all_of(rest), split.one_of(fold)
         model, pca, records = task.begin(training)
-        curve, history = Curve(), History(f"{name}fold {i + 1} of {len(folds)}")
-        observers: list[Observer] = [curve, history, *task.observers]
+        stage = f"{name}fold {i + 1} of {len(folds)}"
+        curve, history = Curve(), History(stage, task.observers)
+        observers: list[Observer] = [curve, history]
         outcome = train(model, training, judge, task.plan, task.streams, observers)
         pca_errors = evaluate(pca, judge, task.streams).errors
         done = Round(

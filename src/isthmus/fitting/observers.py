@@ -1,6 +1,7 @@
 """Observers watch the training; they change nothing of it."""
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -30,36 +31,47 @@ class Epoch(NamedTuple):
     training: Terms  # averaged over the epoch; empty for epoch 0
     held_out: Held
     best: bool  # whether this is the best so far
-    seconds: float  # since the start
+    seconds: float  # since the start of the stage
+    stage: str = ""  # of the fit: "training", "fold 1 of 4", "all rows", "layer 1 of 3", ...
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The same as one flat record, as `history_` holds it; terms in nats per sample."""
+        held_out = {f"held_out_{name}": value for name, value in self.held_out.terms.items()}
+        return {
+            "stage": self.stage,
+            "epoch": self.number,
+            **self.training,
+            **held_out,
+            "learning_rate": self.learning_rate,
+            "seconds": self.seconds,
+        }
 
 
 class Observer(Protocol):
-    """Something that is told of every epoch."""
+    """Something that is told of every epoch; if it has a `close`, also of the end of a fit."""
 
     def epoch(self, epoch: Epoch) -> None:
         """Take note of a finished epoch."""
 
 
 class History:
-    """One flat record per epoch: ``pandas.DataFrame(model.history_)`` is a table."""
+    """One flat record per epoch of a stage: ``pandas.DataFrame(model.history_)`` is a table.
 
-    def __init__(self, stage: str) -> None:
+    Epochs are passed on to further observers with the name of the stage.
+    """
+
+    def __init__(self, stage: str, observers: Sequence[Observer] = ()) -> None:
         self.stage = stage
+        self.observers = observers
         self.records: list[dict[str, Any]] = []
 
     def epoch(self, epoch: Epoch) -> None:
-        """Add the record."""
-        held_out = {f"held_out_{name}": value for name, value in epoch.held_out.terms.items()}
-        self.records.append(
-            {
-                "stage": self.stage,
-                "epoch": epoch.number,
-                **epoch.training,
-                **held_out,
-                "learning_rate": epoch.learning_rate,
-                "seconds": epoch.seconds,
-            }
-        )
+        """Add the record, and pass the epoch on."""
+        epoch = epoch._replace(stage=self.stage)
+        self.records.append(epoch.record)
+        for observer in self.observers:
+            observer.epoch(epoch)
 
 
 class ProgressBar:

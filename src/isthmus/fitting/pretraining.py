@@ -81,9 +81,9 @@ class GreedyAutoencoders(Pretraining):
             if number > 0:
                 rows, scaling = encoded(stages[number - 1], rows)
             layer.scaling = scaling
-            history = History(f"layer {number + 1} of {len(layers)}")
+            history = History(f"layer {number + 1} of {len(layers)}", around.observers)
             streams, nothing = around.streams.child(history.stage), rows.at(rows.index[:0])
-            outcome = train(layer, rows, nothing, plan, streams, [history, *around.observers])
+            outcome = train(layer, rows, nothing, plan, streams, [history])
             warn(history.stage, outcome.reason)
             records += history.records
         return records
@@ -175,7 +175,7 @@ class GreedyRBMs(Pretraining):
         for number, stage in enumerate(stages):
             if number > 0:
                 rows, _ = encoded(stages[number - 1], rows)
-            history = History(f"layer {number + 1} of {len(stages)}")
+            history = History(f"layer {number + 1} of {len(stages)}", around.observers)
             streams = around.streams.child(history.stage)
             # Binary units speak of the user's values, not of scaled ones.
             scaling = model.scaling if number == 0 and not stage.likelihood.location else None
@@ -186,8 +186,8 @@ class GreedyRBMs(Pretraining):
                 streams.generator("init"),
                 centred=self.centred,
             ).to(around.plan.device)
-            options, observers = self._options(rbm, around), [history, *around.observers]
-            warn(history.stage, train_rbm(rbm, seen, options, streams, observers).reason)
+            options = self._options(rbm, around)
+            warn(history.stage, train_rbm(rbm, seen, options, streams, [history]).reason)
             unroll(rbm, stage, scaling)
             records += history.records
         return records

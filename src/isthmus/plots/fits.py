@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from isthmus.evaluation import against_pca as pca
-from isthmus.evaluation import curves
 from isthmus.evaluation.subject import look
 from isthmus.evaluation.words import figure
+from isthmus.fitting import curves
 from isthmus.plots.canvas import MODEL, OTHER, axes_of, check_extra
 
 if TYPE_CHECKING:

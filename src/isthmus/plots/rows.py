@@ -73,7 +73,7 @@ def _draw_pictures(axes: "Axes", subject: Subject, chosen: NDArray[np.intp]) -> 
     low, high = subject.bounds
     middle = (low + high) / 2  # where there is no difference
     kinds["difference"] = middle + (subject.rebuilt - subject.clean) / 2
-    lines = [[rows[i].reshape(subject.shape) for i in chosen] for rows in kinds.values()]
+    lines = [[subject.laid_out(rows[i]) for i in chosen] for rows in kinds.values()]
     draw_tiles(axes, lines, (low, high))
     height = subject.shape[0] + 1
     axes.set_yticks([height * (i + 0.5) for i in range(len(kinds))], list(kinds))
@@ -115,7 +115,7 @@ def feature_errors(
     explained = examples.feature_errors(subject).explained
     if subject.pictures:
         axes = axes_of(ax, 5.0, 4.0)
-        drawn = axes.imshow(explained.reshape(subject.shape).mean(axis=2), vmin=0, vmax=1)
+        drawn = axes.imshow(subject.laid_out(explained).mean(axis=2), vmin=0, vmax=1)
         axes.figure.colorbar(drawn, ax=axes, label="share of the variance explained")
         axes.set(xticks=[], yticks=[])
         return axes

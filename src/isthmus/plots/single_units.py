@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from isthmus.errors import ParameterError
 from isthmus.evaluation import units
-from isthmus.evaluation.subject import known_shape, look
+from isthmus.evaluation.subject import known_shape, laid_out, look
 from isthmus.evaluation.words import figure
 from isthmus.plots.canvas import (
     MODEL,
@@ -50,7 +50,7 @@ def directions(
     found = units.units(subject)
     moved = found.directions[:n]
     if subject.pictures:
-        return draw_grid(axes_of(ax, 8.0, 4.5), moved.reshape(-1, *subject.shape).mean(axis=3))
+        return draw_grid(axes_of(ax, 8.0, 4.5), subject.laid_out(moved).mean(axis=3))
     features = np.sort(np.argsort(-np.square(moved).sum(axis=0), kind="stable")[:MOST_NAMES])
     axes = axes_of(ax, 8.0, 3.5 + 0.25 * len(moved))
     reach = float(np.abs(moved).max()) or 1.0
@@ -91,7 +91,7 @@ def traversal(
     title = f"unit {unit} from {figure(way.values[0], 2)} to {figure(way.values[-1], 2)}"
     if subject.pictures:
         axes = axes_of(ax, 1.2 * n_steps, 1.6)
-        draw_tiles(axes, [[row.reshape(subject.shape) for row in way.rows]], subject.bounds)
+        draw_tiles(axes, [[subject.laid_out(row) for row in way.rows]], subject.bounds)
     else:
         axes = axes_of(ax, 8.0, 4.0)
         for row, value in zip(way.rows, way.values, strict=True):
@@ -127,5 +127,5 @@ def filters(
             "or use directions(model, X)."
         )
     strongest = np.argsort(-np.linalg.norm(weights, axis=1), kind="stable")[:n]
-    tiles = weights[strongest].reshape(-1, shape[0], shape[1], *shape[2:])
+    tiles = laid_out(weights[strongest], tuple(shape), model.sample_shape_)
     return draw_grid(axes_of(ax, 8.0, 5.0), tiles if tiles.ndim == 3 else tiles.mean(axis=3))

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from isthmus.evaluation.against_pca import AgainstPCA
-from isthmus.evaluation.curves import Curve, Point, Training, window
 from isthmus.evaluation.words import count, figure, percent
+from isthmus.fitting.curves import Curve, Point, Training, window
 
 SMALL = 0.02  # of the widest error: smaller ones are drawn logarithmically
 TINY = 1e-6  # and still smaller ones as nothing

@@ -136,8 +136,7 @@ def _sheets(subject: Subject, rows: NDArray[np.intp]) -> dict[str, Any]:
         kinds = {"noisy": subject.seen, **kinds}
     low, high = subject.bounds
     sheets = {
-        name: Sheet(values[rows].reshape(-1, *subject.shape), low, high)
-        for name, values in kinds.items()
+        name: Sheet(subject.laid_out(values[rows]), low, high) for name, values in kinds.items()
     }
     one = next(iter(sheets.values()))
     return {
@@ -151,8 +150,7 @@ def _curves(subject: Subject, rows: NDArray[np.intp]) -> dict[str, Any]:
     steps = subject.shape[0]
     keep = np.linspace(0, steps - 1, min(steps, MOST_STEPS)).round().astype(int)
     pair = [
-        values[rows].reshape(-1, *subject.shape)[:, keep, 0]
-        for values in (subject.clean, subject.rebuilt)
+        subject.laid_out(values[rows])[:, keep, 0] for values in (subject.clean, subject.rebuilt)
     ]
     low = np.minimum(*(values.min(axis=1) for values in pair))[:, None]
     high = np.maximum(*(values.max(axis=1) for values in pair))[:, None]

@@ -95,7 +95,7 @@ def _card(review: Review, row: int, spread: Floats) -> Card:
 
 def _pictures(subject: Subject, row: int) -> list[Picture]:
     low, high = subject.bounds
-    true, rebuilt = (each[row].reshape(subject.shape) for each in (subject.clean, subject.rebuilt))
+    true, rebuilt = (subject.laid_out(each[row]) for each in (subject.clean, subject.rebuilt))
     shown = [
         Picture("true", images.light(true, low, high)),
         Picture("rebuilt", images.light(rebuilt, low, high)),
@@ -103,7 +103,7 @@ def _pictures(subject: Subject, row: int) -> list[Picture]:
     ]
     if not subject.noisy:
         return shown
-    noisy = Picture("noisy", images.light(subject.seen[row].reshape(subject.shape), low, high))
+    noisy = Picture("noisy", images.light(subject.laid_out(subject.seen[row]), low, high))
     return [noisy, shown[1]._replace(name="cleaned"), shown[0], shown[2]]
 
 
@@ -122,9 +122,9 @@ def channels(
 
     Each channel has a range of its own, or, ``alike``, all have that of the widest.
     """
-    spread = subject.clean.std(axis=0).reshape(subject.shape).mean(axis=0)
+    spread = subject.laid_out(subject.clean.std(axis=0)).mean(axis=0)
     shown = np.sort(np.argsort(-spread, kind="stable")[:MOST_CHANNELS])
-    cut = [(name, row.reshape(subject.shape)[:, shown]) for name, row in rows]
+    cut = [(name, subject.laid_out(row)[:, shown]) for name, row in rows]
     everything = np.stack([values for _, values in cut])
     low, high = everything.min(axis=(0, 1)), everything.max(axis=(0, 1))
     if alike:
@@ -173,11 +173,11 @@ def features(review: Review) -> Features | None:
     constant = len(explained) - len(varying)
     median = float(np.median(explained[varying])) if len(varying) else float("nan")
     if subject.pictures:
-        address = images.share(explained.reshape(subject.shape))
+        address = images.share(subject.laid_out(explained))
         picture = Picture("the share of each pixel that is explained", address)
         return Features(picture, None, [], [], 0, constant, median)
     if subject.series:
-        drawn = explained_chart(explained.reshape(subject.shape))
+        drawn = explained_chart(subject.laid_out(explained))
         return Features(None, drawn, [], [], 0, constant, median)
     few = len(order) <= MOST_FEATURES
     first, last = (order, order[:0]) if few else (order[:ENDS], order[-ENDS:])
@@ -243,7 +243,7 @@ def _unit(review: Review, number: int, direction: Floats, share: float) -> Unit:
     reach = float(np.abs(direction).max())
     if subject.pictures:
         words = f"what unit {number} adds to a picture and takes from it"
-        address = images.signed(direction.reshape(subject.shape), reach)
+        address = images.signed(subject.laid_out(direction), reach)
         return unit._replace(picture=Picture(words, address))
     if subject.series:
         return unit._replace(curves=channels(subject, [("rebuilt", direction)], alike=True))
@@ -268,7 +268,7 @@ def strips(review: Review) -> list[Strip]:
         shown = [
             Picture(
                 f"unit {number} at {figure(value, 2)}",
-                images.light(row.reshape(subject.shape), low, high),
+                images.light(subject.laid_out(row), low, high),
             )
             for value, row in zip(way.values, way.rows, strict=True)
         ]
@@ -285,8 +285,8 @@ def first_weights(review: Review) -> list[Picture]:
     met = weights * (review.subject.clean.std(axis=0) / review.subject.scaling.scale.numpy())
     norms = np.linalg.norm(met, axis=1)
     strongest = np.argsort(-norms, kind="stable")[:STRONGEST_FILTERS]
-    shape = review.subject.shape
+    drawn = review.subject.laid_out(met)
     return [
-        Picture(f"filter {i}", images.signed(met[i].reshape(shape), float(np.abs(met[i]).max())))
+        Picture(f"filter {i}", images.signed(drawn[i], float(np.abs(met[i]).max())))
         for i in strongest
     ]
