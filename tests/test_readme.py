@@ -16,7 +16,13 @@ from isthmus.datasets import digits
 from isthmus.parts import Corruption
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = ["README.md", "docs/guide.md", "docs/which-autoencoder.md", "docs/report.md"]
+DOCUMENTS = [
+    "README.md",
+    "docs/guide.md",
+    "docs/which-autoencoder.md",
+    "docs/report.md",
+    "docs/sampling.md",
+]
 
 
 def blocks(document, language):
