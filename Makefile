@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test check format bench published clean
+.PHONY: demo test check format bench kill published clean
 
 demo: $(READY)
 	$(BIN)/isthmus demo --out demo
@@ -26,8 +26,12 @@ bench: $(READY)
 	$(BIN)/python benchmarks/speed.py --json benchmarks/results/speed.json
 	$(BIN)/python benchmarks/pca_floor.py --json benchmarks/results/pca_floor.json
 	$(BIN)/python benchmarks/denoising.py --json benchmarks/results/denoising.json
+	$(BIN)/python benchmarks/speed.py --only checkpoint --json benchmarks/results/checkpoint.json
 	$(BIN)/python benchmarks/memory.py --json benchmarks/results/memory.json
 	$(BIN)/python benchmarks/rbm.py --json benchmarks/results/rbm.json
+
+kill: $(READY)
+	$(BIN)/python benchmarks/kill.py --json benchmarks/results/kills.json
 
 # Hours; it goes on where it was stopped.
 published: $(READY)

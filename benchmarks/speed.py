@@ -4,6 +4,9 @@ All train the same net, 784-500-250-30 and back, from the same weights with Adam
 256 of MNIST, and take turns, an epoch each, so that a busy machine slows all of them.
 
     python benchmarks/speed.py --mnist FOLDER --json speed.json
+
+With ``--only checkpoint``, fits of a few epochs without checkpoints, with the usual ones and with
+one an epoch take turns instead.
 """
 
 import argparse
@@ -12,6 +15,7 @@ import itertools
 import json
 import platform
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,13 +26,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from isthmus import Autoencoder, datasets
+from isthmus import Autoencoder, Checkpoint, datasets
 from isthmus.data.scaling import scaling_of
 from isthmus.fitting.model import build
 from isthmus.fitting.plan import multiplies_bfloat16
 from isthmus.fitting.streams import Streams
 
 HIDDEN, CODE, BATCH, RATE = (500, 250), 30, 256, 1e-3
+N_EPOCHS = 8  # of a fit that is kept, or not
 MNIST = Path(__file__).resolve().parents[2] / "shared" / "data" / "mnist"
 Epoch = Callable[[], None]
 
@@ -38,11 +43,16 @@ def main() -> None:
     parser.add_argument("--mnist", type=Path, help="folder of MNIST's idx files")
     parser.add_argument("--rounds", type=int, default=7, help="epochs of each (at least 5)")
     parser.add_argument("--json", type=Path, help="where to write the figures")
+    parser.add_argument("--only", choices=["checkpoint"], help="another measure")
     options = parser.parse_args()
     folder = options.mnist or (MNIST if MNIST.is_dir() else None)
     images = datasets.mnist(folder).images
-    figures = measure(images, max(5, options.rounds))
-    show(figures)
+    if options.only == "checkpoint":
+        figures = measure_checkpoints(images, max(5, options.rounds))
+        print(json.dumps(figures, indent=1))
+    else:
+        figures = measure(images, max(5, options.rounds))
+        show(figures)
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
@@ -77,6 +87,42 @@ def measure(images: np.ndarray, rounds: int) -> dict[str, Any]:
         "rounds": rounds,
         "all_seconds": seconds,
         "native_bfloat16": multiplies_bfloat16("cpu"),
+        "threads": torch.get_num_threads(),
+        "processor": platform.processor() or platform.machine(),
+        "torch": torch.__version__,
+    }
+
+
+def measure_checkpoints(images: np.ndarray, rounds: int) -> dict[str, Any]:
+    """Let fits without and with checkpoints take turns; return their medians and ratios."""
+    one = ours().set_params(max_epochs=N_EPOCHS, validation_fraction=0)
+    epoch = one.fit(images).history_[-1]["seconds"] / N_EPOCHS
+    each: dict[str, float | str | None] = {"without": None, "usual": "auto", "each_epoch": epoch}
+    seconds: dict[str, list[float]] = {name: [] for name in each}
+    n_states, n_bytes = dict.fromkeys(each, 0), 0
+    for _ in range(rounds):
+        for name, every in each.items():
+            with tempfile.TemporaryDirectory() as place:
+                kept = None if every is None else Checkpoint(place, every=every)
+                began = time.perf_counter()
+                one.fit(images, checkpoint=kept)
+                seconds[name].append(time.perf_counter() - began)
+                files = sorted(Path(place).glob("stage-*"))
+                n_states[name] = max((int(file.name.split(".")[1]) for file in files), default=0)
+                n_bytes = max([n_bytes, *(file.stat().st_size for file in files)])
+    medians = {name: statistics.median(times) for name, times in seconds.items()}
+    pairs = zip(seconds["without"], seconds["usual"], seconds["each_epoch"], strict=True)
+    ratios = [(usual / without, often / without) for without, usual, often in pairs]
+    return {
+        "seconds_a_fit": medians,
+        "usual_overhead": statistics.median(usual for usual, _ in ratios) - 1,
+        "each_epoch_overhead": statistics.median(often for _, often in ratios) - 1,
+        "seconds_an_epoch": epoch,
+        "epochs": N_EPOCHS,
+        "states": n_states,
+        "bytes_a_state": n_bytes,
+        "rounds": rounds,
+        "all_seconds": seconds,
         "threads": torch.get_num_threads(),
         "processor": platform.processor() or platform.machine(),
         "torch": torch.__version__,

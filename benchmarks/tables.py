@@ -20,6 +20,8 @@ def main() -> None:
         "speed": ("speed.md", speed),
         "denoising": ("speed.md", denoising),
         "memory": ("speed.md", memory),
+        "checkpoint": ("speed.md", checkpoint),
+        "kills": ("resume.md", kills),
     }
     for name, (page, table) in tables.items():
         figures = json.loads((RESULTS / f"{name}.json").read_text())
@@ -83,6 +85,34 @@ def memory(figures: Figures) -> str:
         f"A fit on a memory-mapped float32 file of {figures['data_bytes'] / 1e9:.2f} GB: peak "
         f"resident size {figures['peak_bytes'] / 1e9:.2f} GB, the file's own pages included."
     )
+
+
+def checkpoint(figures: Figures) -> str:
+    seconds, states = figures["seconds_a_fit"], figures["states"]
+    lines = ["| | seconds a fit | states written | more time |", "|---|---|---|---|"]
+    lines.append(f"| no checkpoints | {seconds['without']:.2f} | | |")
+    for title, key in (("`checkpoint=path`", "usual"), ("one an epoch", "each_epoch")):
+        more = 100 * figures[f"{key}_overhead"]
+        lines.append(f"| {title} | {seconds[key]:.2f} | {states[key]} | {more:.1f}% |")
+    ending = (
+        f"{figures['epochs']} epochs of {figures['seconds_an_epoch']:.2f} s; a state has "
+        f"{figures['bytes_a_state'] / 1e6:.0f} MB. Medians of {figures['rounds']} alternating "
+        f"rounds on {figures['threads']} cores; the time includes the fingerprint of the rows."
+    )
+    return "\n".join(lines) + "\n\n" + ending
+
+
+def kills(figures: Figures) -> str:
+    lines = [
+        "| fit | killed | while it wrote | left half a file | fits | came to another model |",
+        "|---|---|---|---|---|---|",
+    ]
+    names = ("kills", "while_writing", "half_files", "fits", "different")
+    lines += [
+        f"| {title} | {' | '.join(str(counts[name]) for name in names)} |"
+        for title, counts in figures["estimators"].items()
+    ]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -219,9 +219,11 @@ def test_commands_are_listed_in_the_order_in_which_they_are_met():
     assert listed == [
         "demo",
         "fit",
+        "resume",
         "transform",
         "denoise",
         "score",
+        "sample",
         "report",
         "compare",
         "info",
@@ -234,8 +236,8 @@ def test_commands_are_listed_in_the_order_in_which_they_are_met():
     [
         (
             "trasform",
-            "There is no command 'trasform' (did you mean 'transform'?): use demo, fit, transform, "
-            "denoise, score, report, compare, info, parts; see 'isthmus --help'.",
+            "There is no command 'trasform' (did you mean 'transform'?): use demo, fit, resume, "
+            "transform, denoise, score, report, compare, info, parts; see 'isthmus --help'.",
         ),
         (
             "fit --hiden 3",
@@ -327,7 +329,7 @@ def assembled(home, *typed):
         options = chosen(context.params)
     for name in ("data", "target", "validation", "validation_target", "columns", "drop"):
         options.pop(name, None)
-    for name in ("model", "force"):
+    for name in ("model", "checkpoint", "force"):
         options.pop(name)
     return assemble(**options)
 

@@ -100,10 +100,10 @@ def test_one_step_from_the_rows_is_brute_force_cd():
 
 def test_chains_go_on_from_update_to_update():
     contrast = Contrast(machine(), SHORT, Streams(0))
-    before = contrast._chains.clone()
+    before = contrast.chains.clone()
     contrast.run_epoch(rows_of(X))
-    assert contrast._chains.shape == (20, 4)
-    assert not torch.equal(contrast._chains, before)
+    assert contrast.chains.shape == (20, 4)
+    assert not torch.equal(contrast.chains, before)
 
 
 def test_training_raises_the_likelihood():
@@ -255,9 +255,9 @@ def test_weights_that_explode_are_given_up_for_the_last_whole_epoch():
 def test_interrupt_keeps_the_last_whole_epoch(monkeypatch):
     real, calls = Contrast.run_epoch, []
 
-    def stop_in_the_second(self, rows):
+    def stop_in_the_second(self, *given):
         calls.append(1)
-        rate = real(self, rows)
+        rate = real(self, *given)
         if len(calls) == 2:
             raise KeyboardInterrupt
         return rate

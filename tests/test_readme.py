@@ -22,6 +22,7 @@ DOCUMENTS = [
     "docs/which-autoencoder.md",
     "docs/report.md",
     "docs/sampling.md",
+    "docs/resume.md",
 ]
 
 

@@ -16,15 +16,18 @@ if TYPE_CHECKING:
     from isthmus.estimators.denoising import DenoisingAutoencoder as DenoisingAutoencoder
     from isthmus.estimators.rbm import BernoulliRBM as BernoulliRBM
     from isthmus.estimators.rbm import GaussianRBM as GaussianRBM
+    from isthmus.estimators.resuming import resume
     from isthmus.estimators.saving import load
     from isthmus.estimators.sparse import SparseAutoencoder as SparseAutoencoder
     from isthmus.estimators.stacked import StackedAutoencoder as StackedAutoencoder
     from isthmus.estimators.variational import VariationalAutoencoder as VariationalAutoencoder
     from isthmus.evaluation.compare import compare
     from isthmus.evaluation.report import report
+    from isthmus.fitting.checkpoint import Checkpoint
 
 __all__ = [
     *ESTIMATORS,
+    "Checkpoint",
     "compare",
     "datasets",
     "errors",
@@ -33,13 +36,16 @@ __all__ = [
     "parts",
     "plots",
     "report",
+    "resume",
 ]
 
 _HOMES = {
     **ESTIMATORS,
+    "Checkpoint": "isthmus.fitting.checkpoint",
     "compare": "isthmus.evaluation.compare",
     "load": "isthmus.estimators.saving",
     "report": "isthmus.evaluation.report",
+    "resume": "isthmus.estimators.resuming",
 }
 
 

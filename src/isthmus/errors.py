@@ -25,6 +25,10 @@ class ArtefactError(FileError):
     """A saved model is missing, truncated, altered or of a newer format."""
 
 
+class FitStoppedError(IsthmusError):
+    """A fit was told to stop, and left a checkpoint from which it goes on."""
+
+
 class MissingDependencyError(IsthmusError, ImportError):
     """An optional package is needed and not installed."""
 

@@ -67,6 +67,29 @@ def model_option(sentence: str) -> Callable[[Command], Command]:
     return click.option("--model", type=PATH, required=True, metavar="DIR", help=sentence)
 
 
+def rows_options(command: Command) -> Command:
+    """Give a command the options by which rows are named."""
+    for option in (
+        data_option("--validation-target", "Their clean rows; needed with --target."),
+        data_option("--validation", "Rows to stop by, instead of a part of DATA."),
+        data_option("--target", "Clean rows, where DATA is noisy."),
+        click.option("--drop", metavar="NAME,...", help="Of a table: the columns to leave out."),
+        click.option("--columns", metavar="NAME,...", help="Of a table: those to use.  [all]"),
+    ):
+        command = option(command)
+    return command
+
+
+def given(options: dict[str, Any]) -> Any:
+    """Take what `rows_options` names out of the options."""
+    with loading():
+        from isthmus.cli.fitting import Given
+        from isthmus.data.tables import Columns
+    columns = Columns(listed(options.pop("columns")) or None, listed(options.pop("drop")))
+    paths = {name: options.pop(name) for name in Given._fields if name != "columns"}
+    return Given(columns=columns, **paths)
+
+
 @click.command()
 @click.option("--out", type=PATH, default="demo", show_default=True, help="Folder to write to.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of chance.")
@@ -86,7 +109,7 @@ def demo(out: Path, seed: int) -> None:
     "--estimator",
     type=click.Choice(list(ESTIMATORS)),
     help="Kind of autoencoder.  [default: denoising with --noise, sparse with --sparsity, "
-    "contractive with --weight, else autoencoder]",
+    "contractive with --weight, variational with --beta, else autoencoder]",
 )
 @click.option(
     "--corruption",
@@ -107,19 +130,22 @@ def demo(out: Path, seed: int) -> None:
     metavar="PART",
     help="Layer by layer, before the whole: 'autoencoder', 'rbm(n_epochs=10)'.",
 )
-@click.option("--columns", metavar="NAME,...", help="Of a table: the columns to use.  [all]")
-@click.option("--drop", metavar="NAME,...", help="Of a table: the columns to leave out.")
 @click.option("--sparsity", metavar="PART", help="Of a sparse one: 'kl', 'l1', 'topk(k=8)', ...")
 @click.option("--weight", type=float, help="Of a contractive one's penalty.  [default: 0.1]")
+@click.option("--beta", type=float, help="Of a variational one: weight of the KL.  [default: 1]")
 @click.option(
     "--blind", is_flag=True, help="Learn from noisy pictures alone, by hiding pixels from it."
 )
-@data_option("--target", "Clean rows, where DATA is noisy.")
-@data_option("--validation", "Rows to stop by, instead of a part of DATA.")
-@data_option("--validation-target", "Their clean rows; needed with --target.")
+@click.option(
+    "--checkpoint",
+    type=PATH,
+    metavar="DIR",
+    help="Folder to keep the fit in while it lasts; `isthmus resume` goes on from there.",
+)
+@rows_options
 @force_option
 @parameters
-def fit(data: Path, columns: str | None, drop: str | None, **options: Any) -> None:
+def fit(**options: Any) -> None:
     """Fit an autoencoder to DATA and save it.
 
     \b
@@ -131,9 +157,24 @@ def fit(data: Path, columns: str | None, drop: str | None, **options: Any) -> No
     """  # noqa: D301
     with loading():
         from isthmus.cli.fitting import fit
-        from isthmus.data.tables import Columns
-    meant = Columns(listed(columns) or None, listed(drop))
-    fit(data, columns=meant, **chosen(options))
+    fit(given(options), **chosen(options))
+
+
+@click.command(epilog=FORMS)
+@click.argument("checkpoint", metavar="DIR", type=PATH)
+@data_argument
+@model_option("Folder to save the model to.")
+@rows_options
+@force_option
+def resume(checkpoint: Path, **options: Any) -> None:
+    """Go on with the fit that `isthmus fit --checkpoint DIR` began, and save it.
+
+    It ends in the model that it would have come to undisturbed, bit for bit. DATA and its options
+    are those of the fit.
+    """
+    with loading():
+        from isthmus.cli.fitting import resume
+    resume(checkpoint, given(options), **options)
 
 
 @click.command(epilog=FORMS)
@@ -241,6 +282,42 @@ def compare(models: tuple[Path, ...], data: Path, out: Path | None, **options: A
 
 @click.command()
 @click.argument("model", type=PATH)
+@click.option("-n", "n_samples", type=click.IntRange(min=1), default=64, show_default=True)
+@click.option(
+    "--out",
+    type=PATH,
+    required=True,
+    help="A .png for a picture of all, .npy, .npz, .csv or .parquet for rows, or a folder.",
+)
+@click.option(
+    "--method",
+    type=click.Choice(["auto", "prior", "gaussian", "mixture", "kde", "walkback", "gibbs"]),
+    help="Where the samples' codes come from.  [default: the prior of a variational one, else a "
+    "mixture of Gaussians fitted to codes]",
+)
+@click.option("--steps", "n_steps", type=click.IntRange(min=1), help="Of a chain.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of chance.")
+@click.option(
+    "--shape",
+    metavar="N,...",
+    callback=numbers,
+    help="How a row is drawn: height,width of pictures, or height,width,3 in colour.",
+)
+@force_option
+def sample(model: Path, out: Path, **options: Any) -> None:
+    """Make new samples like those that MODEL was fitted to.
+
+    \b
+    isthmus sample model -n 100 --out grid.png
+    isthmus sample model -n 1000 --out samples.parquet --seed 7
+    """  # noqa: D301
+    with loading():
+        from isthmus.cli.sampling import sample
+    sample(model, out, **options)
+
+
+@click.command()
+@click.argument("model", type=PATH)
 def info(model: Path) -> None:
     """Say what the saved MODEL is and how its fit went."""
     with loading():
@@ -256,4 +333,4 @@ def parts() -> None:
     parts()
 
 
-COMMANDS = (demo, fit, transform, denoise, score, report, compare, info, parts)
+COMMANDS = (demo, fit, resume, transform, denoise, score, sample, report, compare, info, parts)

@@ -3,17 +3,19 @@
 import shlex
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import isthmus
 from isthmus.cli.options import ESTIMATORS, at_the_shell
 from isthmus.cli.outputs import check_model, facts, plain_console, say
 from isthmus.cli.photographs import NETWORK, are_photographs, fit_photographs
 from isthmus.cli.rows import Rows, check_width, read_rows
+from isthmus.cli.stopping import stopping
 from isthmus.data.tables import ALL, Columns
 from isthmus.errors import DataError, ParameterError
 from isthmus.estimators.inputs import check_domain
 from isthmus.estimators.parameters import check, declared
+from isthmus.estimators.resuming import interrupted
 from isthmus.fitting.optimizers import Optimizer
 from isthmus.fitting.schedules import Schedule
 
@@ -22,12 +24,13 @@ if TYPE_CHECKING:
     from isthmus.fitting.fit import VersusPCA
 
 # Options that only some estimators have, and which estimator one of them alone asks for.
-OWN = ("corruption", "target", "code", "penalties", "pretraining", "sparsity", "weight")
+OWN = ("corruption", "target", "code", "penalties", "pretraining", "sparsity", "weight", "beta")
 NAMED_BY = {
     "corruption": "denoising",
     "target": "denoising",
     "sparsity": "sparse",
     "weight": "contractive",
+    "beta": "variational",
 }
 SHORTHANDS = ("network", "hidden", "activation")
 TYPED = {"penalties": "--penalty", "target": "--blind"}
@@ -39,14 +42,38 @@ ENDED = {
 }
 
 
+class Given(NamedTuple):
+    """What a command names to fit to."""
+
+    data: Path
+    target: Path | None = None  # clean rows, where `data` is noisy
+    validation: Path | None = None  # rows to stop by
+    validation_target: Path | None = None  # their clean rows, needed where there is a `target`
+    columns: Columns = ALL  # of a table, those to fit to; the model remembers their names
+
+    def typed(self) -> list[str]:
+        """Return it as it is typed."""
+        options = {
+            "--target": self.target,
+            "--validation": self.validation,
+            "--validation-target": self.validation_target,
+            "--columns": _listed(self.columns.keep or ()),
+            "--drop": _listed(self.columns.drop),
+        }
+        pairs = [(name, str(value)) for name, value in options.items() if value]
+        return [str(self.data), *(word for pair in pairs for word in pair)]
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    """Return names as an option lists them."""
+    return ",".join(f'"{name}"' if "," in name else name for name in names)
+
+
 def fit(
-    data: Path,
+    given: Given,
     model: Path,
     *,
-    target: Path | None = None,
-    validation: Path | None = None,
-    validation_target: Path | None = None,
-    columns: Columns = ALL,
+    checkpoint: Path | None = None,
     force: bool = False,
     **options: Any,
 ) -> None:
@@ -54,12 +81,8 @@ def fit(
 
     Parameters
     ----------
-    data : what to fit to.
     model : folder to save to.
-    target : clean rows, where `data` is noisy.
-    validation : rows to stop by.
-    validation_target : the clean rows of `validation`, needed where there is a `target`.
-    columns : of a table, those to fit to; the model remembers their names.
+    checkpoint : folder to keep the fit in while it lasts.
     force : whether a saved model at `model` may be replaced.
     options : the estimator's kind and its parameters, as `assemble` takes them.
 
@@ -68,14 +91,42 @@ def fit(
     IsthmusError
         If a file, an option or the rows cannot be used.
     """
-    _check_pairs(target, validation, validation_target)
+    _check_pairs(given)
     check_model(model, force=force)
-    noisy = target is not None or options.get("blind") or options.get("corruption")
-    if noisy and not any(name in options for name in SHORTHANDS) and are_photographs(data):
+    noisy = given.target is not None or options.get("blind") or options.get("corruption")
+    named = any(name in options for name in SHORTHANDS)
+    if noisy and not named and are_photographs(given.data):
         options = {"n_components": 96, **options, "network": NETWORK}
-    estimator = assemble(**options)
+    _run(assemble(**options), given, model, checkpoint)
+
+
+def resume(checkpoint: Path, given: Given, model: Path, *, force: bool = False) -> None:
+    """Go on with a fit that a folder keeps, save what it comes to and tell about it.
+
+    Raises
+    ------
+    IsthmusError
+        If there is no such fit, or a file or the rows are others than it had.
+    """
+    _check_pairs(given)
+    check_model(model, force=force)
+    estimator = interrupted(checkpoint)
+    if type(estimator).__name__ not in ESTIMATORS.values():
+        raise ParameterError(
+            f"{checkpoint} keeps a fit of {type(estimator).__name__}, which this command does not "
+            f"make: go on in Python, by isthmus.resume({str(checkpoint)!r}, X)."
+        )
+    _run(estimator.set_params(verbose=1), given, model, checkpoint)
+
+
+def _run(estimator: "BaseAutoencoder", given: Given, model: Path, checkpoint: Path | None) -> None:
+    """Fit, save, and say what came of it."""
+    data, target, validation, validation_target, columns = given
+    words = ["isthmus", "resume", str(checkpoint), *given.typed(), "--model", str(model)]
+    again = shlex.join(words)
     if data.is_dir() and estimator.parts().network.crop is not None:
-        fit_photographs(estimator, data, model, target, validation, validation_target)
+        with stopping(checkpoint, again) as kept:
+            fit_photographs(estimator, data, model, target, validation, validation_target, kept)
         say(f"Next: {next_command(data, model, denoises=True)}")
         return
     rows = read_rows(data, columns)
@@ -86,7 +137,8 @@ def fit(
     if len(rows.shape) == 2 and estimator.sample_shape is None:  # grey pictures, or sequences
         estimator.set_params(sample_shape=rows.shape)
     began = time.perf_counter()
-    estimator.fit(rows.named(), target=clean, validation=held_out)
+    with stopping(checkpoint, again) as kept:
+        estimator.fit(rows.named(), target=clean, validation=held_out, checkpoint=kept)
     seconds = time.perf_counter() - began
     estimator.save(model)
     _tell(estimator, rows, model, seconds)
@@ -128,13 +180,11 @@ def assemble(estimator: str | None, *, blind: bool = False, **options: Any) -> "
     return built
 
 
-def _check_pairs(
-    target: Path | None, validation: Path | None, validation_target: Path | None
-) -> None:
+def _check_pairs(given: Given) -> None:
     """Refuse clean rows without noisy ones, and rows to stop by that lack theirs."""
-    if validation_target is not None and validation is None:
+    if given.validation_target is not None and given.validation is None:
         raise ParameterError("--validation-target needs the noisy rows too: add --validation.")
-    if None not in (target, validation) and validation_target is None:
+    if None not in (given.target, given.validation) and given.validation_target is None:
         raise ParameterError(
             "--validation has no clean rows, and the data have --target: add --validation-target."
         )

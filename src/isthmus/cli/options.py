@@ -101,7 +101,7 @@ def spelled(schema: Mapping[str, Any]) -> str:
 
 def at_the_shell(text: str) -> str:
     """Return advice in which parameters are called as they are typed: ``--scaling standard``."""
-    names = "|".join(declared(Parameters).keys() | {"corruption", "code", "pretraining"})
+    names = "|".join(declared(Parameters).keys() | {"corruption", "code", "pretraining", "method"})
     text = re.sub(
         rf"(?<![\w(-])({names})=('[^']*'|[\w.]+)",
         lambda found: f"{_flag(found[1])} {shlex.quote(found[2].strip(chr(39)))}",

@@ -15,6 +15,7 @@ from isthmus.errors import DataError, FileError
 
 if TYPE_CHECKING:
     from isthmus.estimators.base import BaseAutoencoder
+    from isthmus.fitting.checkpoint import Checkpoint
 
 # What takes noise off photographs well in minutes: half-size maps, two residual blocks a level.
 NETWORK = "conv(channels=(48, 64), blocks=2, patch=2, skip=True, residual=True)"
@@ -80,6 +81,7 @@ def fit_photographs(
     target: Path | None,
     validation: Path | None,
     validation_target: Path | None,
+    checkpoint: "Checkpoint | None" = None,
 ) -> None:
     """Fit to the crops of a folder's pictures, save the model and tell what came of it.
 
@@ -97,7 +99,7 @@ def fit_photographs(
         if validation_target is not None:
             held_out = (held_out, _partners(rows, validation, validation_target))
     began = time.perf_counter()
-    estimator.fit(noisy.pictures, target=clean, validation=held_out)
+    estimator.fit(noisy.pictures, target=clean, validation=held_out, checkpoint=checkpoint)
     seconds = time.perf_counter() - began
     estimator.save(model)
     pairs = {

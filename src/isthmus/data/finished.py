@@ -8,16 +8,12 @@ import contextlib
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from isthmus.data.locking import lock
 from isthmus.data.writing import refusal_as_file_error
-from isthmus.errors import FileError
-
-if sys.platform != "win32":
-    import fcntl
 
 RECORD = ".isthmus-denoised.jsonl"
 
@@ -67,7 +63,11 @@ class Record:
             self.folder.mkdir(parents=True, exist_ok=True)
             stream = (self.folder / RECORD).open("ab")
         with stream:
-            _lock(stream, self.folder)
+            lock(
+                stream,
+                f"{self.folder} is being written to by another run: wait for it, or give another "
+                f"path.",
+            )
             yield lambda name, of, file: _add(stream, name, Made(self.by, of, digest(file) or ""))
 
 
@@ -90,18 +90,6 @@ def _read(file: Path) -> dict[str, Made]:
                 name = str(facts.pop("name"))
                 made[name] = Made(**facts)
     return made
-
-
-def _lock(stream: IO[bytes], folder: Path) -> None:
-    """Keep the file for this process, until it is closed or the process is killed."""
-    if sys.platform == "win32":
-        return
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise FileError(
-            f"{folder} is being written to by another run: wait for it, or give another path."
-        ) from None
 
 
 def _add(stream: IO[bytes], name: str, made: Made) -> None:

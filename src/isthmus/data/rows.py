@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from isthmus.data.copies import Copies, find_copies
 from isthmus.data.scaling import Scaling, scaling_of
@@ -39,11 +40,16 @@ def moments(values: NDArray[np.generic]) -> tuple[Tensor, Tensor]:
     first = values[0].astype(np.float64)
     mean = first.copy()
     for part in chunks(n_rows, n_features):
-        mean += (values[part].astype(np.float64) - first).sum(axis=0) / n_rows
+        mean += (_doubles(values[part]) - first).sum(axis=0) / n_rows
     variance = np.zeros(n_features)
     for part in chunks(n_rows, n_features):
-        variance += np.square(values[part].astype(np.float64) - mean).sum(axis=0) / n_rows
+        variance += np.square(_doubles(values[part]) - mean).sum(axis=0) / n_rows
     return torch.from_numpy(mean), torch.from_numpy(variance)
+
+
+def _doubles(values: NDArray[np.generic]) -> NDArray[np.float64]:
+    """Return values in float64, row by row, so that sums are rounded alike however they lay."""
+    return values.astype(np.float64, order="C")
 
 
 def fit_scaling(name: str, values: NDArray[np.generic], n_channels: int | None = None) -> Scaling:
@@ -141,6 +147,28 @@ class Table(Protocol):
         """Return the rows at `index` (B,), scaled, float32 (B, D)."""
 
 
+class Labelled:
+    """Rows with a label each, which follows as one number for each class: 1 for its own, else 0."""
+
+    def __init__(self, rows: Table, labels: Tensor, n_labels: int) -> None:
+        self.rows = rows
+        self._labels, self._n_labels = labels.to(rows.device), n_labels
+        self.device = rows.device
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def n_features(self) -> int:
+        """D + L."""
+        return self.rows.n_features + self._n_labels
+
+    def take(self, index: Tensor) -> Tensor:
+        """Return the rows at `index` (B,) and their labels, float32 (B, D + L)."""
+        labels = functional.one_hot(self._labels[index], self._n_labels)
+        return torch.cat([self.rows.take(index), labels.float()], 1)
+
+
 @dataclasses.dataclass(frozen=True)
 class Selection:
     """Rows that go in, the clean rows that should come out, and which of them are meant."""
@@ -154,6 +182,12 @@ class Selection:
     def n_rows(self) -> int:
         """N."""
         return len(self.index)
+
+    @property
+    def unlabelled(self) -> "Selection":
+        """The same rows without labels."""
+        target = self.target.rows if isinstance(self.target, Labelled) else self.target
+        return dataclasses.replace(self, target=target)
 
     def at(self, index: Tensor) -> "Selection":
         """Return the same rows in another order, or fewer of them."""
@@ -178,14 +212,16 @@ class Selection:
         most = self.n_rows // min(size, 2)
         return max(1, min(-(-self.n_rows // size), most))
 
-    def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, size: int, skipped: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (seen, target), scaled, (B, D) each: every row once, in equal batches.
+
+        The first so many batches are skipped.
 
         Batches of at most `size` that differ by one row at the most: no crumb at the end gets
         a step of its own. Where an odd number of rows is to go in pairs, three go together: a
         row alone has no batch statistics.
         """
-        for index in self.index.tensor_split(self.n_batches(size)):
+        for index in self.index.tensor_split(self.n_batches(size))[skipped:]:
             x = self.rows.take(index)
             yield x, (x if self.target is self.rows else self.target.take(index))
 

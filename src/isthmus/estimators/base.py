@@ -21,11 +21,13 @@ from isthmus.data.rows import select
 from isthmus.data.scaling import Scaling
 from isthmus.errors import ParameterError
 from isthmus.estimators import inputs
+from isthmus.estimators.conditions import learn_labels, learn_shares, with_labels
 from isthmus.estimators.diagnosis import Finding, diagnose
 from isthmus.estimators.gathering import gather, mean_of, scale
 from isthmus.estimators.inputs import Floats
 from isthmus.estimators.parameters import Parameters, check
 from isthmus.estimators.planning import plan_for, warn
+from isthmus.estimators.resuming import CheckpointLike, keeping
 from isthmus.estimators.sampling import Sampling
 from isthmus.estimators.saving import Learned
 from isthmus.estimators.transformer import SavedTransformer
@@ -63,6 +65,8 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
         codes lie. After `partial_fit` of its last rows; none of networks with skips.
     sample_shape_ : tuple of int
         What the network takes a row for; (D,) where it is flat.
+    classes_ : ndarray (L,)
+        Labels, where the model is conditional on them.
     stopped_by_ : str
         "patience", "limit", "interrupted" or "diverged".
     parameters_ : dict
@@ -76,6 +80,7 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
     mean_: Floats
     sample_shape_: tuple[int, ...]
     stopped_by_: str
+    classes_: inputs.Array
     parameters_: dict[str, Any]
     _session: Session | None
 
@@ -92,6 +97,7 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
         *,
         target: ArrayLike | None = None,
         validation: ArrayLike | tuple[ArrayLike, ArrayLike] | None = None,
+        checkpoint: CheckpointLike = None,
     ) -> Self:
         """Fit to the rows of `X`.
 
@@ -102,11 +108,15 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
             are (N, height, width) or (N, channels, height, width). A network with skips also
             takes a list of pictures of different sizes, and trains on crops of large ones; pixels
             that are unsigned integers are then shares of full light, such as 25/255.
-        y : ignored, as pipelines pass it; clean rows go to `target`.
+        y : labels (N,) if ``conditional``; else ignored, as pipelines pass it; clean rows go to
+            `target`.
         target : (N, D), optional
             The clean rows, where `X` is noisy; by default `X` itself.
         validation : (M, D), or a tuple of noisy and clean rows, optional
             Rows to stop by, instead of a part of `X`; with `target` they have to be such a pair.
+        checkpoint : path or Checkpoint, optional
+            A folder in which the fit is kept while it lasts. If it was ended, the same call, or
+            `isthmus.resume`, goes on from there and gives the same model bit for bit.
 
         Returns
         -------
@@ -118,18 +128,30 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
             If a parameter is unknown, out of range or at odds with another.
         DataError
             If the rows are too few, not numbers, not finite or outside the likelihood's domain.
+        FileError
+            If `checkpoint` is another fit's, or in use.
         """
         check(self)
-        parts, streams = self.parts(), Streams(self.random_state)
-        inputs.warn_of_lost_rows(y, getattr(X, "shape", None))
-        given = gather(self, parts, streams, X, target, validation)
+        labels = learn_labels(self, X, y, validation)
+        parts = self.parts()
+        if labels is None:
+            inputs.warn_of_lost_rows(y, getattr(X, "shape", None))
         with contextlib.ExitStack() as stack:
+            rows = {"X": X, "target": target, "validation": validation, "y": labels}
+            keeper = stack.enter_context(keeping(self, checkpoint, rows))
+            streams = keeper.streams(self.random_state)
+            given = gather(self, parts, streams, X, target, validation)
+            if labels is not None:
+                given = given._replace(rows=with_labels(given.rows, labels, parts.n_labels))
             show = [ProgressBar(type(self).__name__)] if self.verbose else []
             observers = [stack.enter_context(bar) for bar in show]
-            task = self._task(parts, given.scaling, given.plan, streams, observers)
+            plan = given.plan._replace(keeper=keeper)
+            task = self._task(parts, given.scaling, plan, streams, observers)
             fitted = fit(task, given.rows, given.judge, given.fraction)
         self._session = None
         self.mean_ = given.mean
+        if labels is not None:
+            learn_shares(fitted.model, labels)
         self._adopt(fitted, given.scaling)
         self.codes_ = self._keep_codes(given.rows, streams)
         warn(self.stopped_by_, self.n_iter_)
@@ -153,6 +175,8 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
             As `fit`.
         """
         check(self)
+        if getattr(self, "conditional", False):
+            raise ParameterError("conditional=True learns labels at once: call fit(X, y).")
         begun = hasattr(self, "model_")
         parts = self.parts()
         check_together(parts)

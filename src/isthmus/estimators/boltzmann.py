@@ -24,6 +24,7 @@ from isthmus.errors import TrainingWarning
 from isthmus.estimators import inputs
 from isthmus.estimators.inputs import Array, Floats
 from isthmus.estimators.parameters import BoltzmannParameters, RandomState, check
+from isthmus.estimators.resuming import CheckpointLike, keeping
 from isthmus.estimators.saving import Learned
 from isthmus.estimators.transformer import SavedTransformer
 from isthmus.fitting.classifier import Encoder, layer_of
@@ -95,8 +96,10 @@ class BaseRBM(SavedTransformer, BoltzmannParameters, BaseEstimator, ABC):
 
     # Fitting -----------------------------------------------------------------------------
 
-    def fit(self, X: ArrayLike, y: Any = None) -> Self:
+    def fit(self, X: ArrayLike, y: Any = None, *, checkpoint: CheckpointLike = None) -> Self:
         """Fit to the rows of `X` (N, D); `y` is ignored, as pipelines pass it.
+
+        In the folder `checkpoint` the fit is kept while it lasts, as an autoencoder's is.
 
         Raises
         ------
@@ -104,19 +107,22 @@ class BaseRBM(SavedTransformer, BoltzmannParameters, BaseEstimator, ABC):
             If a parameter is unknown or out of range.
         DataError
             If the rows are too few, not numbers, not finite or outside the machine's domain.
+        FileError
+            If `checkpoint` is another fit's, or in use.
         """
         check(self)
         array = inputs.check_rows(self, X, reset=True, at_least=2)
         self._check_domain(array)
         scaling = self._fit_scaling(array)
         rows = select(array, array, scaling, pick_device(self.device))
-        options, streams = self._options(len(array)), Streams(self.random_state)
-        rbm = self._begin(rows, streams)
         with ExitStack() as stack:
+            keeper = stack.enter_context(keeping(self, checkpoint, {"X": X}))
+            streams = keeper.streams(self.random_state)
+            rbm = self._begin(rows, streams)
             show = [ProgressBar(type(self).__name__)] if self.verbose else []
-            trained = train_rbm(
-                rbm, rows, options, streams, [stack.enter_context(bar) for bar in show]
-            )
+            observers = [stack.enter_context(bar) for bar in show]
+            options = self._options(len(array))._replace(keeper=keeper)
+            trained = train_rbm(rbm, rows, options, streams, observers)
         self._session, self._scaling = None, scaling
         self.mean_ = moments(array)[0].numpy()
         self.model_ = rbm.double()

@@ -34,6 +34,7 @@ from isthmus.estimators.inputs import Array, Floats
 from isthmus.estimators.labels import Labels, check_labels
 from isthmus.estimators.parameters import PartLike, Training, check, estimator, meaning
 from isthmus.estimators.planning import plan_for, warn
+from isthmus.estimators.resuming import CheckpointLike, keeping
 from isthmus.estimators.saving import NESTED, Learned
 from isthmus.estimators.transformer import SavedTransformer
 from isthmus.fitting.classifier import (
@@ -149,8 +150,15 @@ class AutoencoderClassifier(
 
     # Fitting -----------------------------------------------------------------------------
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+    def fit(self, X: ArrayLike, y: ArrayLike, *, checkpoint: CheckpointLike = None) -> Self:
         """Fit the autoencoder to the rows of `X` (N, D), and the classifier to the labels `y`.
+
+        Parameters
+        ----------
+        checkpoint : path or Checkpoint, optional
+            A folder in which the fit is kept while it lasts, that of the autoencoder too. If it
+            was ended, the same call, or `isthmus.resume`, goes on from there and gives the same
+            classifier bit for bit.
 
         Raises
         ------
@@ -159,18 +167,22 @@ class AutoencoderClassifier(
         DataError
             If the rows are not what the autoencoder takes, or `y` has not one label for each row
             or fewer than two classes.
+        FileError
+            If `checkpoint` is another fit's, or in use.
         """
         check(self)
         self._check_together()
         array = inputs.check_rows(self, X, reset=True, at_least=2)
         labels = check_labels(y, len(array), type(self).__name__)
-        plan = self._plan(int((labels.numbers >= 0).sum()))
-        streams, history = Streams(self.random_state), History("classifier")
-        autoencoder = self._autoencoder(array.shape[1], streams).fit(X)
-        encoder = autoencoder._encoder()
-        scaling = copy.deepcopy(encoder.scaling)  # exact: training rounds the encoder's
-        self._check_batches(encoder, plan)
+        history = History("classifier")
         with ExitStack() as stack:
+            keeper = stack.enter_context(keeping(self, checkpoint, {"X": X, "y": y}))
+            plan = self._plan(int((labels.numbers >= 0).sum()))._replace(keeper=keeper)
+            streams = keeper.streams(self.random_state)
+            autoencoder = self._autoencoder(array.shape[1], streams).fit(X, checkpoint=keeper)
+            encoder = autoencoder._encoder()
+            scaling = copy.deepcopy(encoder.scaling)  # exact: training rounds the encoder's
+            self._check_batches(encoder, plan)
             show = [ProgressBar(type(self).__name__)] if self.verbose else []
             observers: list[Observer] = [history, *(stack.enter_context(bar) for bar in show)]
             rows = labelled(array, labels, scaling, plan.device)

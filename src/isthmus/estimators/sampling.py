@@ -16,6 +16,7 @@ from torch import Tensor
 from isthmus.data.rows import Selection
 from isthmus.errors import DataError, ParameterError, did_you_mean
 from isthmus.estimators import inputs
+from isthmus.estimators.conditions import drawn_labels, told
 from isthmus.estimators.densities import DENSITIES
 from isthmus.estimators.inputs import Floats
 from isthmus.fitting.chains import gibbs, walkback
@@ -40,7 +41,7 @@ class Sampling:
     model_: Model
     codes_: Floats
     _given_shape: tuple[int, ...]
-    inverse_transform: Callable[[ArrayLike], Floats]
+    inverse_transform: Callable[..., Floats]
     transform: Callable[[ArrayLike], Any]
 
     def sample(
@@ -48,6 +49,7 @@ class Sampling:
         n_samples: int = 1,
         method: Method = "auto",
         *,
+        y: Any = None,
         n_steps: int = 100,
         expected: bool = True,
         random_state: RandomState = None,
@@ -62,6 +64,8 @@ class Sampling:
             "walkback": a Markov chain that adds the training's noise and takes it off, in turns
             (Bengio et al. 2013). "gibbs": a chain between the last two layers of a deep belief
             net. "auto": the prior, else the mixture.
+        y : a label, or (n_samples,), of a conditional model; None draws them as often as they were
+            among the training rows.
         n_steps : steps of a chain, from codes of training rows.
         expected : the expected sample given the code; False draws from the likelihood.
         random_state : the same number, the same samples.
@@ -93,7 +97,9 @@ class Sampling:
                 f"method={method!r} is unknown{did_you_mean(str(method), known)} "
                 f"(known: {', '.join(known)})."
             )
-        return self._decoded(z, None if expected else generator)
+        labels = drawn_labels(self, n_samples, streams) if y is None else y
+        codes = told(self, z.double().cpu().numpy(), labels)
+        return self._decoded(codes, None if expected else generator)
 
     def interpolate(
         self,
@@ -102,11 +108,13 @@ class Sampling:
         n_steps: int = 8,
         *,
         path: Literal["straight", "sphere"] = "straight",
+        y: Any = None,
     ) -> Floats:
         """Return the samples on the way from one sample to another, (n_steps, D).
 
         Parameters
         ----------
+        y : the label of all, of a conditional model.
         a, b : (D,), or of the shape of X's
         path : "straight" from code to code, or along the "sphere" (at an even turn, the length
             changing evenly), where codes of many units lie (White 2016).
@@ -118,10 +126,16 @@ class Sampling:
         first, last = (self._code(each, name) for each, name in ((a, "a"), (b, "b")))
         share = np.linspace(0, 1, n_steps)[:, None]
         way = sphere(first, last, share) if path == "sphere" else first + share * (last - first)
-        return self.inverse_transform(way)
+        return self.inverse_transform(way, y)
 
     def traverse(
-        self, x: ArrayLike, unit: int, values: ArrayLike | None = None, *, n_steps: int = 9
+        self,
+        x: ArrayLike,
+        unit: int,
+        values: ArrayLike | None = None,
+        *,
+        n_steps: int = 9,
+        y: Any = None,
     ) -> Floats:
         """Return a sample with one unit of its code moved, (n_steps, D).
 
@@ -129,6 +143,7 @@ class Sampling:
         ----------
         x : (D,), or of the shape of X's
         unit : which, from 0
+        y : the label, of a conditional model
         values : of the unit; None: evenly over the middle 95 % of what training rows have.
         """
         self._check_decodes("traverse")
@@ -145,7 +160,7 @@ class Sampling:
         moved = np.asarray(values, dtype=np.float64).ravel()
         codes = np.repeat(code[None], len(moved), axis=0)
         codes[:, unit] = moved
-        return self.inverse_transform(codes)
+        return self.inverse_transform(codes, y)
 
     # How it is done ----------------------------------------------------------------------
 
@@ -198,7 +213,7 @@ class Sampling:
         z = self._tensor(np.empty((n, self.model_.n_components)))
         return z.normal_(generator=generator)
 
-    def _tensor(self, codes: Floats) -> Tensor:
+    def _tensor(self, codes: inputs.Array) -> Tensor:
         return torch.from_numpy(codes).to(self.model_.scaling.offset.device)
 
     def _in_light(self, chain: Callable[..., Tensor], *given: Any) -> Tensor:
@@ -206,12 +221,14 @@ class Sampling:
         with torch.no_grad():
             return chain(copy.deepcopy(self.model_).float(), *given)
 
-    def _decoded(self, z: Tensor, generator: torch.Generator | None) -> Floats:
-        """Return the expected samples of codes, or draws."""
-        if generator is None:
-            return self.inverse_transform(z.double())
+    def _decoded(self, codes: inputs.Array, generator: torch.Generator | None) -> Floats:
+        """Return the expected samples of codes (N, K + L), or draws."""
+        z = self._tensor(codes)
         with torch.no_grad():
-            rows = self.model_.sample_rows(z.double(), generator)
+            if generator is None:
+                rows = self.model_.decode(z)
+            else:
+                rows = self.model_.sample_rows(z, generator)
         return rows.cpu().numpy().reshape(len(rows), *self._given_shape)
 
     def _code(self, x: ArrayLike, name: str) -> Floats:

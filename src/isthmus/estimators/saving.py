@@ -64,7 +64,7 @@ def written(estimator: Saveable) -> Learned:
     FileError
         If `load` would not know its class, or that of an estimator within.
     """
-    _check_known(type(estimator))
+    check_known(type(estimator))
     names = getattr(estimator, "feature_names_in_", None)
     facts, tensors = estimator._learned()
     config = {
@@ -80,8 +80,14 @@ def written(estimator: Saveable) -> Learned:
     return config, tensors
 
 
-def _check_known(kind: type) -> None:
-    """Refuse a class that is not ours: its code is not in the folder."""
+def check_known(kind: type) -> None:
+    """Refuse a class that is not ours: its code is not in the folder.
+
+    Raises
+    ------
+    FileError
+        If it is none of isthmus.
+    """
     if ESTIMATORS.get(kind.__name__) != kind.__module__:
         raise FileError(
             f"{kind.__qualname__} of {kind.__module__} cannot be saved, for load knows the "
@@ -143,7 +149,7 @@ def plain(value: Any) -> Any:
     An estimator is written as its class and parameters.
     """
     if isinstance(value, BaseEstimator):
-        _check_known(type(value))
+        check_known(type(value))
         given = value.get_params(deep=False).items()
         return {
             "estimator": type(value).__name__,

@@ -15,6 +15,7 @@ from torch import Tensor
 from isthmus.data.tiles import tiled
 from isthmus.errors import ParameterError
 from isthmus.estimators import inputs
+from isthmus.estimators.conditions import told
 from isthmus.estimators.inputs import Floats
 from isthmus.estimators.samples import like
 from isthmus.fitting.model import Model
@@ -34,13 +35,17 @@ class Using:
         rows = self._rows(X)
         return apply(self.model_, Model.encode, rows, self._n_features_out)
 
-    def inverse_transform(self, Z: ArrayLike) -> Floats:
+    def inverse_transform(self, Z: ArrayLike, y: Any = None) -> Floats:
         """Decode codes (N, K) to rows (N, D), or to samples of the shape of X, in its units.
+
+        Parameters
+        ----------
+        y : a label, or (N,), where the model is conditional on them.
 
         Raises
         ------
         ParameterError
-            If the network has skips, so that codes say too little.
+            If the network has skips, so that codes say too little, or labels are missing.
         """
         check_is_fitted(self, "model_")
         network = self.model_.parts.network
@@ -49,7 +54,7 @@ class Using:
                 f"network {str(network)!r} leads part of its input around the code, so that codes "
                 f"alone cannot be decoded: use reconstruct, or fit with skip=False."
             )
-        array = inputs.check_codes(Z, self._n_features_out)
+        array = told(self, inputs.check_codes(Z, self._n_features_out), y)
         rows = apply(self.model_, Model.decode, array, self.n_features_in_)
         return rows.reshape(len(rows), *self._given_shape)
 

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable
 from typing import Annotated, Any
 
+import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from pydantic import Field
@@ -13,6 +14,7 @@ from isthmus.estimators import inputs
 from isthmus.estimators.base import BaseAutoencoder
 from isthmus.estimators.inputs import Floats
 from isthmus.estimators.parameters import PartLike, estimator, meaning
+from isthmus.estimators.saving import Learned
 from isthmus.estimators.using import apply
 from isthmus.fitting import evidence
 from isthmus.fitting.model import Model, Parts
@@ -71,6 +73,10 @@ class VariationalAutoencoder(BaseAutoencoder):
         meaning("Nats that the code should hold, to which beta pulls; None: as few as pay."),
     ] = None
 
+    conditional: Annotated[
+        bool, meaning("Whether the decoder is told the labels: fit(X, y), then sample(n, y=...).")
+    ] = False
+
     def parts(self) -> Parts:
         """Return what fills the slots."""
         code = Gaussian(
@@ -86,7 +92,18 @@ class VariationalAutoencoder(BaseAutoencoder):
             code=code,
             likelihood=Likelihood.of(self.likelihood),
             penalties=(),
+            n_labels=len(self.classes_) if self.conditional and hasattr(self, "classes_") else 0,
         )
+
+    def _learned(self) -> Learned:
+        facts, tensors = super()._learned()
+        classes = self.classes_.tolist() if self.conditional else None
+        return {**facts, "classes": classes}, tensors
+
+    def _relearn(self, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        if facts.get("classes") is not None:
+            self.classes_ = np.array(facts["classes"])
+        super()._relearn(facts, tensors)
 
     def transform(self, X: ArrayLike, *, return_std: bool = False) -> Any:
         """Encode rows (N, D) to the means of their codes (N, K); on request (means, stds)."""

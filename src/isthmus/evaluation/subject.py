@@ -124,8 +124,9 @@ class Subject(NamedTuple):
         return (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
 
     def decode(self, codes: ArrayLike) -> Floats:
-        """Return the rows of codes, user's units, (., D)."""
-        return np.asarray(self.model.inverse_transform(np.asarray(codes)), np.float64)
+        """Return the rows of codes, user's units, (., D); under the commonest label, if any."""
+        told = {"y": _commonest(self.model)} if _conditional(self.model) else {}
+        return np.asarray(self.model.inverse_transform(np.asarray(codes), **told), np.float64)
 
     def name_of(self, feature: int) -> str:
         """Return what to call a feature; one without a name is called by its number."""
@@ -196,7 +197,7 @@ def look(
         output=_rebuilt(bare, seen, None if seen is not array else codes) if rebuilds else None,
         noise=noise,
         names=None if names is None else tuple(map(str, names)),
-        shape=_shape(model, array.shape[1], sample_shape, named=names is not None),
+        shape=drawn_shape(model, array.shape[1], sample_shape, named=names is not None),
         scaling=scaling,
     )
 
@@ -273,11 +274,22 @@ def _clean(model: Any, target: ArrayLike, n_rows: int) -> Array:
 
 def _rebuilt(bare: Any, seen: Floats, codes: Floats | None) -> Floats:
     """Return what the model makes of the rows, of which it may have the codes already."""
+    if _conditional(bare):  # each row under the label that is likeliest
+        return np.asarray(bare.reconstruct(seen), np.float64)
     codes = np.asarray(bare.transform(seen), np.float64) if codes is None else codes
     return np.asarray(bare.inverse_transform(codes), np.float64)
 
 
-def _shape(
+def _conditional(model: Any) -> bool:
+    return bool(getattr(model, "conditional", False))
+
+
+def _commonest(model: Any) -> Any:
+    """Return the label that most training rows had."""
+    return model.classes_[int(model.model_.shares.argmax())]
+
+
+def drawn_shape(
     model: Any, n_features: int, given: tuple[int, ...] | None, *, named: bool
 ) -> tuple[int, ...]:
     """Return how a row is drawn: as asked for, as the model knows it, or as a square."""

@@ -3,18 +3,20 @@
 Shapes: N rows, B rows of a batch, C chains, D visible units, K hidden units.
 """
 
+import contextlib
 import math
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from isthmus.data.rows import Selection
+from isthmus.fitting.keeping import KEEPS_NOTHING, Keeper
 from isthmus.fitting.observers import NOTHING_HELD, Epoch, History, Observer
 from isthmus.fitting.plan import threads_for, uses_bfloat16
+from isthmus.fitting.progress import Lap, Progress, snapshot
 from isthmus.fitting.schedules import Constant, Schedule
 from isthmus.fitting.streams import Streams
 from isthmus.parts.boltzmann import RestrictedBoltzmann
@@ -39,6 +41,7 @@ class ContrastiveOptions(NamedTuple):
     weight_decay: float = 0.0  # times the weights, subtracted from their gradient
     precision: str = "auto"  # "auto", "float32" or "bfloat16"
     device: str = "cpu"
+    keeper: Keeper = KEEPS_NOTHING
 
 
 class Trained(NamedTuple):
@@ -64,29 +67,34 @@ def train_rbm(
     """
     contrast = Contrast(rbm, options, streams)
     history = History("rbm")
-    began = time.perf_counter()
-    done, reason = 0, "limit"
-    good = snapshot(rbm)
-    with _threads(options, rbm):
-        try:
-            for number in range(1, options.n_epochs + 1):
-                rate = contrast.run_epoch(rows)
-                error = reconstruction_error(rbm, rows)
-                if not math.isfinite(error):
-                    reason = "diverged"
-                    break
-                done, good = number, snapshot(rbm)
-                terms = {"reconstruction_error": error}
-                seconds = time.perf_counter() - began
-                for observer in (history, *observers):
-                    observer.epoch(
-                        Epoch(number, options.n_epochs, rate, terms, NOTHING_HELD, True, seconds)
-                    )
-        except KeyboardInterrupt:
-            reason = "interrupted"
-    if reason != "limit":
-        rbm.load_state_dict(good)
-    return Trained(history.records, done, reason)
+    run = contrast.progress()
+    stage = options.keeper.stage(run, [history, *observers])
+    contrast.go_on(run)
+    if not run.weights:
+        run.keep_weights()
+    reason = "interrupted"
+    with _threads(options, rbm), contextlib.suppress(KeyboardInterrupt):
+        while True:
+            if run.reason is None and run.lap is None and run.epoch >= options.n_epochs:
+                run.reason = "limit"
+            if run.reason:
+                break
+            stage.step()
+            rate = contrast.run_epoch(rows, run.begin_epoch(), stage.step)
+            run.lap = None
+            error = reconstruction_error(rbm, rows)
+            if not math.isfinite(error):
+                run.reason = "diverged"
+                continue
+            run.keep_weights()
+            terms, most = {"reconstruction_error": error}, options.n_epochs
+            stage.tell(Epoch(run.epoch, most, rate, terms, NOTHING_HELD, True, run.seconds))
+        stage.end()
+        reason = run.reason
+    if reason == "interrupted":
+        options.keeper.give_up()
+    rbm.load_state_dict(run.weights)
+    return Trained(history.records, run.best_epoch, reason)
 
 
 class Contrast:
@@ -113,20 +121,41 @@ class Contrast:
         self._room = _Room(rbm, options, self._quick.weight.dtype)
         # Chains begin as if there were no weights.
         bias = rbm.visible_bias.expand(options.n_chains, -1)
-        self._chains = rbm.sample_hidden(rbm.visible.sample(bias, self._draws), self._draws)
+        v = rbm.visible.sample(bias, self._draws)
+        self._memory = {"chains": rbm.sample_hidden(v, self._draws)}
+
+    @property
+    def chains(self) -> Tensor:
+        """Hidden states (C, K) from which PCD goes on."""
+        return self._memory["chains"]
+
+    def progress(self) -> Progress:
+        """Return where the training stands, as its keeper asks for it."""
+        return Progress(self.rbm, self._ascent, (self._order, self._draws), self._memory)
+
+    def go_on(self, run: Progress) -> None:
+        """Follow a training that was taken to where an earlier process left it."""
+        self._quick.weight.copy_(self.rbm.weight)
+        self.n_epochs = run.epoch - (run.lap is not None)
 
     @torch.no_grad()
-    def run_epoch(self, rows: Selection) -> float:
-        """Take one step per batch, the rows in a new order; return the last learning rate."""
-        options = self.options
+    def run_epoch(
+        self, rows: Selection, lap: Lap | None = None, after_step: Callable[[], None] = lambda: None
+    ) -> float:
+        """Take one step per batch, the rows in a new order; return the last learning rate.
+
+        The steps of `lap`, which were taken before, are left out.
+        """
+        options, lap = self.options, lap or Lap(self._order.get_state())
+        self._order.set_state(lap.order)
         order = torch.randperm(rows.n_rows, generator=self._order).to(rows.index.device)
         shuffled = rows.at(rows.index[order])
         early = self.n_epochs < options.momentum_epochs
-        rate, n_batches = options.learning_rate, rows.n_batches(options.batch_size)
+        n_batches = rows.n_batches(options.batch_size)
         for group in self._ascent.param_groups:
             group["momentum"] = options.momentum if early else options.final_momentum
-        for number, (v, _) in enumerate(shuffled.batches(options.batch_size)):
-            at = (self.n_epochs + (number + 0.5) / n_batches) / options.n_epochs
+        for v, _ in shuffled.batches(options.batch_size, lap.n_steps):
+            at = (self.n_epochs + (lap.n_steps + 0.5) / n_batches) / options.n_epochs
             rate = options.learning_rate * options.schedule.factor(at)
             for group in self._ascent.param_groups:
                 group["lr"] = rate
@@ -134,8 +163,10 @@ class Contrast:
             rbm.weight.grad, rbm.visible_bias.grad, rbm.hidden_bias.grad = self.gradients(v)
             self._ascent.step()
             self._quick.weight.copy_(rbm.weight)
+            lap.n_steps += 1
+            after_step()
         self.n_epochs += 1
-        return rate
+        return float(self._ascent.param_groups[0]["lr"])
 
     def gradients(self, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Estimate the log-likelihood's slope in W, b and c from rows (B, D); move the offsets."""
@@ -159,13 +190,13 @@ class Contrast:
     def _sample(self, field: Tensor) -> tuple[Tensor, Tensor]:
         """Return visible states of the machine, (C, D), and the hidden means at them, (C, K)."""
         rbm, draws, persistent = self._quick, self._draws, self.options.persistent
-        h = self._chains if persistent else rbm.hidden.sample(field, draws)
+        h = self.chains if persistent else rbm.hidden.sample(field, draws)
         for _ in range(self.options.n_steps - 1):
             h = rbm.sample_hidden(rbm.sample_visible(h, draws), draws)
         v = rbm.sample_visible(h, draws)
         field = rbm.hidden_field(v)
         if persistent:
-            self._chains = rbm.hidden.sample(field, draws)
+            self._memory["chains"] = rbm.hidden.sample(field, draws)
         return v, rbm.hidden.mean(field)
 
     def _recentre(self, mean_v: Tensor, mean_h: Tensor) -> None:
@@ -188,7 +219,9 @@ class Contrast:
         return torch.optim.SGD(groups, 1.0, momentum=momentum, maximize=True, fused=True)
 
 
-def _threads(options: ContrastiveOptions, rbm: RestrictedBoltzmann) -> AbstractContextManager[None]:
+def _threads(
+    options: ContrastiveOptions, rbm: RestrictedBoltzmann
+) -> contextlib.AbstractContextManager[None]:
     # Up; down and up again for each step of Gibbs sampling; the slope, of rows and of samples.
     return threads_for(options, rbm.weight.numel(), passes=3 + 2 * options.n_steps)
 
@@ -248,8 +281,3 @@ def reconstruction_error(rbm: RestrictedBoltzmann, rows: Selection) -> float:
     v = rows.rows.take(rows.index[::stride])
     rebuilt = rbm.mean_visible(rbm.mean_hidden(v))
     return float((v - rebuilt).square().sum(1).mean())
-
-
-def snapshot(rbm: RestrictedBoltzmann) -> dict[str, Tensor]:
-    """Return a copy of everything that the machine has learned."""
-    return {name: value.clone() for name, value in rbm.state_dict().items()}

@@ -66,7 +66,7 @@ class Task(NamedTuple):
         """Assemble the model that is trained on these rows, and their PCA as a model."""
         generator = self.streams.generator("pca")
         find = principal_axes if self.compares else no_axes
-        pca = find(training, self.n_components, generator)
+        pca = find(training.unlabelled, self.n_components, generator)
         linear = Parts(Dense(hidden=()), self.parts.corruption, Plain(), Normal(), ())
         model = self._assemble(self.parts, pca)
         around = Surroundings(training, self.plan, self.streams, self.observers)

@@ -5,8 +5,7 @@ Shapes: N training rows, M held-out rows, B rows of a batch, D features.
 
 import contextlib
 import math
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -18,6 +17,7 @@ from isthmus.data.rows import Selection
 from isthmus.fitting.learner import Learner, Randomness
 from isthmus.fitting.observers import NOTHING_HELD, Epoch, Held, Observer, Terms
 from isthmus.fitting.plan import Plan, threads_for, uses_bfloat16
+from isthmus.fitting.progress import Lap, Progress
 from isthmus.fitting.streams import Streams
 from isthmus.parts.networks.dropout import Dropout
 
@@ -55,6 +55,10 @@ class Draws(NamedTuple):
         )
         return cls(streams.generator("order"), streams.generator("dropout", device), randomness)
 
+    def each(self) -> tuple[torch.Generator, ...]:
+        """Return all streams, that of the orders first."""
+        return self.order, self.dropout, *self.randomness
+
     def place(self) -> list[Tensor]:
         """Return where the streams of a step stand."""
         return [stream.get_state() for stream in (self.dropout, *self.randomness)]
@@ -85,55 +89,74 @@ def train(
     # A few training rows stand in where none are held out: for soundness, not for choosing.
     judged = held_out.n_rows > 0
     judge = held_out if judged else training.at(training.index[: plan.batch_size])
-    began = time.perf_counter()
+    run = Progress(model, optimizer, draws.each())
+    stage = plan.keeper.stage(run, observers)
 
-    def tell(number: int, terms: Terms, held: Held, *, better: bool) -> None:
-        rate, seconds = optimizer.param_groups[0]["lr"], time.perf_counter() - began
-        shown = held if judged else NOTHING_HELD
-        for observer in observers:
-            observer.epoch(Epoch(number, plan.max_epochs, rate, terms, shown, better, seconds))
+    def tell(terms: Terms, held: Held, *, better: bool) -> None:
+        rate, shown = optimizer.param_groups[0]["lr"], held if judged else NOTHING_HELD
+        stage.tell(Epoch(run.epoch, plan.max_epochs, rate, terms, shown, better, run.seconds))
 
     # The model as it came
-    best = start = evaluate(model, judge, streams)
-    best_epoch, weights, epoch, reason = 0, snapshot(model), 0, "interrupted"
+    begins = not run.weights
+    if begins:
+        run.start = run.best = evaluate(model, judge, streams)
+        run.keep_weights()
 
+    reason = "interrupted"
     with (
         threads_for(plan, n_products),
         lent(model, draws.dropout),
         contextlib.suppress(KeyboardInterrupt),
     ):
-        tell(0, {}, start, better=True)
+        if begins:
+            tell({}, run.start, better=True)
         while True:
             # Whether to go on
-            if epoch >= plan.stop_after:
-                reason = "limit"
+            run.reason = run.reason or _ending(run, plan, judged=judged)
+            if run.reason:
                 break
-            if plan.patience is not None and judged and epoch - best_epoch >= plan.patience:
-                reason = "patience"
-                break
+            stage.step()
 
             # One pass over the training rows, in a new order
-            epoch += 1
-            terms = run_epoch(model, training, plan, optimizer, draws, epoch, reduced=reduced)
+            lap = run.begin_epoch()
+            terms = run_epoch(
+                model, training, plan, optimizer, draws, run.epoch, lap, stage.step, reduced=reduced
+            )
             held = evaluate(model, judge, streams)
-            wild = not judged and held.loss > start.loss + WILD * max(abs(start.loss), 1.0)
+            run.lap = None
+            wild = not judged and held.loss > run.start.loss + WILD * max(abs(run.start.loss), 1.0)
             if terms is None or wild or not math.isfinite(held.loss):
-                reason = "diverged"
-                break
+                run.reason = "diverged"
+                continue
 
             # Whether it was good
-            better = held.loss < best.loss
+            better = held.loss < run.best.loss
             if better:
-                best, best_epoch, weights = held, epoch, snapshot(model)
-            tell(epoch, terms, held, better=better)
+                run.best = held
+                run.keep_weights()
+            tell(terms, held, better=better)
+        stage.end()
+        reason = run.reason
 
+    if reason == "interrupted":
+        plan.keeper.give_up()
+    best_epoch = run.best_epoch
     if not judged and reason == "limit":
-        best_epoch = epoch
+        best_epoch = run.epoch
     else:
-        model.load_state_dict(weights)
-    return Outcome(
-        best_epoch, epoch, reason, *((start, best) if judged else (NOTHING_HELD, NOTHING_HELD))
-    )
+        model.load_state_dict(run.weights)
+    seen = (run.start, run.best) if judged else (NOTHING_HELD, NOTHING_HELD)
+    return Outcome(best_epoch, run.epoch, reason, *seen)
+
+
+def _ending(run: Progress, plan: Plan, *, judged: bool) -> str | None:
+    """Return why no further epoch is begun, if none is."""
+    if run.lap is not None:
+        return None
+    if run.epoch >= plan.stop_after:
+        return "limit"
+    waited = run.epoch - run.best_epoch
+    return "patience" if plan.patience is not None and judged and waited >= plan.patience else None
 
 
 def run_epoch(
@@ -143,19 +166,24 @@ def run_epoch(
     optimizer: Optimizer,
     draws: Draws,
     epoch: int,
+    lap: Lap | None = None,
+    after_step: Callable[[], None] = lambda: None,
     *,
     reduced: bool,
 ) -> Terms | None:
-    """Take one step per batch; return the terms averaged over rows, None if the loss broke."""
+    """Take one step per batch; return the terms averaged over rows, None if the loss broke.
+
+    The steps of `lap`, which were taken before, are left out.
+    """
+    lap = lap or Lap(draws.order.get_state())
+    draws.order.set_state(lap.order)
     shuffled = training.shuffled(draws.order)
-    sums: dict[str, Tensor] = {}
-    done = 0
     model.train()
     earlier = (epoch - 1) * training.n_batches(plan.batch_size)
-    for number, (x, target) in enumerate(shuffled.batches(plan.batch_size), earlier):
-        if number % FLUSH_EVERY == FLUSH_EVERY - 1:
+    for x, target in shuffled.batches(plan.batch_size, lap.n_steps):
+        if (earlier + lap.n_steps) % FLUSH_EVERY == FLUSH_EVERY - 1:
             flush(optimizer)
-        middle = done + len(x) / 2  # so that a warm-up does not waste its first step
+        middle = lap.n_rows + len(x) / 2  # so that a warm-up does not waste its first step
         at = (epoch - 1 + middle / training.n_rows) / plan.max_epochs
         for group in optimizer.param_groups:
             group["lr"] = plan.rate * plan.schedule.factor(at)
@@ -163,9 +191,10 @@ def run_epoch(
         if terms is None:
             return None
         for name, value in terms.items():
-            sums[name] = sums.get(name, 0.0) + value * len(x)
-        done += len(x)
-    means = {name: float(total) / done for name, total in sums.items()}
+            lap.sums[name] = lap.sums.get(name, 0.0) + value * len(x)
+        lap.n_steps, lap.n_rows = lap.n_steps + 1, lap.n_rows + len(x)
+        after_step()
+    means = {name: float(total) / lap.n_rows for name, total in lap.sums.items()}
     return {"loss": sum(means.values()), **means}
 
 
@@ -243,11 +272,6 @@ def evaluate(model: Learner, held_out: Selection, streams: Streams) -> Held:
     rows = rows.cpu()
     rows += loss - float(rows.mean())  # the penalties count too, the same for every row
     return Held(rows, errors.cpu(), {"loss": loss, **terms}, loss)
-
-
-def snapshot(model: Learner) -> dict[str, Tensor]:
-    """Return a copy of everything that the model has learned."""
-    return {name: value.clone() for name, value in model.state_dict().items()}
 
 
 @contextlib.contextmanager

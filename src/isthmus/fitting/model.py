@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from isthmus.data.scaling import Scaling
@@ -48,6 +49,7 @@ class Parts(NamedTuple):
     pretraining: Pretraining = NoPretraining()
 
     needs_target: bool = False  # clean rows, or second shots, beside the noisy ones
+    n_labels: int = 0  # L: classes that the decoder is told beside the code
 
     @property
     def starts_as_pca(self) -> bool:
@@ -75,6 +77,8 @@ L = TypeVar("L", bound=Learner)
 class Model(Learner):
     """The autoencoder that is trained, saved and exported; its scaling belongs to it."""
 
+    shares: Tensor  # (L,) of the labels among the training rows, where there are any
+
     def __init__(
         self,
         parts: Parts,
@@ -96,6 +100,8 @@ class Model(Learner):
         self.decoder = halves.decoder
         self.memory = memory  # the code's
         self.spread = parts.likelihood.memory()  # what the likelihood learns
+        if parts.n_labels:
+            self.register_buffer("shares", torch.full((parts.n_labels,), 1 / parts.n_labels))
 
     # What users call; rows in the user's units -------------------------------------------
 
@@ -104,7 +110,7 @@ class Model(Learner):
         return self.code_of(self.scaling(x))
 
     def decode(self, z: Tensor) -> Tensor:
-        """Codes (B, K) to expected rows in the user's units (B, D)."""
+        """Codes (B, K), then labels (B, L) if any, to expected rows in the user's units (B, D)."""
         return self._expected(self.decoder(z))
 
     def reconstruct(self, x: Tensor) -> Tensor:
@@ -176,8 +182,20 @@ class Model(Learner):
         return self._down(x).head
 
     def nats(self, z: Tensor, x: Tensor) -> Tensor:
-        """Return -log p(x | codes) of scaled rows (B, D), as they are predicted, (B,)."""
-        return self._nll(self.decoder(z), self._predicted(x))
+        """Return -log p(x | codes) of scaled rows (B, D), as they are predicted, (B,).
+
+        Where the decoder is told labels, ``p(x | z) = sum_l share_l p(x | z, l)``.
+        """
+        if not self.parts.n_labels:
+            return self._nll(self.decoder(z), self._predicted(x))
+        return -(self.shares.log() - self.nats_by_label(z, x)).logsumexp(1)
+
+    def nats_by_label(self, z: Tensor, x: Tensor) -> Tensor:
+        """Return -log p(x | codes, label) of scaled rows, as they are predicted, (B, L)."""
+        labels = torch.eye(self.parts.n_labels, dtype=z.dtype, device=z.device)
+        told = (torch.cat([z, label.expand(len(z), -1)], 1) for label in labels)
+        predicted = self._predicted(x)
+        return torch.stack([self._nll(self.decoder(each), predicted) for each in told], 1)
 
     def stages(self) -> list[Stage]:
         """Return the layers that can be trained one after the other; they share the weights."""
@@ -197,13 +215,15 @@ class Model(Learner):
 
         ``at`` is the time of the training, 0 to 1; the weights of the penalties depend on it.
         """
+        target, labels = target[:, : x.shape[1]], target[:, x.shape[1] :]
         seen = self.see(x, randomness.corruption)
         target = seen if self.parts.corruption.redraws else target
         head, beside = self._down(seen)
         head = head.float()
         with exact(x):
             code = self.parts.code.draw(head, self.memory, randomness.code, at)
-        output = self.decoder(code.z, *beside).float()
+        z = torch.cat([code.z, self._each(labels)], 1) if self.parts.n_labels else code.z
+        output = self.decoder(z, *beside).float()
         predicted, beheld = (self._each(rows) for rows in (self._predicted(target), seen))
         rows = self._nll(output, predicted, beheld)
         terms = {"nll": rows.mean()}
@@ -227,7 +247,8 @@ class Model(Learner):
                 value = penalty.strength(at) * penalty.value(halves, passed, randomness.penalty)
                 terms[penalty.name] = terms.get(penalty.name, 0.0) + value
         if self.parts.code.random and not self.training:  # judged by what `reconstruct` gives
-            output = self.decoder(code.mean, *beside).float()
+            mean = torch.cat([code.mean, labels], 1) if self.parts.n_labels else code.mean
+            output = self.decoder(mean, *beside).float()
         return Objective(rows, terms, reduce(add, terms.values()), output)
 
     def _each(self, rows: Tensor) -> Tensor:
@@ -242,8 +263,16 @@ class Model(Learner):
     def _output(self, x: Tensor) -> Tensor:
         """Scaled rows (B, D) to natural parameters, by way of the deterministic code, (B, O)."""
         head, beside = self._down(x)
-        output: Tensor = self.decoder(self._mean(head), *beside)
+        z = self._mean(head)
+        if self.parts.n_labels:  # the label under which the row is likeliest
+            z = torch.cat([z, self.likeliest(z, x)], 1)
+        output: Tensor = self.decoder(z, *beside)
         return output
+
+    def likeliest(self, z: Tensor, x: Tensor) -> Tensor:
+        """Return the label of scaled rows that is likeliest given their codes, (B, L)."""
+        best = (self.shares.log() - self.nats_by_label(z, x)).argmax(1)
+        return functional.one_hot(best, self.parts.n_labels).to(z)
 
     def _expected(self, output: Tensor) -> Tensor:
         """Natural parameters to expected rows in the user's units, (B, D)."""
@@ -257,6 +286,7 @@ class Model(Learner):
         """Return each row's squared error, scaled units, summed over features, (B,)."""
         mean = self.parts.likelihood.mean(output)
         scaled = mean if self.parts.likelihood.location else self.scaling(mean)
+        target = target[:, : scaled.shape[1]]  # labels may follow
         return self.judged((scaled - target).square()).sum(1)
 
     def judged(self, values: Tensor) -> Tensor:
@@ -318,7 +348,7 @@ def build(
     sizes = Sizes(
         n_features,
         n_components * parts.code.head_per_unit,
-        n_components,
+        n_components + parts.n_labels,
         n_features * parts.likelihood.outputs_per_feature,
         shape or (n_features,),
     )

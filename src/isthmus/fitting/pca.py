@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from isthmus.data.rows import CHUNK_BYTES, Selection
+from isthmus.fitting.plan import one_thread
 
 EXACT_UP_TO = 2048  # features; above, the covariance is never formed
 OVERSAMPLING = 10
@@ -39,7 +40,8 @@ def principal_axes(selection: Selection, n_components: int, generator: torch.Gen
     center = mean_row(selection)
     if n_features <= EXACT_UP_TO:
         covariance = _sum(selection, lambda x: (x - center).T @ (x - center)) / n_rows
-        variances, vectors = torch.linalg.eigh(covariance)
+        with one_thread():  # several wait for each other, and round in their own way
+            variances, vectors = torch.linalg.eigh(covariance)
     else:
         variances, vectors = _randomised(selection, center, k, generator)
     axes, variances = vectors.T.flip(0)[:k], variances.flip(0)[:k]

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 import torch
 
 from isthmus.errors import ParameterError
+from isthmus.fitting.keeping import KEEPS_NOTHING, Keeper
 from isthmus.fitting.optimizers import Optimizer
 from isthmus.fitting.schedules import Schedule
 
@@ -50,6 +51,7 @@ class Plan(NamedTuple):
     patience: int | None  # epochs without a better held-out loss; None: never stop early
     precision: str  # "auto", "float32" or "bfloat16"
     device: str
+    keeper: Keeper = KEEPS_NOTHING
 
 
 def pick_device(name: str) -> str:
@@ -109,6 +111,11 @@ class _Threads:
 _THREADS = _Threads()
 
 
+def one_thread() -> contextlib.AbstractContextManager[None]:
+    """Run on one thread of torch."""
+    return _THREADS.one()
+
+
 def threads_for(
     plan: Pace, n_products: int, *, passes: int = 3
 ) -> contextlib.AbstractContextManager[None]:
@@ -118,7 +125,7 @@ def threads_for(
     to the weights, to the input.
     """
     is_small = passes * n_products * plan.batch_size < WORTH_THREADS
-    return _THREADS.one() if is_small else contextlib.nullcontext()
+    return one_thread() if is_small else contextlib.nullcontext()
 
 
 def multiplies_bfloat16(device: str) -> bool:

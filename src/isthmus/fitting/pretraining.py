@@ -202,6 +202,7 @@ class GreedyRBMs(Pretraining):
             weight_decay=self.weight_decay,
             precision=around.plan.precision,
             device=around.plan.device,
+            keeper=around.plan.keeper,
         )
 
 

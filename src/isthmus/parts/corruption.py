@@ -74,8 +74,8 @@ class Binarised(Corruption):
     def corrupt(
         self, x: Tensor, scaling: Scaling, generator: torch.Generator, shape: tuple[int, ...] = ()
     ) -> Tensor:
-        share = scaling.inverse(x).clamp(0, 1)
-        return scaling(torch.bernoulli(share, generator=generator)).to(x)
+        chance = torch.empty_like(x).uniform_(generator=generator)  # twice as fast as bernoulli
+        return scaling((chance < scaling.inverse(x)).to(x))
 
 
 @part("masking")

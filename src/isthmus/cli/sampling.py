@@ -1,0 +1,102 @@
+"""``isthmus sample``: new samples from a saved model, as a picture, pictures or a table."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from isthmus.cli.outputs import check_file, check_folder, check_path, say
+from isthmus.data.pictures import levels_of
+from isthmus.data.writing import replacing, write, write_pictures
+from isthmus.errors import DataError, ParameterError, missing
+from isthmus.estimators.saving import load
+from isthmus.evaluation.subject import drawn_shape
+
+GRID = ".png"
+
+
+def sample(
+    model: Path,
+    out: Path,
+    *,
+    n_samples: int,
+    method: str | None,
+    n_steps: int | None,
+    seed: int,
+    shape: tuple[int, ...] | None,
+    force: bool,
+) -> None:
+    """Write new samples: a grid where `out` ends in .png, rows in a file, else a folder of PNG.
+
+    Raises
+    ------
+    IsthmusError
+        If the model cannot be sampled so, or the file cannot be written.
+    """
+    ending = out.suffix.lower()
+    check = check_path if ending == GRID else check_file if ending else check_folder
+    check(out, model, force=force)
+    estimator = load(model)
+    if not hasattr(estimator, "sample"):
+        raise ParameterError(
+            f"{model} is of {type(estimator).__name__}, which makes no samples: give the model of "
+            f"an autoencoder or of a restricted Boltzmann machine."
+        )
+    asked = {"method": method, "n_steps": n_steps}
+    options = {name: value for name, value in asked.items() if value is not None}
+    if method is not None and not hasattr(estimator, "codes_"):
+        raise ParameterError(
+            f"{type(estimator).__name__} samples by Gibbs alone: leave out --method."
+        )
+    drawn = estimator.sample(n_samples, random_state=seed, **options)
+    rows = np.asarray(drawn).reshape(n_samples, -1)
+    if ending not in (GRID, ""):
+        names = getattr(estimator, "feature_names_in_", None)
+        write(out, rows, None if names is None else [str(name) for name in names])
+    else:
+        pictures = _pictures(estimator, rows, shape)
+        if ending == GRID:
+            _write_grid(out, pictures)
+        else:
+            digits = len(str(n_samples - 1))
+            write_pictures(out, pictures, [f"sample-{i:0{digits}}.png" for i in range(n_samples)])
+    say(f"{out}: {n_samples} samples, seed {seed}.")
+
+
+def _pictures(
+    estimator: Any, rows: npt.NDArray[Any], shape: tuple[int, ...] | None
+) -> npt.NDArray[np.float32]:
+    """Return rows as pictures (n, h, w, c)."""
+    known = getattr(estimator, "sample_shape_", ())
+    if shape is None and len(known) == 3:  # the network's own are channels first
+        return np.moveaxis(rows.reshape(-1, *known), 1, -1)
+    named = hasattr(estimator, "feature_names_in_")
+    drawn = drawn_shape(estimator, rows.shape[1], shape, named=named)
+    if len(drawn) < 2:
+        raise DataError(
+            f"The model's rows of {rows.shape[1]} values are no pictures: say how they are drawn "
+            f"by --shape height,width, or write to a file such as samples.csv."
+        )
+    return rows.reshape(-1, *drawn, *([1] if len(drawn) == 2 else []))
+
+
+def _write_grid(out: Path, pictures: npt.NDArray[np.float32]) -> None:
+    """Write pictures (n, h, w, c) as one, in about as many lines as columns."""
+    try:
+        from PIL import Image
+    except ImportError:
+        raise missing("pillow", "Writing pictures", "pictures") from None
+    levels = levels_of(pictures, deep=False)
+    n_columns = math.ceil(math.sqrt(len(levels)))
+    n_lines = math.ceil(len(levels) / n_columns)
+    height, width = levels.shape[1:3]
+    grid = np.full(
+        (n_lines * (height + 1) - 1, n_columns * (width + 1) - 1, *levels.shape[3:]), 128
+    )
+    for i, picture in enumerate(levels):
+        top, left = (i // n_columns) * (height + 1), (i % n_columns) * (width + 1)
+        grid[top : top + height, left : left + width] = picture
+    with replacing(out) as beside:
+        Image.fromarray(grid.astype(np.uint8)).save(beside)

@@ -1,0 +1,223 @@
+"""Fits that are kept while they last: whose checkpoint a folder holds, and how one goes on."""
+
+import contextlib
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from isthmus.data.fingerprint import Fingerprint, fingerprint
+from isthmus.data.states import StateFolder
+from isthmus.errors import ArtefactError, FileError, ParameterError, TrainingWarning
+from isthmus.estimators.inputs import from_torch
+from isthmus.estimators.saving import check_known, plain, unfitted
+from isthmus.fitting.checkpoint import Checkpoint, Checkpoints
+from isthmus.fitting.keeping import KEEPS_NOTHING, Keeper
+from isthmus.parts.networks.custom import Custom
+from isthmus.parts.slots import Network
+
+CheckpointLike = (
+    str | os.PathLike[str] | Checkpoint | Keeper | None
+)  # what `fit` takes as checkpoint
+Facts = dict[str, Any]
+
+NEW = "give another folder, or delete this one to begin anew"
+
+
+@contextlib.contextmanager
+def keeping(
+    estimator: Any, checkpoint: CheckpointLike, rows: Mapping[str, Any]
+) -> Iterator[Keeper]:
+    """Yield what keeps the fit of an estimator to its rows, in a folder that is locked meanwhile.
+
+    Parameters
+    ----------
+    checkpoint : of an estimator within another, the keeper of the fit of that one.
+    rows : what is handed to `fit`, by name.
+
+    Raises
+    ------
+    ParameterError
+        If `checkpoint` is no folder.
+    FileError
+        If the folder is in use, or holds the checkpoint of another fit or something else.
+    """
+    if checkpoint is None or isinstance(checkpoint, Keeper):
+        yield checkpoint or KEEPS_NOTHING
+        return
+    meant = _meant(checkpoint)
+    folder = StateFolder(Path(meant.path))
+    with folder.locked():
+        fit = _facts(estimator, rows)
+        if folder.begun:
+            begun = _begun(folder)
+            _check_same(meant.path, begun, fit)
+            _warn_of_versions(meant.path, begun, fit)
+        yield Checkpoints(meant, folder, fit)
+
+
+def resume(
+    checkpoint: str | os.PathLike[str] | Checkpoint,
+    X: Any,
+    y: Any = None,
+    *,
+    target: Any = None,
+    validation: Any = None,
+    network: Network | None = None,
+) -> Any:
+    """Go on with the fit that a folder keeps, and return the fitted estimator.
+
+    It is the one that an undisturbed fit would have given, bit for bit; one that was finished is
+    returned without further training.
+
+    Parameters
+    ----------
+    checkpoint : the folder that was given to `fit`.
+    X, y, target, validation : what else was given to `fit`; other rows are refused.
+    network : the modules of a fit with `Custom` ones, with the weights that they had.
+
+    Returns
+    -------
+    estimator
+        Fitted; of the class and with the parameters of the one that was being fitted.
+
+    Raises
+    ------
+    ArtefactError
+        If there is no checkpoint, or none that can be read.
+    FileError
+        If what is given differs from what the fit was given, or another process goes on with it.
+    """
+    estimator = interrupted(_meant(checkpoint).path, network=network)
+    rows = {"y": y, "target": target, "validation": validation}
+    given = {name: value for name, value in rows.items() if value is not None}
+    return estimator.fit(X, **given, checkpoint=checkpoint)
+
+
+def interrupted(path: str | os.PathLike[str], *, network: Network | None = None) -> Any:
+    """Return the estimator whose fit a folder keeps, not fitted.
+
+    Raises
+    ------
+    ArtefactError
+        If there is no checkpoint, or none that can be read.
+    """
+    folder = StateFolder(Path(path))
+    if not folder.begun:
+        raise ArtefactError(
+            f"There is no checkpoint in {path}: give the folder that fit(X, checkpoint=...) made, "
+            f"or, where it ended before its first one, fit again."
+        )
+    fit = _begun(folder)
+    if network is not None:
+        fit["parameters"]["network"] = network
+    elif str(fit["parameters"].get("network", "")).startswith("custom("):
+        raise ArtefactError(
+            f"The fit in {path} is of modules of its user's own, which are code and not in it: "
+            f"give them, resume(path, X, network=Custom(encoder, decoder))."
+        )
+    return unfitted(fit)
+
+
+def _meant(checkpoint: Any) -> Checkpoint:
+    if isinstance(checkpoint, Checkpoint):
+        return checkpoint
+    if isinstance(checkpoint, str | os.PathLike):
+        return Checkpoint(checkpoint)
+    raise ParameterError(
+        f"checkpoint={checkpoint!r} is no folder: give a path, or Checkpoint(path, every=60)."
+    )
+
+
+def _begun(folder: StateFolder) -> Facts:
+    """Return what the fit of a folder was given."""
+    newest = folder.newest()
+    if newest is None:
+        raise ArtefactError(f"No checkpoint in {folder.path} can be read: delete it, and fit anew.")
+    fit: Facts = newest["fit"]
+    return fit
+
+
+# Whether two fits are the same ------------------------------------------------------------
+
+
+def _facts(estimator: Any, rows: Mapping[str, Any]) -> Facts:
+    """Return what makes a fit what it is, as JSON holds it."""
+    check_known(type(estimator))
+    given = estimator.get_params(deep=False)
+    parameters = {name: plain(value) for name, value in given.items() if name != "verbose"}
+    prints = {name: _print(value) for name, value in rows.items() if value is not None}
+    if isinstance(given.get("network"), Custom):
+        prints["network"] = _print(_weights(given["network"]))
+    return {
+        "isthmus": version("isthmus"),
+        "torch": torch.__version__,
+        "estimator": type(estimator).__name__,
+        "parameters": parameters,
+        "rows": prints,
+    }
+
+
+def _print(rows: Any) -> Fingerprint:
+    """Return the fingerprint of rows, or of a pair or list of such."""
+    if isinstance(rows, tuple | list):
+        rows = [from_torch(each) for each in rows]
+    return fingerprint(from_torch(rows))
+
+
+def _weights(network: Custom) -> list[torch.Tensor]:
+    return [*network.encoder.state_dict().values(), *network.decoder.state_dict().values()]
+
+
+def _check_same(path: Any, begun: Facts, now: Facts) -> None:
+    """Refuse to go on with another fit."""
+    if begun["estimator"] != now["estimator"]:
+        raise FileError(
+            f"{path} holds the checkpoint of a fit of {begun['estimator']}, and this is a "
+            f"{now['estimator']}: {NEW}."
+        )
+    for name, value in now["parameters"].items():
+        before = begun["parameters"].get(name)
+        if before != value:
+            raise FileError(
+                f"{path} holds the checkpoint of a fit with {name}={before!r}, and {name} is now "
+                f"{value!r}: {NEW}."
+            )
+    for name in begun["rows"] | now["rows"]:
+        difference = _difference(begun["rows"].get(name), now["rows"].get(name))
+        if difference:
+            raise FileError(
+                f"{path} holds the checkpoint of a fit to other data, {name} {difference}: give "
+                f"the same, or another folder."
+            )
+
+
+def _warn_of_versions(path: Any, begun: Facts, now: Facts) -> None:
+    for package in ("isthmus", "torch"):
+        if begun[package] != now[package]:
+            warnings.warn(
+                f"The fit in {path} was begun with {package} {begun[package]} and goes on with "
+                f"{now[package]}: its last digits may differ from those of an undisturbed fit.",
+                TrainingWarning,
+                stacklevel=4,
+            )
+
+
+def _difference(before: Fingerprint | None, now: Fingerprint | None) -> str | None:
+    """Say in what rows differ from those of the fit that was begun."""
+    if before is None or now is None:
+        return "was not given then" if before is None else "was given then and is not now"
+    for fact, words in (("shape", "had the shape"), ("dtype", "was of type")):
+        if before[fact] != now[fact]:
+            return f"{words} {_shown(before[fact])} then and {_shown(now[fact])} now"
+    if before.get("columns") != now.get("columns"):
+        return "had columns of other names then"
+    return "held other values then" if before["sha256"] != now["sha256"] else None
+
+
+def _shown(fact: Any) -> str:
+    return str(tuple(fact)) if isinstance(fact, list) else str(fact)

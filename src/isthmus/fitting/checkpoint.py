@@ -1,0 +1,195 @@
+"""Checkpoints: a fit that is ended by a kill, a signal or a power cut goes on, bit for bit."""
+
+import os
+import threading
+import time
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from isthmus.data.states import State, StateFolder
+from isthmus.errors import FileError, FitStoppedError, ParameterError, TrainingWarning
+from isthmus.fitting.keeping import Resumable, Stage, Unkept
+from isthmus.fitting.observers import Epoch, Held, Observer
+from isthmus.fitting.streams import RandomState, Streams
+
+EVERY = 10.0  # seconds
+SHARE = 0.03  # of the time, that checkpoints may take
+
+
+class Checkpoint:
+    """Where a fit is kept while it lasts, and how often.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A folder of its own for each fit; the last two states of each stage are kept in it.
+    every : float or "auto"
+        Seconds between two states, which are also written at the end of each stage; 0 is after
+        every step. "auto" is 10, or longer where writing would take more than 3% of the time.
+
+    Raises
+    ------
+    ParameterError
+        If `every` is something else.
+
+    Examples
+    --------
+    >>> from isthmus import Autoencoder, Checkpoint, datasets, resume
+    >>> X = datasets.digits().images
+    >>> checkpoint = Checkpoint("digits-fit", every=60)
+    >>> model = Autoencoder(8, max_epochs=2, random_state=0).fit(X, checkpoint=checkpoint)
+    >>> resume("digits-fit", X).n_iter_ == model.n_iter_
+    True
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, every: float | str = "auto") -> None:
+        number = isinstance(every, int | float) and not isinstance(every, bool) and every >= 0
+        if not number and every != "auto":
+            raise ParameterError(
+                f"every={every!r} is no time: write seconds, 0 for every step, or 'auto'."
+            )
+        self.path = path
+        self.every = every
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """Ask the fit to end at its next step with a checkpoint and `FitStoppedError`.
+
+        For a signal handler, or another thread.
+        """
+        self._stopping.set()
+
+    def stopped(self) -> bool:
+        """Return whether the fit was asked to end, and take the question back."""
+        if not self._stopping.is_set():
+            return False
+        self._stopping.clear()
+        return True
+
+    def rest(self, seconds: float) -> float:
+        """Return the seconds until the next state, the last one having taken so many."""
+        return max(EVERY, seconds / SHARE) if self.every == "auto" else float(self.every)
+
+
+class Checkpoints:
+    """The keeper that writes a fit to a folder, stage by stage.
+
+    Parameters
+    ----------
+    folder : which this process has locked.
+    fit : what is fitted to what; stands in every file.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, folder: StateFolder, fit: dict[str, Any]) -> None:
+        self.checkpoint = checkpoint
+        self.due = time.monotonic() + checkpoint.rest(0.0)
+        self._folder, self._fit = folder, fit
+        newest = folder.newest()
+        self._entropies: list[int] = newest["entropies"] if newest else []
+        self._n_streams = self._n_stages = 0
+        self._given_up = False
+
+    def streams(self, random_state: RandomState) -> Streams:
+        """Return the streams of a random state; those of the first time, in a fit that goes on.
+
+        Raises
+        ------
+        ParameterError
+            If it is a generator that gives other numbers than the first time.
+        """
+        given = Streams(random_state)
+        self._n_streams += 1
+        if self._n_streams > len(self._entropies):
+            self._entropies.append(given.entropy)
+        kept = Streams(self._entropies[self._n_streams - 1])
+        is_generator = isinstance(random_state, np.random.Generator | np.random.RandomState)
+        if is_generator and given.entropy != kept.entropy:
+            raise ParameterError(
+                f"random_state gives other numbers than those of the fit that is kept in "
+                f"{self.checkpoint.path}: write None to go on with them, or give another folder."
+            )
+        return kept
+
+    def stage(self, run: Resumable, observers: Sequence[Observer]) -> Stage:
+        """Take a training that is about to begin to where it stood; tell what was told of it."""
+        if self._given_up:
+            return Unkept(observers)
+        self._n_stages += 1
+        return Kept(self, self._n_stages, run, observers)
+
+    def give_up(self) -> None:
+        """Keep nothing of what follows: the fit was interrupted and goes another way."""
+        self._given_up = True
+
+    def saved(self, number: int) -> State | None:
+        """Return the newest state of a stage."""
+        return self._folder.newest(number)
+
+    def write(self, number: int, state: State) -> None:
+        """Write the state of a stage, and fix when the next one is due."""
+        began = time.monotonic()
+        try:
+            self._folder.write(number, {"fit": self._fit, "entropies": self._entropies, **state})
+        finally:
+            now = time.monotonic()
+            self.due = now + self.checkpoint.rest(now - began)
+
+
+class Kept:
+    """A stage that is kept."""
+
+    def __init__(
+        self, keeper: Checkpoints, number: int, run: Resumable, observers: Sequence[Observer]
+    ) -> None:
+        self._keeper, self._number, self._run = keeper, number, run
+        self._observers = observers
+        self._told: list[Epoch] = []
+        self._is_over = False
+        state = keeper.saved(number)
+        if state is not None:
+            run.load_state_dict(state["run"])
+            self._is_over = state["is_over"]
+            for epoch in state["told"]:
+                self.tell(Epoch(**{**epoch, "held_out": Held(**epoch["held_out"])}))
+
+    def tell(self, epoch: Epoch) -> None:
+        """Tell the observers of an epoch."""
+        self._told.append(epoch)
+        for observer in self._observers:
+            observer.epoch(epoch)
+
+    def step(self) -> None:
+        """Keep the training, if it is time to, and stop, if that was asked for."""
+        if self._keeper.checkpoint.stopped():
+            self._write()
+            raise FitStoppedError(
+                f"The fit was stopped and is kept in {self._keeper.checkpoint.path}: "
+                f"resume({str(self._keeper.checkpoint.path)!r}, X) goes on from there."
+            )
+        if time.monotonic() >= self._keeper.due:
+            self._try_to_write()
+
+    def end(self) -> None:
+        """Keep the training, which is over, unless that is known."""
+        if not self._is_over:
+            self._is_over = True
+            self._try_to_write()
+
+    def _try_to_write(self) -> None:
+        """Write; a full disk does not end the fit, which still has what was written before."""
+        try:
+            self._write()
+        except FileError as error:
+            warnings.warn(
+                f"No checkpoint was written, and the fit goes on: {error}",
+                TrainingWarning,
+                stacklevel=2,
+            )
+
+    def _write(self) -> None:
+        told = [{**each._asdict(), "held_out": each.held_out._asdict()} for each in self._told]
+        run = self._run.state_dict()
+        self._keeper.write(self._number, {"run": run, "told": told, "is_over": self._is_over})

@@ -1,0 +1,137 @@
+"""Variational autoencoders whose decoder is told a label."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from isthmus import Autoencoder, VariationalAutoencoder, datasets, load, report
+from isthmus.errors import DataError, ParameterError
+
+QUICK = {"max_epochs": 25, "validation_fraction": 0, "learning_rate": 4e-3, "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    images, labels = datasets.digits()
+    few = labels < 4
+    return images[few], np.array(["zero", "one", "two", "three"])[labels[few]]
+
+
+@pytest.fixture(scope="module")
+def model(digits):
+    return VariationalAutoencoder(4, conditional=True, **QUICK).fit(*digits)
+
+
+def test_samples_are_of_the_class_that_is_asked_for(model, digits):
+    probe = LogisticRegression(max_iter=1000).fit(*digits)
+    wanted = np.repeat(model.classes_, 50)
+    samples = model.sample(200, y=wanted, random_state=0)
+    assert np.mean(probe.predict(samples) == wanted) > 0.9
+    same = model.sample(50, y="two", random_state=0)
+    assert np.mean(probe.predict(same) == "two") > 0.9
+
+
+def test_samples_without_a_label_are_of_all_classes_as_often_as_the_rows(digits):
+    X, y = digits
+    kept = (y != "one") | (np.arange(len(y)) % 8 == 0)
+    model = VariationalAutoencoder(4, conditional=True, **{**QUICK, "max_epochs": 0})
+    model.fit(X[kept], y[kept])
+    shares = model.model_.shares.numpy()
+    expected = [np.mean(y[kept] == label) for label in model.classes_]
+    np.testing.assert_allclose(shares, expected, rtol=1e-6)
+
+
+def test_rows_are_rebuilt_under_the_label_that_is_likeliest(model, digits):
+    """Brute force: decode the code of each row under every label, and keep the likeliest."""
+    X, y = digits[0][:30], digits[1][:30]
+    codes = model.transform(X)
+    under = np.stack([model.inverse_transform(codes, label) for label in model.classes_])
+    variance = float(model.model_.spread.values * model.model_.scaling.scale**2)
+    shares = np.log(model.model_.shares.numpy())[:, None]
+    best = (shares - np.square(under - X).sum(2) / (2 * variance)).argmax(0)
+    np.testing.assert_allclose(model.reconstruct(X), under[best, np.arange(30)], atol=1e-6)
+    assert np.mean(model.classes_[best] == y) > 0.9
+
+
+def test_log_likelihood_is_that_of_the_mixture_over_labels(model, digits):
+    X = digits[0][:4]
+    network = model.model_
+    x = network.scaling(torch.from_numpy(X).double())
+    z = network.code_of(x)
+    each = network.nats_by_label(z, x)
+    for number, label in enumerate(np.eye(4)):
+        told = torch.cat([z, torch.from_numpy(label).expand(4, -1)], 1)
+        nats = network.parts.likelihood.nll(network.decoder(told), x, network.spread)
+        torch.testing.assert_close(each[:, number], nats)
+    expected = torch.log((network.shares * torch.exp(-each)).sum(1))
+    torch.testing.assert_close(-network.nats(z, x), expected, rtol=1e-8, atol=1e-8)
+
+
+def test_code_leaves_to_the_label_what_the_label_says(model, digits):
+    """The same network without labels has to put the class into its code."""
+    X, y = digits
+    plain = VariationalAutoencoder(4, **QUICK).fit(X)
+    scores = [
+        LogisticRegression(max_iter=1000)
+        .fit(fit.transform(X)[::2], y[::2])
+        .score(fit.transform(X)[1::2], y[1::2])
+        for fit in (model, plain)
+    ]
+    assert scores[0] < scores[1] - 0.1
+
+
+def test_labels_are_saved(model, tmp_path):
+    model.save(tmp_path / "model")
+    again = load(tmp_path / "model")
+    assert again.classes_.tolist() == model.classes_.tolist()
+    first, second = (m.sample(6, y="one", random_state=1) for m in (model, again))
+    assert np.array_equal(first, second)
+
+
+def test_ways_between_samples_take_a_label(model, digits):
+    X = digits[0]
+    assert model.interpolate(X[0], X[1], 5, y="two").shape == (5, 64)
+    assert model.traverse(X[0], 1, y="two").shape == (9, 64)
+
+
+def test_network_of_convolutions_is_told_labels_too(digits):
+    X, y = digits
+    options = {**QUICK, "max_epochs": 1}
+    network = "conv(channels=(4,))"
+    model = VariationalAutoencoder(3, conditional=True, network=network, **options)
+    model.fit(X[:60].reshape(-1, 8, 8), y[:60])
+    assert model.sample(2, y="zero").shape == (2, 8, 8)
+
+
+def test_report_is_written(model, digits, tmp_path):
+    report(model, *digits, path=tmp_path / "report.html")
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "sentence"),
+    [
+        (lambda m, X, y: m.inverse_transform(m.transform(X)), ParameterError, "give y, one of"),
+        (lambda m, X, y: m.sample(2, y="ten"), DataError, "y has 'ten', and the model knows"),
+        (lambda m, X, y: m.sample(2, y=["one"] * 3), DataError, r"y has the shape \(3,\)"),
+        (lambda m, X, y: m.fit(X), DataError, "requires y to be passed"),
+        (lambda m, X, y: m.fit(X, y[:-1]), DataError, "give one label for each row"),
+        (lambda m, X, y: m.fit(X, y, validation=X), ParameterError, "validation has none"),
+        (lambda m, X, y: m.partial_fit(X, y), ParameterError, r"call fit\(X, y\)"),
+        (
+            lambda m, X, y: m.fit(X, np.where(y == "one", None, y)),
+            DataError,
+            "y has no label for",
+        ),
+        (
+            lambda m, X, y: Autoencoder(2, max_epochs=0).fit(X).sample(2, y=1),
+            ParameterError,
+            "the model was fitted without labels",
+        ),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(model, digits, call, error, sentence):
+    with pytest.raises(error, match=sentence):
+        call(copy.deepcopy(model), *digits)

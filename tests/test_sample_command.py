@@ -1,0 +1,110 @@
+"""``isthmus sample``: pictures, tables, seeds, and what is refused."""
+
+import numpy as np
+import polars as pl
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+from sklearn.datasets import load_digits, load_iris
+
+from isthmus import Autoencoder, BernoulliRBM, VariationalAutoencoder, load
+from isthmus.cli.fitting import assemble
+from isthmus.cli.main import isthmus as command_line
+from isthmus.cli.main import run
+
+QUICK = {"max_epochs": 2, "validation_fraction": 0, "random_state": 0}
+DIGITS = (load_digits().data[:200] / 16).astype(np.float32)
+
+
+def invoke(*args):
+    result = CliRunner().invoke(command_line, [str(arg) for arg in args], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    home = tmp_path_factory.mktemp("home")
+    VariationalAutoencoder(3, **QUICK).fit(DIGITS).save(home / "digits")
+    frame = pl.DataFrame(load_iris().data, schema=["a", "b", "c", "d"], orient="row")
+    Autoencoder(2, **QUICK).fit(frame).save(home / "iris")
+    BernoulliRBM(8, n_iter=1, random_state=0).fit(DIGITS).save(home / "rbm")
+    conv = Autoencoder(3, network="conv(channels=(4,))", **QUICK)
+    conv.fit(np.random.default_rng(0).random((20, 3, 8, 10), np.float32)).save(home / "colour")
+    return home
+
+
+def test_grid_holds_the_models_samples_with_a_line_between(home, tmp_path):
+    out = tmp_path / "grid.png"
+    assert invoke("sample", home / "digits", "-n", 5, "--out", out, "--seed", 3) == (
+        f"{out}: 5 samples, seed 3.\n"
+    )
+    grid = np.asarray(Image.open(out))
+    assert grid.shape == (2 * 9 - 1, 3 * 9 - 1)
+    samples = load(home / "digits").sample(5, random_state=3).reshape(5, 8, 8)
+    expected = np.rint(samples.clip(0, 1) * 255)
+    assert np.array_equal(grid[:8, 9:17], expected[1])
+    assert np.array_equal(grid[9:, :8], expected[3])
+    assert (grid[8] == 128).all()
+    assert (grid[9:, 18:] == 128).all()
+
+
+def test_colours_of_channels_first_models_are_drawn_as_they_are(home, tmp_path):
+    invoke("sample", home / "colour", "-n", 1, "--out", tmp_path / "one.png")
+    sample = load(home / "colour").sample(1, random_state=0)[0]
+    drawn = np.asarray(Image.open(tmp_path / "one.png"))
+    assert np.array_equal(drawn, np.rint(sample.clip(0, 1) * 255).transpose(1, 2, 0))
+
+
+def test_rows_of_a_table_keep_their_names(home, tmp_path):
+    out = tmp_path / "samples.parquet"
+    invoke("sample", home / "iris", "-n", 7, "--out", out, "--method", "gaussian")
+    frame = pl.read_parquet(out)
+    expected = load(home / "iris").sample(7, "gaussian", random_state=0)
+    assert frame.columns == ["a", "b", "c", "d"]
+    np.testing.assert_array_equal(frame.to_numpy(), expected)
+
+
+def test_folder_gets_a_picture_of_each(home, tmp_path):
+    invoke("sample", home / "digits", "-n", 11, "--out", tmp_path / "pictures")
+    names = sorted(path.name for path in (tmp_path / "pictures").iterdir())
+    assert names == [f"sample-{i:02}.png" for i in range(11)]
+
+
+def test_machine_samples_by_steps(home, tmp_path):
+    invoke("sample", home / "rbm", "-n", 2, "--steps", 5, "--out", tmp_path / "rows.npy")
+    expected = load(home / "rbm").sample(2, n_steps=5, random_state=0)
+    np.testing.assert_array_equal(np.load(tmp_path / "rows.npy"), expected)
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        (["iris", "--out", "grid.png"], "rows of 4 values are no pictures: say how they are drawn"),
+        (["iris", "--out", "a.csv", "--method", "prior"], "--method prior needs codes that"),
+        (["rbm", "--out", "a.csv", "--method", "kde"], "BernoulliRBM samples by Gibbs alone"),
+        (["digits", "--out", "a.jpg"], "a.jpg has an ending that cannot be written"),
+        (["nowhere", "--out", "a.csv"], "nowhere"),
+    ],
+)
+def test_what_cannot_be_sampled_is_refused_in_a_sentence(home, tmp_path, capsys, args, sentence):
+    model, option, out, *rest = args
+    code = run(["sample", str(home / model), option, str(tmp_path / out), *rest])
+    printed = capsys.readouterr().err
+    assert code == 2
+    assert printed.count("\n") == 1
+    assert sentence in printed
+
+
+def test_samples_replace_nothing_unasked(home, tmp_path, capsys):
+    out = tmp_path / "grid.png"
+    out.write_bytes(b"mine")
+    assert run(["sample", str(home / "digits"), "--out", str(out)]) == 2
+    assert "exists already: add --force" in capsys.readouterr().err
+    assert out.read_bytes() == b"mine"
+    invoke("sample", home / "digits", "--out", out, "--force")
+
+
+def test_beta_asks_for_a_variational_autoencoder():
+    model = assemble(None, beta=4.0)
+    assert (type(model), model.beta) == (VariationalAutoencoder, 4.0)
