@@ -6,6 +6,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.decomposition import PCA
 
 from isthmus import Autoencoder, AutoencoderClassifier, BernoulliRBM, datasets, plots
 from isthmus.errors import MissingDependencyError, ParameterError
@@ -20,6 +21,9 @@ MODEL = Autoencoder(4, hidden=(8,), max_epochs=4, random_state=0).fit(X)
 NAMES = ["a $x$", "b", "", "שלום", "<i>", "f" * 90]
 TABLE = pd.DataFrame(X[:, 20:26], columns=NAMES)
 TABULAR = Autoencoder(2, hidden=(), max_epochs=2, random_state=0).fit(TABLE)
+STANDARD = Autoencoder(2, hidden=(), scaling="standard", max_epochs=2, random_state=0).fit(TABLE)
+MACHINE = BernoulliRBM(8, n_iter=2, random_state=0).fit(X)
+CURVES = Autoencoder(2, hidden=(), max_epochs=1, random_state=0).fit(X.reshape(-1, 32, 2))
 
 DRAWN = {
     "reconstructions": lambda **to: plots.reconstructions(MODEL, X, **to),
@@ -37,6 +41,14 @@ DRAWN = {
     "traversal": lambda **to: plots.traversal(MODEL, X, 2, **to),
     "traversal of a table": lambda **to: plots.traversal(TABULAR, TABLE, **to),
     "filters": lambda **to: plots.filters(MODEL, **to),
+    "samples": lambda **to: plots.samples(MODEL, 20, **to),
+    "samples of a table": lambda **to: plots.samples(TABULAR, 20, **to),
+    "samples of a machine": lambda **to: plots.samples(MACHINE, 3, n_steps=5, **to),
+    "samples of curves": lambda **to: plots.samples(CURVES, 3, **to),
+    "interpolation": lambda **to: plots.interpolation(MODEL, X[0], X[1], **to),
+    "interpolation of a table": lambda **to: plots.interpolation(
+        TABULAR, TABLE.iloc[0], TABLE.iloc[1], **to
+    ),
     "activity": lambda **to: plots.activity(MODEL, X, **to),
 }
 
@@ -99,16 +111,59 @@ def test_pictures_show_what_the_report_computes():
 
 
 def test_filters_of_a_machine_are_its_weights():
-    machine = BernoulliRBM(8, n_iter=2, random_state=0).fit(X)
-    image = plots.filters(machine).get_images()[0].get_array()
+    image = plots.filters(MACHINE).get_images()[0].get_array()
     assert image.shape == (9, 72)  # eight side by side, with a line between
-    strongest = machine.components_[np.linalg.norm(machine.components_, axis=1).argmax()]
+    strongest = MACHINE.components_[np.linalg.norm(MACHINE.components_, axis=1).argmax()]
     np.testing.assert_allclose(image[:8, :8], (strongest / np.abs(strongest).max()).reshape(8, 8))
+
+
+def test_samples_are_those_of_the_model_in_lines_of_eight():
+    made = MODEL.sample(11, "kde", random_state=3)
+    image = plots.samples(MODEL, 11, method="kde", random_state=3).get_images()[0].get_array()
+    assert image.shape == (2 * 9, 8 * 9)
+    low, high = np.quantile(made, [0.005, 0.995])
+    low, high = (0, 1) if low >= 0 and high <= 1 else (low, high)
+    expected = np.clip((made[[1, 10]].reshape(2, 8, 8) - low) / (high - low), 0, 1)
+    np.testing.assert_allclose(image[:8, 9:17], expected[0], atol=1e-6)
+    np.testing.assert_allclose(image[9:17, 18:26], expected[1], atol=1e-6)
+    assert (image[9:, 27:] == 1).all()  # nothing, where there is no sample
+    again = plots.samples(MODEL, 11, method="kde", random_state=3).get_images()[0].get_array()
+    np.testing.assert_array_equal(again, image)
+
+
+def test_interpolation_shows_the_way_between_the_two_as_they_are():
+    axes = plots.interpolation(MODEL, X[0], X[1], n_steps=3, path="sphere")
+    image = axes.get_images()[0].get_array()
+    way = MODEL.interpolate(X[0], X[1], 3, path="sphere")
+    for i, row in enumerate([X[0], *way, X[1]]):
+        tile = image[:8, 9 * i : 9 * i + 8]
+        np.testing.assert_allclose(tile, np.clip(row, 0, 1).reshape(8, 8), atol=1e-6)
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["a", "b"]
+
+
+def test_curves_of_columns_with_scales_of_their_own_are_scaled():
+    lines = plots.samples(STANDARD, 5).get_lines()
+    values = TABLE.to_numpy()
+    spread = np.where(np.ptp(values, axis=0) > 0, values.std(axis=0), 1)
+    made = (STANDARD.sample(5, random_state=0) - values.mean(axis=0)) / spread
+    np.testing.assert_allclose([line.get_ydata() for line in lines], made, atol=1e-5)
+    raw = plots.samples(TABULAR, 5).get_lines()
+    np.testing.assert_allclose(
+        [line.get_ydata() for line in raw], TABULAR.sample(5, random_state=0), atol=1e-6
+    )
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        (
+            lambda: plots.interpolation(MACHINE, X[0], X[1]),
+            "BernoulliRBM cannot interpolate: give a fitted autoencoder of isthmus.",
+        ),
+        (
+            lambda: plots.samples(PCA(2).fit(X)),
+            "PCA cannot sample: give a fitted autoencoder of isthmus.",
+        ),
         (lambda: plots.traversal(MODEL, X, 4), "unit=4 is none of the model's: write 0 to 3."),
         (
             lambda: plots.filters(TABULAR),

@@ -23,6 +23,7 @@ DOCUMENTS = [
     "docs/guide.md",
     "docs/which-autoencoder.md",
     "docs/report.md",
+    "docs/sampling.md",
     "docs/resume.md",
     "docs/export.md",
     "docs/cookbook.md",

@@ -1,6 +1,7 @@
 """New samples: where codes come from, chains, and ways between samples."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -247,3 +248,17 @@ def test_single_samples_are_asked_for(plain, pixels):
         plain.interpolate(pixels[:2], pixels[0])
     with pytest.raises(ParameterError, match=r"^unit=5 is not there: .* the units 0 to 4\.$"):
         plain.traverse(pixels[0], 5)
+
+
+# Frames ----------------------------------------------------------------------------------
+
+
+def test_ways_of_a_model_of_a_frame_take_one_of_its_rows():
+    table = pd.DataFrame(datasets.digits().images[:200, 20:26], columns=list("abcdef"))
+    model = Autoencoder(2, **QUICK).fit(table).set_output(transform="pandas")
+    bare = Autoencoder(2, **QUICK).fit(table.to_numpy())
+    a, b = table.iloc[0], table.iloc[1]
+    expected = bare.interpolate(a, b)
+    np.testing.assert_array_equal(model.interpolate(a, b), expected)
+    np.testing.assert_array_equal(model.traverse(a, 1), bare.traverse(a.to_numpy(), 1))
+    np.testing.assert_allclose(expected[[0, -1]], bare.reconstruct(table.to_numpy()[:2]), rtol=1e-5)

@@ -12,7 +12,7 @@ from isthmus.data.pictures import levels_of
 from isthmus.data.writing import replacing, write, write_pictures
 from isthmus.errors import DataError, ParameterError, missing
 from isthmus.estimators.saving import load
-from isthmus.evaluation.subject import drawn_shape
+from isthmus.evaluation.subject import drawn_shape, laid_out
 
 GRID = ".png"
 
@@ -69,9 +69,6 @@ def _pictures(
     estimator: Any, rows: npt.NDArray[Any], shape: tuple[int, ...] | None
 ) -> npt.NDArray[np.float32]:
     """Return rows as pictures (n, h, w, c)."""
-    known = getattr(estimator, "sample_shape_", ())
-    if shape is None and len(known) == 3:  # the network's own are channels first
-        return np.moveaxis(rows.reshape(-1, *known), 1, -1)
     named = hasattr(estimator, "feature_names_in_")
     drawn = drawn_shape(estimator, rows.shape[1], shape, named=named)
     if len(drawn) < 2:
@@ -79,7 +76,8 @@ def _pictures(
             f"The model's rows of {rows.shape[1]} values are no pictures: say how they are drawn "
             f"by --shape height,width, or write to a file such as samples.csv."
         )
-    return rows.reshape(-1, *drawn, *([1] if len(drawn) == 2 else []))
+    known = getattr(estimator, "sample_shape_", None)
+    return laid_out(rows, (*drawn, 1)[:3], known)
 
 
 def _write_grid(out: Path, pictures: npt.NDArray[np.float32]) -> None:

@@ -20,6 +20,7 @@ from isthmus.estimators.arrays import refusing, unwrapped
 from isthmus.estimators.conditions import drawn_labels, told
 from isthmus.estimators.densities import DENSITIES
 from isthmus.estimators.inputs import Floats
+from isthmus.estimators.using import apply
 from isthmus.fitting.chains import gibbs, walkback
 from isthmus.fitting.memory import halving
 from isthmus.fitting.model import Model
@@ -44,7 +45,6 @@ class Sampling:
     codes_: Floats
     _given_shape: tuple[int, ...]
     inverse_transform: Callable[..., Floats]
-    transform: Callable[[ArrayLike], Any]
 
     def sample(
         self,
@@ -246,8 +246,9 @@ class Sampling:
                 f"{name} has the shape {sample.shape}, and a sample of X {self._given_shape}: give "
                 f"a single one, such as X[0]."
             )
-        code: Floats = self.transform(sample[None])[0]
-        return code.astype(np.float64)
+        # Not by transform: one sample of a frame bears no names, and codes may be asked for as one.
+        row = inputs.check_rows(self, sample[None], reset=False, name=name)
+        return apply(self.model_, Model.encode, row, self.model_.n_components, exact=True)[0]
 
 
 CHAINS: dict[str, Callable[[Model, Tensor, int, torch.Generator], Tensor]] = {

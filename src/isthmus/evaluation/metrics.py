@@ -1,6 +1,8 @@
 """Measures, each usable by itself: how near rebuilt rows come, and what a code keeps and tells."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -248,7 +250,6 @@ def knn_accuracy(
 
 
 def _accuracy(estimator: Any, Z: npt.ArrayLike, y: npt.ArrayLike, n_folds: int, seed: int) -> float:
-    from sklearn.exceptions import ConvergenceWarning
     from sklearn.model_selection import StratifiedKFold, cross_val_score
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -256,13 +257,21 @@ def _accuracy(estimator: Any, Z: npt.ArrayLike, y: npt.ArrayLike, n_folds: int, 
     codes, classes = np.asarray(Z, np.float64), np.asarray(y)
     _check_classes(codes, classes, n_folds)
     folds = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
-    with warnings.catch_warnings():
-        # Where the best weights are infinite, those of the last step tell the classes as well.
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    with last_step_serves():
         scores = cross_val_score(
             make_pipeline(StandardScaler(), estimator), codes, classes, cv=folds
         )
     return float(scores.mean())
+
+
+@contextmanager
+def last_step_serves() -> Iterator[None]:
+    """Let a probe stop early: where the best weights are infinite, the last ones tell as well."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
 
 
 # What is refused ---------------------------------------------------------------------------

@@ -122,8 +122,7 @@ class Subject(NamedTuple):
     @property
     def bounds(self) -> tuple[float, float]:
         """The values that are drawn black and white: 0 and 1, or those of the true rows."""
-        low, high = float(self.clean.min()), float(self.clean.max())
-        return (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
+        return bounds_of(self.clean)
 
     def laid_out(self, rows: Floats) -> Floats:
         """Return rows (..., D) as they are drawn."""
@@ -184,7 +183,7 @@ def look(
     if np.isnan(array).any():
         raise DataError("X has sequences of differing lengths: give some that are equally long.")
     bare._given_shape = (array.shape[1],)  # rows are flat here
-    scaling = _scaling(model, array.shape[1])
+    scaling = scaling_within(model)
     clean, seen, noise = array, array, None
     if target is not None:
         clean = _clean(model, target, n_given)[index].astype(np.float64)
@@ -207,6 +206,12 @@ def look(
         scaling=scaling,
         sample_shape=getattr(model, "sample_shape_", None),
     )
+
+
+def bounds_of(values: Floats) -> tuple[float, float]:
+    """Return the values that are drawn black and white: 0 and 1, or the least and the greatest."""
+    low, high = float(values.min()), float(values.max())
+    return (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
 
 
 def drawn(n_rows: int, n_features: int, seed: int) -> NDArray[np.intp]:
@@ -244,12 +249,12 @@ def _without_names(model: Any) -> Any:
     return bare
 
 
-def _scaling(model: Any, n_features: int) -> Scaling:
+def scaling_within(model: Any) -> Scaling:
     """Return the units that the model weighs errors in; the user's, where it has none."""
     module = getattr(model, "model_", None)
     scaling = getattr(module, "scaling", None) or getattr(model, "_scaling", None)
     if scaling is None:
-        zero = torch.zeros(n_features, dtype=torch.float64)
+        zero = torch.zeros(model.n_features_in_, dtype=torch.float64)
         return scaling_of("none", zero, zero)
     return copy.deepcopy(scaling).cpu().double()
 

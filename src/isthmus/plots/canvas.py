@@ -3,12 +3,13 @@
 Shapes: n tiles of h x w pixels, c colours.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.errors import missing
+from isthmus.evaluation.subject import scaling_within
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,6 +62,34 @@ def draw_tiles(axes: "Axes", lines: list[list[Floats]], bounds: tuple[float, flo
     axes.imshow(image[..., 0] if image.shape[2] == 1 else image, cmap="gray", vmin=0, vmax=1)
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
+
+
+def comparable(model: Any, rows: Floats) -> Floats:
+    """Return rows (n, D) whose features can share an axis: scaled, where each has its own scale."""
+    scaling = scaling_within(model)
+    if scaling.scale.ndim == 0:
+        return rows
+    scaled: Floats = (rows - scaling.offset.numpy()) / scaling.scale.numpy()
+    return scaled
+
+
+def draw_curves(axes: "Axes", rows: Floats, colour: str, strengths: Floats) -> None:
+    """Draw rows (n, D) over their features, or (n, steps, channels) over the steps."""
+    for row, strength in zip(rows, strengths, strict=True):
+        axes.plot(row, color=colour, alpha=float(strength))
+    axes.set(xlabel="feature" if rows.ndim == 2 else "step")
+
+
+def draw_way(ax: "Axes | None", rows: Floats, bounds: tuple[float, float]) -> "Axes":
+    """Draw a way's steps: pictures (n, h, w, c) side by side, others as curves, paler first."""
+    n = len(rows)
+    if rows.ndim == 4:
+        axes = axes_of(ax, 1.2 * n, 1.6)
+        draw_tiles(axes, [list(rows)], bounds)
+    else:
+        axes = axes_of(ax, 8.0, 4.0)
+        draw_curves(axes, rows, MODEL, np.linspace(0.25, 0.95, n))
+    return axes
 
 
 def draw_grid(axes: "Axes", tiles: Floats) -> "Axes":

@@ -10,15 +10,14 @@ from isthmus.evaluation import units
 from isthmus.evaluation.subject import known_shape, laid_out, look
 from isthmus.evaluation.words import figure
 from isthmus.plots.canvas import (
-    MODEL,
     MOST_NAMES,
     WARM_AND_COOL,
-    Floats,
     Shape,
     axes_of,
     check_extra,
+    comparable,
     draw_grid,
-    draw_tiles,
+    draw_way,
     text,
 )
 
@@ -89,20 +88,10 @@ def traversal(
         raise ParameterError(f"unit={unit!r} is none of the model's: write 0 to {n_units - 1}.")
     way = units.traversal(subject, unit, n_steps)
     title = f"unit {unit} from {figure(way.values[0], 2)} to {figure(way.values[-1], 2)}"
-    if subject.pictures:
-        axes = axes_of(ax, 1.2 * n_steps, 1.6)
-        draw_tiles(axes, [[subject.laid_out(row) for row in way.rows]], subject.bounds)
-    else:
-        axes = axes_of(ax, 8.0, 4.0)
-        for row, value in zip(way.rows, way.values, strict=True):
-            axes.plot(row, color=MODEL, alpha=0.25 + 0.7 * _share(value, way.values))
-        axes.set(xlabel="feature")
+    rows = way.rows if subject.pictures else comparable(model, way.rows)
+    axes = draw_way(ax, subject.laid_out(rows), subject.bounds)
     axes.set_title(title)
     return axes
-
-
-def _share(value: float, values: Floats) -> float:
-    return float((value - values[0]) / ((values[-1] - values[0]) or 1.0))
 
 
 def filters(
