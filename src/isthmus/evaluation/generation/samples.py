@@ -35,24 +35,18 @@ def rows_of(at_least: int = 1, /, **given: npt.ArrayLike) -> list[Floats]:
 
 
 def _checked(columns: Any, samples: npt.ArrayLike, name: str) -> Floats:
-    from isthmus.estimators.inputs import check_rows, from_torch
+    from isthmus.estimators.arrays import unwrapped
+    from isthmus.estimators.inputs import check_rows
     from isthmus.estimators.samples import flattened
 
-    flat, shape = flattened(from_torch(samples), name)
+    flat, shape = flattened(unwrapped(samples), name)
     first = vars(columns).setdefault("shape", shape)
     if shape and first and shape != first:
         raise DataError(
             f"{name} has samples of shape {shape}, and X of {first}: give both the same shape."
         )
     reset = not hasattr(columns, "n_features_in_")
-    try:
-        rows = check_rows(columns, flat, reset=reset, at_least=0, name=name)
-    except DataError:
-        raise
-    except ValueError:
-        raise DataError(
-            f"{name} is no array of samples: give numbers of shape (n, ...), one sample a row."
-        ) from None
+    rows = check_rows(columns, flat, reset=reset, at_least=0, name=name)
     return np.ascontiguousarray(rows, np.float64)  # rounded alike, whatever their layout
 
 
