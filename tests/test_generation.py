@@ -344,8 +344,8 @@ def test_measure_is_the_same_of_pictures_rows_tensors_and_frames(name):
         ),
         (
             FEW[0],
-            "G is of shape (3,), and a table is needed: Reshape your data to (rows, features), with "
-            "reshape(-1, 1) if it is one feature and reshape(1, -1) if it is one row.",
+            "G is of shape (3,), and a table is needed: Reshape your data to (rows, features), "
+            "with reshape(-1, 1) if it is one feature and reshape(1, -1) if it is one row.",
         ),
     ],
 )
