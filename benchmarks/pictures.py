@@ -56,7 +56,7 @@ CLIPPED = f"gaussian(std={STD}, clip=(0, 1))"
 
 def mnist(data: Path, choose: bool) -> Figures:
     """Train for at most eight minutes on two cores."""
-    return _digits(data, choose, epochs=10, network="conv(channels=(64, 96), patch=2, skip=True)")
+    return _digits(data, choose, 8, "conv(channels=(24, 48), skip=True)", width=96, **ORTHOGONAL)
 
 
 def mnist_long(data: Path, choose: bool) -> Figures:
@@ -71,7 +71,12 @@ def mnist_code(data: Path, choose: bool) -> Figures:
     return _digits(data, choose, epochs=15, network=network, width=64)
 
 
-def _digits(data: Path, choose: bool, epochs: int, network: str, width: int = 128) -> Figures:
+ORTHOGONAL = {"optimizer": "muon", "learning_rate": 4e-3, "batch_size": 32}
+
+
+def _digits(
+    data: Path, choose: bool, epochs: int, network: str, width: int = 128, **options: Any
+) -> Figures:
     train = datasets.mnist(data / "mnist").images.reshape(-1, 28, 28)
     test = datasets.mnist(data / "mnist", split="test").images.reshape(-1, 28, 28)
     if choose:
@@ -80,11 +85,10 @@ def _digits(data: Path, choose: bool, epochs: int, network: str, width: int = 12
         width,
         network=network,
         corruption=CLIPPED,
-        learning_rate=2e-3,
-        batch_size=128,
         max_epochs=epochs,
         validation_fraction=0,
         random_state=0,
+        **({"learning_rate": 2e-3, "batch_size": 128} | options),
     )
     began = time.perf_counter()
     model.fit(train)

@@ -29,7 +29,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from isthmus import Autoencoder, Checkpoint, datasets
 from isthmus.data.scaling import scaling_of
-from isthmus.fitting.model import build
+from isthmus.fitting.assembly import build
 from isthmus.fitting.plan import multiplies_bfloat16
 from isthmus.fitting.streams import Streams
 

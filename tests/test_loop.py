@@ -14,8 +14,9 @@ from isthmus import Autoencoder
 from isthmus.data.rows import Selection, fit_scaling, select
 from isthmus.errors import TrainingWarning
 from isthmus.estimators.parameters import declared
+from isthmus.fitting.assembly import assemble
 from isthmus.fitting.loop import Draws, Outcome, evaluate, flush, lent, run_epoch, take_step, train
-from isthmus.fitting.model import Model, Objective, Parts, Randomness, assemble
+from isthmus.fitting.model import Model, Objective, Parts, Randomness
 from isthmus.fitting.observers import History
 from isthmus.fitting.optimizers import Optimizer
 from isthmus.fitting.pca import principal_axes

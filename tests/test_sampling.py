@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import special, stats
 
 from isthmus import (
     Autoencoder,
@@ -14,7 +15,7 @@ from isthmus import (
     load,
 )
 from isthmus.errors import DataError, ParameterError
-from isthmus.estimators.densities import DENSITIES
+from isthmus.estimators.densities import DENSITIES, WIDTHS, _likeliest_width
 from isthmus.estimators.sampling import sphere
 from isthmus.fitting.chains import gibbs
 
@@ -78,6 +79,18 @@ def test_only_the_gaussian_draws_between_two_clouds():
     between = {name: np.mean(np.abs(codes) < 2) for name, codes in drawn.items()}
     assert between["gaussian"] > 0.2
     assert max(between["mixture"], between["kde"]) < 0.02
+
+
+def test_width_of_the_kernel_density_is_the_best_of_brute_force():
+    rng = np.random.default_rng(0)
+    for n_units in (1, 8, 40):
+        codes = rng.normal(size=(300, n_units))
+        fitted, left_out = codes[:150], codes[150:]
+        scores = []
+        for width in WIDTHS:
+            peaks = stats.norm.logpdf(left_out[:, None], fitted, width).sum(2)
+            scores.append(np.mean(special.logsumexp(peaks, axis=1)))
+        assert _likeliest_width(codes) == WIDTHS[np.argmax(scores)]
 
 
 @pytest.mark.parametrize("name", DENSITIES)

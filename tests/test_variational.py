@@ -13,8 +13,9 @@ from isthmus import Autoencoder, VariationalAutoencoder, datasets
 from isthmus.data.scaling import Scaling
 from isthmus.errors import ParameterError
 from isthmus.fitting import evidence
+from isthmus.fitting.assembly import build
 from isthmus.fitting.learner import Randomness
-from isthmus.fitting.model import Parts, bound, build
+from isthmus.fitting.model import Parts, bound
 from isthmus.parts import (
     Bernoulli,
     Binarised,

@@ -32,9 +32,10 @@ from isthmus.estimators.saving import Learned, filled
 from isthmus.estimators.transformer import SavedTransformer
 from isthmus.estimators.using import Using, apply
 from isthmus.estimators.watching import watching
+from isthmus.fitting.assembly import build, settle
 from isthmus.fitting.classifier import Encoder
 from isthmus.fitting.fit import Fitted, Task, VersusPCA, fit
-from isthmus.fitting.model import Model, Parts, build, settle
+from isthmus.fitting.model import Model, Parts
 from isthmus.fitting.observers import Observer
 from isthmus.fitting.pairs import check_batches, check_shape, check_together, check_width
 from isthmus.fitting.plan import Plan

@@ -39,6 +39,7 @@ from isthmus.estimators.resuming import CheckpointLike, keeping
 from isthmus.estimators.saving import NESTED, Learned, filled
 from isthmus.estimators.transformer import SavedTransformer
 from isthmus.estimators.watching import guarded, watching
+from isthmus.fitting.assembly import settle
 from isthmus.fitting.classifier import (
     Classifier,
     Encoder,
@@ -48,7 +49,6 @@ from isthmus.fitting.classifier import (
     hold_out,
     teach_head,
 )
-from isthmus.fitting.model import settle
 from isthmus.fitting.observers import History, Observer
 from isthmus.fitting.plan import Plan
 from isthmus.fitting.pretraining import identity

@@ -4,18 +4,18 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
+from scipy.spatial.distance import cdist
+from scipy.special import logsumexp
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
-from sklearn.model_selection import GridSearchCV
-from sklearn.neighbors import KernelDensity
 
 from isthmus.estimators.inputs import Floats
 
 N_PEAKS = 10  # Gaussians of a mixture, as in Ghosh et al. (2020)
 PER_PEAK = 5  # codes for each number of a full covariance matrix row; fewer get a diagonal
 FLOOR = 1e-6  # of the codes' variance: the least a Gaussian has
-BANDWIDTHS = np.geomspace(0.05, 1, 9)  # in standard deviations of the codes
-N_CHOOSING = 2000  # codes that choose a bandwidth
+WIDTHS = np.geomspace(0.05, 1, 9)  # in standard deviations of the codes
+N_CHOOSING = 2000  # codes that choose a width
 
 
 def gaussian(codes: Floats, n: int, seed: int) -> Floats:
@@ -44,17 +44,24 @@ def mixture(codes: Floats, n: int, seed: int) -> Floats:
 
 def kde(codes: Floats, n: int, seed: int) -> Floats:
     """Draw codes and add Gaussian noise, (n, K), as wide as serves codes that are left out."""
-    spread = codes.std(axis=0)
-    unit = np.where(spread > 0, spread, 1.0)
-    rng = np.random.default_rng(seed)
+    spread, rng = codes.std(axis=0), np.random.default_rng(seed)
     few = rng.permutation(len(codes))[:N_CHOOSING]
-    n_folds = min(3, len(few))
-    if n_folds < 2:
-        return codes[rng.integers(len(codes), size=n)]
-    search = GridSearchCV(KernelDensity(), {"bandwidth": BANDWIDTHS}, cv=n_folds)
-    width = search.fit(codes[few] / unit).best_params_["bandwidth"]
     chosen = codes[rng.integers(len(codes), size=n)]
+    if len(few) < 2:
+        return chosen
+    width = _likeliest_width(codes[few] / np.where(spread > 0, spread, 1.0))
     return chosen + width * spread * rng.normal(size=chosen.shape)
+
+
+def _likeliest_width(codes: Floats) -> float:
+    """Return the width of Gaussians on one half of the codes that suits the other half best."""
+    half = len(codes) // 2
+    squares = cdist(codes[half:], codes[:half], "sqeuclidean")
+    nats = [
+        logsumexp(-squares / (2 * width**2), axis=1).mean() - codes.shape[1] * np.log(width)
+        for width in WIDTHS
+    ]
+    return float(WIDTHS[int(np.argmax(nats))])
 
 
 DENSITIES: dict[str, Callable[[Floats, int, int], Floats]] = {

@@ -17,9 +17,10 @@ from torch import Tensor
 
 from isthmus.data.rows import Selection
 from isthmus.data.scaling import Scaling
+from isthmus.fitting.assembly import assemble
 from isthmus.fitting.loop import evaluate, train
 from isthmus.fitting.memory import enough_memory
-from isthmus.fitting.model import Model, Parts, assemble
+from isthmus.fitting.model import Model, Parts
 from isthmus.fitting.observers import Epoch, Held, History, Observer
 from isthmus.fitting.pca import PCA, no_axes, principal_axes
 from isthmus.fitting.plan import Plan

@@ -4,11 +4,10 @@ Shapes: B rows, D features, K code units, S draws of a row. "Scaled" rows are `S
 rows are not.
 """
 
-import copy
 import math
 from functools import reduce
 from operator import add
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +16,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from isthmus.data.scaling import Scaling
 from isthmus.fitting.learner import Learner, Objective, Randomness
-from isthmus.fitting.pca import PCA
 from isthmus.fitting.start import NoPretraining, Pretraining
-from isthmus.parts.networks.layers import InFloat32, exact
+from isthmus.parts.networks.layers import exact
 from isthmus.parts.slots import (
     Around,
     Code,
@@ -29,13 +27,9 @@ from isthmus.parts.slots import (
     Network,
     Pass,
     Penalty,
-    Sizes,
     Stage,
     around,
 )
-
-# Components narrower than this share of the widest learn no faster than it.
-NARROWEST = 1e-3
 
 
 class Parts(NamedTuple):
@@ -69,9 +63,6 @@ class Parts(NamedTuple):
             *self.penalties,
         )
         return any(filling.hides for filling in fillings)
-
-
-L = TypeVar("L", bound=Learner)
 
 
 class Model(Learner):
@@ -328,72 +319,3 @@ def nll_of(likelihood: Likelihood, output: Tensor, x: Tensor, judged: Tensor) ->
     best = likelihood.nll(x, x)  # constants alone
     missed = likelihood.nll(torch.where(judged, output, x), x) - best
     return missed + best * judged.float().mean(1)
-
-
-def build(
-    parts: Parts,
-    n_components: int,
-    scaling: Scaling,
-    generator: torch.Generator,
-    shape: tuple[int, ...] = (),
-    *,
-    padded: bool | None = None,
-) -> Model:
-    """Build the model of the parts with fresh weights, in float32; rows are of the `shape`.
-
-    They may be padded; None: if the network takes sequences.
-    """
-    padded = parts.network.sequences if padded is None else padded
-    n_features = len(scaling.offset)
-    sizes = Sizes(
-        n_features,
-        n_components * parts.code.head_per_unit,
-        n_components + parts.n_labels,
-        n_features * parts.likelihood.outputs_per_feature,
-        shape or (n_features,),
-    )
-    halves = parts.network.build(sizes, generator, linear_path=parts.starts_as_pca)
-    memory = parts.code.memory(n_components)
-    given = (parts, n_components, copy.deepcopy(scaling), halves, memory, shape)
-    return Model(*given, padded=padded).float()
-
-
-def assemble(
-    parts: Parts,
-    n_components: int,
-    scaling: Scaling,
-    pca: PCA,
-    generator: torch.Generator,
-    shape: tuple[int, ...] = (),
-    *,
-    padded: bool | None = None,
-) -> Model:
-    """Build the model of the parts; a linear path starts as the PCA."""
-    model = build(parts, n_components, scaling, generator, shape, padded=padded)
-    if parts.starts_as_pca:
-        start_as_pca(Halves(model.encoder, model.decoder), pca)
-    return model
-
-
-def settle(model: L, scaling: Scaling) -> L:
-    """Make the model ready for use: float64, so that a row's result does not depend on others.
-
-    A network of convolutions stays in float32, which makes it ten times faster. The weights keep
-    their float32 values; the scaling is the exact one.
-    """
-    model.double().eval().requires_grad_(False)
-    for part in model.modules():
-        if isinstance(part, InFloat32):
-            part.float()
-    model.scaling = copy.deepcopy(scaling).to(model.scaling.offset.device)
-    return model
-
-
-def start_as_pca(halves: Halves, pca: PCA) -> None:
-    """Set both linear paths to the PCA."""
-    spread = pca.variances.sqrt()
-    floor = NARROWEST * spread.max() if spread.max() > 0 else 1.0
-    spread = torch.clamp(spread, min=float(floor))
-    with torch.no_grad():
-        for half in halves:
-            half.start(pca.axes.float(), pca.center.float(), spread.float())  # type: ignore[operator]

@@ -1,0 +1,87 @@
+"""From parts to a model: built, begun as the PCA, and made ready for use."""
+
+import copy
+from typing import TypeVar
+
+import torch
+
+from isthmus.data.scaling import Scaling
+from isthmus.fitting.learner import Learner
+from isthmus.fitting.model import Model, Parts
+from isthmus.fitting.pca import PCA
+from isthmus.parts.networks.layers import InFloat32
+from isthmus.parts.slots import Halves, Sizes
+
+# Components narrower than this share of the widest learn no faster than it.
+NARROWEST = 1e-3
+
+L = TypeVar("L", bound=Learner)
+
+
+def build(
+    parts: Parts,
+    n_components: int,
+    scaling: Scaling,
+    generator: torch.Generator,
+    shape: tuple[int, ...] = (),
+    *,
+    padded: bool | None = None,
+) -> Model:
+    """Build the model of the parts with fresh weights, in float32; rows are of the `shape`.
+
+    They may be padded; None: if the network takes sequences.
+    """
+    padded = parts.network.sequences if padded is None else padded
+    n_features = len(scaling.offset)
+    sizes = Sizes(
+        n_features,
+        n_components * parts.code.head_per_unit,
+        n_components + parts.n_labels,
+        n_features * parts.likelihood.outputs_per_feature,
+        shape or (n_features,),
+    )
+    halves = parts.network.build(sizes, generator, linear_path=parts.starts_as_pca)
+    memory = parts.code.memory(n_components)
+    given = (parts, n_components, copy.deepcopy(scaling), halves, memory, shape)
+    return Model(*given, padded=padded).float()
+
+
+def assemble(
+    parts: Parts,
+    n_components: int,
+    scaling: Scaling,
+    pca: PCA,
+    generator: torch.Generator,
+    shape: tuple[int, ...] = (),
+    *,
+    padded: bool | None = None,
+) -> Model:
+    """Build the model of the parts; a linear path starts as the PCA."""
+    model = build(parts, n_components, scaling, generator, shape, padded=padded)
+    if parts.starts_as_pca:
+        start_as_pca(Halves(model.encoder, model.decoder), pca)
+    return model
+
+
+def settle(model: L, scaling: Scaling) -> L:
+    """Make the model ready for use: float64, so that a row's result does not depend on others.
+
+    A network of convolutions stays in float32, which makes it ten times faster. The weights keep
+    their float32 values; the scaling is the exact one.
+    """
+    model.double().eval().requires_grad_(False)
+    for part in model.modules():
+        if isinstance(part, InFloat32):
+            part.float()
+    model.scaling = copy.deepcopy(scaling).to(model.scaling.offset.device)
+    return model
+
+
+def start_as_pca(halves: Halves, pca: PCA) -> None:
+    """Set both linear paths to the PCA."""
+    spread = pca.variances.sqrt()
+    floor = NARROWEST * spread.max() if spread.max() > 0 else 1.0
+    spread = torch.clamp(spread, min=float(floor))
+    with torch.no_grad():
+        for half in halves:
+            half.start(pca.axes.float(), pca.center.float(), spread.float())  # type: ignore[operator]
