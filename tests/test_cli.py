@@ -183,6 +183,7 @@ def test_run_exits_with_130_and_no_word_when_interrupted(monkeypatch, capsys, ho
 def test_loading_lets_an_interrupt_end_the_process_and_then_no_more():
     code = (
         "import os, signal; from isthmus.cli.commands import loading\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell may have it ignored
         "with loading(): pass\n"
         "try: os.kill(os.getpid(), signal.SIGINT)\n"
         "except KeyboardInterrupt: print('caught', flush=True)\n"
