@@ -45,10 +45,10 @@ def one_layer(setting: Setting, seed: int, *, dynamic: bool, **options: object) 
     grade="R",
     figure="nll",
     mark=86.8,
-    setting="tanh, Adam 2e-3, one-cycle, batch 100, 300 epochs; 5,000 importance samples",
+    setting="tanh, Adam 3e-3, one-cycle, batch 100, 300 epochs; 5,000 importance samples",
 )
 def vae(setting: Setting, seed: int) -> Figures:
-    return one_layer(setting, seed, dynamic=True, learning_rate=2e-3, max_epochs=300)
+    return one_layer(setting, seed, dynamic=True, learning_rate=3e-3, max_epochs=300)
 
 
 @row(

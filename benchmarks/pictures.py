@@ -56,7 +56,8 @@ CLIPPED = f"gaussian(std={STD}, clip=(0, 1))"
 
 def mnist(data: Path, choose: bool) -> Figures:
     """Train for at most eight minutes on two cores."""
-    return _digits(data, choose, 8, "conv(channels=(24, 48), skip=True)", width=96, **ORTHOGONAL)
+    network = "conv(channels=(24, 48), blocks=2, skip=True)"
+    return _digits(data, choose, 7, network, width=96, **ORTHOGONAL)
 
 
 def mnist_long(data: Path, choose: bool) -> Figures:

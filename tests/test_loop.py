@@ -495,6 +495,15 @@ def test_held_out_loss_is_the_same_in_one_batch_and_in_many(monkeypatch):
     assert many.loss == pytest.approx(whole.loss, rel=1e-5)
 
 
+def test_evaluation_of_a_wide_network_takes_few_rows_at_once(monkeypatch):
+    model, sizes = model_of(), []
+    model.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
+    monkeypatch.setattr("isthmus.fitting.loop.EVALUATION_WORK", 7 * model.n_products)
+    evaluate(model, selection_of(X_HELD), Streams(0))
+    assert max(sizes) == 7
+    assert sum(sizes) == len(X_HELD)
+
+
 def test_held_out_rows_are_judged_without_dropout_and_leave_the_model_alone():
     model = model_of(network="dense(hidden=(8,), dropout=0.5, norm=batch, linear_path='none')")
     before = state_of(model)

@@ -130,24 +130,17 @@ def neighbours(points, i):
     return [j for j in np.argsort(distances, kind="stable") if j != i]
 
 
-def test_trustworthiness_is_its_formula():
+@pytest.mark.parametrize(
+    ("measure", "far", "near"), [(trustworthiness, ROWS, CODES), (continuity, CODES, ROWS)]
+)
+def test_preserved_neighbourhoods_are_their_formula(measure, far, near):
     n, k = len(ROWS), 5
     total = 0
     for i in range(n):
-        rank = {j: place for place, j in enumerate(neighbours(ROWS, i), 1)}
-        total += sum(max(0, rank[j] - k) for j in neighbours(CODES, i)[:k])
+        rank = {j: place for place, j in enumerate(neighbours(far, i), 1)}
+        total += sum(max(0, rank[j] - k) for j in neighbours(near, i)[:k])
     expected = 1 - 2 / (n * k * (2 * n - 3 * k - 1)) * total
-    assert trustworthiness(ROWS, CODES, n_neighbors=k) == pytest.approx(expected, rel=1e-12)
-
-
-def test_continuity_is_its_formula():
-    n, k = len(ROWS), 5
-    total = 0
-    for i in range(n):
-        rank = {j: place for place, j in enumerate(neighbours(CODES, i), 1)}
-        total += sum(max(0, rank[j] - k) for j in neighbours(ROWS, i)[:k])
-    expected = 1 - 2 / (n * k * (2 * n - 3 * k - 1)) * total
-    assert continuity(ROWS, CODES, n_neighbors=k) == pytest.approx(expected, rel=1e-12)
+    assert measure(ROWS, CODES, n_neighbors=k) == pytest.approx(expected, rel=1e-12)
 
 
 def test_neighbour_overlap_counts_shared_neighbours():
