@@ -23,6 +23,7 @@ def main() -> None:
         "checkpoint": ("speed.md", checkpoint),
         "kills": ("resume.md", kills),
         "onnx_runtime": ("export.md", onnx_runtime),
+        "sampling": ("sampling.md", sampling),
     }
     for name, (page, table) in tables.items():
         figures = json.loads((RESULTS / f"{name}.json").read_text())
@@ -140,6 +141,19 @@ def kills(figures: Figures) -> str:
     lines += [
         f"| {title} | {' | '.join(str(counts[name]) for name in names)} |"
         for title, counts in figures["estimators"].items()
+    ]
+    return "\n".join(lines)
+
+
+def sampling(figures: Figures) -> str:
+    names = ("precision", "recall", "coverage", "told_by_neighbours", "told_by_components")
+    lines = [
+        "| samples | precision | recall | coverage | told by neighbours | by trees |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {title} | {' | '.join(f'{found[name]:.2f}' for name in names)} |"
+        for title, found in figures.items()
     ]
     return "\n".join(lines)
 

@@ -42,6 +42,15 @@ def test_curve_of_noisy_rows_is_that_of_pca_on_the_same_noise():
     np.testing.assert_allclose(against_pca(subject).curve, expected, rtol=1e-5)
 
 
+def test_feature_of_huge_values_takes_no_digits_from_the_errors_of_the_others():
+    rows = np.column_stack([1e6 * X[:, 0], X])
+    model = Autoencoder(1, **LINEAR).fit(rows)
+    versus = against_pca(look(model, rows))
+    assert 1e-12 < versus.pca_error.value / versus.curve[0] < 1e-9
+    assert versus.pca_error.value == pytest.approx(errors_by_width(rows, rows)[1], rel=1e-3)
+    assert versus.ratio.value == pytest.approx(1, rel=1e-2)
+
+
 def test_figures_of_a_standardised_model_are_in_standard_deviations():
     rows = X * [1, 10, 100, 1, 1, 1, 1]
     model = Autoencoder(2, scaling="standard", **LINEAR).fit(rows)

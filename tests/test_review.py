@@ -32,6 +32,7 @@ from isthmus.evaluation.origin import fingerprint
 from isthmus.evaluation.review import review
 from isthmus.evaluation.subject import drawn, look
 from isthmus.evaluation.units import activity, histogram, traversal, units
+from isthmus.evaluation.verdict import KeyFigure
 from isthmus.evaluation.words import count, figure, named, percent, times
 
 DIGITS = datasets.digits()
@@ -144,6 +145,25 @@ def test_learning_rate_far_too_high_is_what_the_verdict_says():
     assert (verdict.headline, verdict.tone) == ("The learning rate is too high.", "bad")
     assert "leapt from" in said
     assert "lower learning_rate (now 3.0)" in verdict.sentences[2]
+
+
+def test_model_that_is_worse_than_the_mean_keeps_no_negative_share():
+    network = "dense(hidden=(16,), linear_path=none)"
+    model = Autoencoder(2, network=network, max_epochs=0, random_state=0).fit(X)
+    made = review(model, 2 * X.mean(axis=0) - 3 * X)
+    times_the_mean = times(1 - made.explained)
+    assert made.explained < 0
+    assert made.verdict.sentences[1].startswith(
+        f"Its error is {times_the_mean} times that of the mean of every feature: "
+    )
+    assert KeyFigure(times_the_mean, "times the squared error of the mean") in made.verdict.figures
+    assert "the mean of every feature would do better" in made.verdict.sentences[0]
+
+
+def test_gravest_finding_stands_first():
+    made = review(Autoencoder(64, **QUICK).fit(X), X)
+    assert made.findings[0].name == "free to copy"
+    assert len(made.findings) > 1
 
 
 def test_good_fit_earned_its_place():

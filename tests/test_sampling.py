@@ -81,6 +81,13 @@ def test_only_the_gaussian_draws_between_two_clouds():
     assert max(between["mixture"], between["kde"]) < 0.02
 
 
+@pytest.mark.parametrize("name", DENSITIES)
+def test_draws_of_a_density_come_in_no_order(name):
+    sides = np.sign(DENSITIES[name](peaks(), 2000, 0)[:, 0])
+    halves = sides[:1000].mean(), sides[1000:].mean()
+    assert abs(halves[0] - halves[1]) < 0.15  # three standard errors
+
+
 def test_width_of_the_kernel_density_is_the_best_of_brute_force():
     rng = np.random.default_rng(0)
     for n_units in (1, 8, 40):

@@ -26,7 +26,7 @@ def gaussian(codes: Floats, n: int, seed: int) -> Floats:
 
 
 def mixture(codes: Floats, n: int, seed: int) -> Floats:
-    """Draw from a mixture of ten Normals, (n, K); fewer where codes are few."""
+    """Draw from a mixture of ten Normals, (n, K), in no order; fewer where codes are few."""
     n_codes, n_units = codes.shape
     n_peaks = max(1, min(N_PEAKS, n_codes // (2 * PER_PEAK)))
     full = n_codes >= PER_PEAK * n_peaks * n_units
@@ -38,8 +38,8 @@ def mixture(codes: Floats, n: int, seed: int) -> Floats:
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        drawn: Floats = fit.fit(codes).sample(n)[0]
-    return drawn
+        drawn: Floats = fit.fit(codes).sample(n)[0]  # peak by peak
+    return np.random.default_rng(seed).permutation(drawn)
 
 
 def kde(codes: Floats, n: int, seed: int) -> Floats:

@@ -100,7 +100,7 @@ def worse_than_pca(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterato
             f"The squared error on {versus.rows} rows is {versus.ratio:.2f} times that of PCA of "
             f"the same width.",
             "Train longer (max_epochs), penalise or corrupt less, or start from PCA: "
-            "likelihood='normal', a plain code, linear_path='pca'.",
+            "likelihood='normal', code='plain', network=\"dense(linear_path='pca')\".",
         )
 
 

@@ -18,7 +18,7 @@ N_DRAWS = 1000
 N_GROUPS = 1000  # that rows are drawn in: of more rows, many together
 WIDEST = 256  # components that are tried where the features are too many for all
 TAILS = (2.5, 97.5)  # percent
-NOTHING = 1e-9  # of the rows' variance: less is rounding
+NOTHING = 1e-13  # of the rows' variance: less is rounding, of float32 weights
 
 Floats = NDArray[np.float64]
 
@@ -87,17 +87,19 @@ def pca_errors(subject: Subject, pca: PCA) -> Floats:
     """Return each row's squared error under the PCA of each width, scaled units, (N, W).
 
     With a the clean row's components and s those of the row that is seen,
-    ``|x - V_k V_k^T s|^2 = |x|^2 + sum_{j <= k} (a_j - s_j)^2 - a_j^2``.
+    ``|x - V_k V_k^T s|^2 = |x - V V^T x|^2 + sum_{j > k} a_j^2 + sum_{j <= k} (a_j - s_j)^2``: a
+    sum of squares alone, so that a feature of large values takes no digits from the others.
     """
     axes, center = pca.axes.numpy(), pca.center.numpy()
     clean = subject.scaling(torch.from_numpy(subject.clean)).numpy() - center
     a = clean @ axes.T
-    s = a
-    if subject.noisy:
-        s = (subject.scaling(torch.from_numpy(subject.seen)).numpy() - center) @ axes.T
-    steps = np.square(a - s) - np.square(a)
-    start = np.square(clean).sum(axis=1, keepdims=True)
-    return np.maximum(np.cumsum(np.hstack([start, steps]), axis=1), 0)
+    outside = np.square(clean - a @ axes).sum(axis=1, keepdims=True)
+    left_out = np.cumsum(np.hstack([outside, np.square(a[:, ::-1])]), axis=1)[:, ::-1]
+    if not subject.noisy:
+        return left_out
+    s = (subject.scaling(torch.from_numpy(subject.seen)).numpy() - center) @ axes.T
+    left_out[:, 1:] += np.cumsum(np.square(a - s), axis=1)
+    return left_out
 
 
 def bootstrap(values: Floats, seed: int = 0) -> Floats:

@@ -28,7 +28,7 @@ from isthmus.evaluation.origin import Origin, origin
 from isthmus.evaluation.quality import Quality, quality
 from isthmus.evaluation.subject import Subject, look
 from isthmus.evaluation.units import Activity, Units, activity, units
-from isthmus.evaluation.verdict import Evidence, Verdict, judge
+from isthmus.evaluation.verdict import Evidence, Verdict, gravest_first, judge
 from isthmus.fitting.curves import Training, curves, training
 
 
@@ -78,7 +78,7 @@ def review(
     seen = Evidence(
         model=model,
         subject=subject,
-        findings=findings(model, subject, used),
+        findings=gravest_first(findings(model, subject, used)),
         versus=against_pca(subject, pca) if rebuilds else None,
         explained=explained(subject) if rebuilds else None,
         features=feature_errors(subject) if rebuilds else None,

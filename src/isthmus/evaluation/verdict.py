@@ -12,12 +12,12 @@ from isthmus.evaluation.classes import ClassErrors
 from isthmus.evaluation.examples import FeatureErrors
 from isthmus.evaluation.quality import Quality
 from isthmus.evaluation.subject import Subject
-from isthmus.evaluation.words import count, figure, isolated, percent
+from isthmus.evaluation.words import count, figure, isolated, percent, times
 
 BETTER, WORSE = 0.99, 1.01  # times PCA's error
 WELL = 0.9  # of a feature's variance
 
-# What a finding makes of everything else; the gravest stands first in the list of findings.
+# What a finding makes of everything else.
 SPOILED = {
     "diverged": "The training broke off.",
     "learning rate too high": "The learning rate is too high.",
@@ -53,7 +53,7 @@ class Evidence(NamedTuple):
 
     model: Any
     subject: Subject
-    findings: list[Finding]
+    findings: list[Finding]  # the gravest first
     versus: AgainstPCA | None
     explained: float | None  # share of the variance about the training mean
     features: FeatureErrors | None
@@ -92,8 +92,8 @@ def _aims_elsewhere(seen: Evidence) -> bool:
 
 
 def _headline(seen: Evidence) -> tuple[str, Tone]:
-    if seen.findings and (gravest := _gravest(seen.findings)).name in SPOILED:
-        return SPOILED[gravest.name], "bad"
+    if seen.findings and seen.findings[0].name in SPOILED:
+        return SPOILED[seen.findings[0].name], "bad"
     if seen.versus is None:
         return _of_a_classifier(seen)
     if not _asked_to_rebuild(seen):
@@ -108,9 +108,9 @@ def _headline(seen: Evidence) -> tuple[str, Tone]:
     return "PCA would have served better.", "bad"
 
 
-def _gravest(findings: list[Finding]) -> Finding:
-    """Return the first that spoils everything else, or else the first."""
-    return next((finding for finding in findings if finding.name in SPOILED), findings[0])
+def gravest_first(findings: list[Finding]) -> list[Finding]:
+    """Return those that spoil everything else before the others."""
+    return sorted(findings, key=lambda finding: finding.name not in SPOILED)
 
 
 def _of_a_classifier(seen: Evidence) -> tuple[str, Tone]:
@@ -136,7 +136,7 @@ def _place(seen: Evidence) -> str:
             f"their variance."
         )
     if versus.pca_error.value == 0:
-        return f"{begin} is as wide as the rows are: a PCA of that width loses nothing of them."
+        return f"{begin} has as many as the rows need: a PCA of that width loses nothing of them."
     return f"{begin} rebuilds {_compared(seen, versus)}{_tie(versus)}."
 
 
@@ -147,17 +147,19 @@ def _compared(seen: Evidence, versus: AgainstPCA) -> str:
     if BETTER <= ratio <= WORSE:
         return f"{where} as well as a PCA of that width does"
     draws = f" ({_between(versus.ratio)})" if held_out is None else ""
-    return f"{where} with {figure(ratio)} times{draws} the squared error of a PCA of that width"
+    return f"{where} with {times(ratio)} times{draws} the squared error of a PCA of that width"
 
 
 def _tie(versus: AgainstPCA) -> str:
     if versus.ties is None:
-        times = figure(float(versus.curve.min()) / versus.error.value)
+        least = figure(float(versus.curve.min()) / versus.error.value)
         return (
-            f"; on these rows the best PCA, of {count(versus.best, 'number')}, makes {times} times "
+            f"; on these rows the best PCA, of {count(versus.best, 'number')}, makes {least} times "
             f"its error"
         )
     needed = int(versus.ties.value)
+    if needed == 0:
+        return "; the mean of every feature would do better on these rows"
     if needed == versus.width:
         return ""
     more = "would need" if needed > versus.width else "needs only"
@@ -182,8 +184,11 @@ def _kept(seen: Evidence) -> str:
         worst, noun = varying[int(shares[varying].argmin())], "feature"
         name = isolated(seen.subject.name_of(int(worst)))
         least = f", {name} least ({percent(shares[worst])})"
+    kept = f"It keeps {percent(seen.explained)} of the variance"
+    if seen.explained < 0:
+        kept = f"Its error is {times(1 - seen.explained)} times that of the mean of every feature"
     return (
-        f"It keeps {percent(seen.explained)} of the variance: {well:,} of "
+        f"{kept}: {well:,} of "
         f"{count(len(varying), f'varying {noun}')} are explained to {percent(WELL)} or more{least}."
     )
 
@@ -193,7 +198,7 @@ def _advice(seen: Evidence) -> str:
     if not seen.findings:
         good_for = _good_for(seen.quality) if _asked_to_rebuild(seen) else ""
         return f"Nothing was found to be wrong{good_for}."
-    first, n = _gravest(seen.findings), len(seen.findings)
+    first, n = seen.findings[0], len(seen.findings)
     found = "One finding" if n == 1 else f"{count(n, 'finding')}, the gravest"
     return f"{found}, \u201c{first.name}\u201d: {first.change[0].lower()}{first.change[1:]}"
 
@@ -231,13 +236,17 @@ def _figures(seen: Evidence) -> Iterator[KeyFigure]:
         yield KeyFigure(percent(seen.classes.accuracy), "of the labelled rows right")
     if versus is not None and versus.pca_error.value > 0 and _asked_to_rebuild(seen):
         where = "on these rows" if held_out_ratio(seen.model) is None else "on held-out rows"
-        yield KeyFigure(figure(_ratio(seen)), f"times the squared error of PCA as wide, {where}")
-        if versus.ties is not None and versus.ties.value != width:
+        yield KeyFigure(times(_ratio(seen)), f"times the squared error of PCA as wide, {where}")
+        if versus.ties is not None and versus.ties.value not in (0, width):
             yield KeyFigure(
                 f"{int(versus.ties.value):,}", f"numbers PCA needs to tie with {width:,}"
             )
     if seen.explained is not None:
-        yield KeyFigure(percent(seen.explained), "of the variance kept")
+        yield (
+            KeyFigure(percent(seen.explained), "of the variance kept")
+            if seen.explained >= 0
+            else KeyFigure(times(1 - seen.explained), "times the squared error of the mean")
+        )
     quality = seen.quality
     if quality.code.probe is not None and quality.classes:
         yield KeyFigure(percent(quality.code.probe), "of the classes told by a linear rule")
