@@ -734,3 +734,11 @@ def test_read_of_altered_bytes_gives_numbers_or_one_typed_sentence(name, changes
         assert values.size
         assert values.dtype.kind in "biuf"
         assert re.fullmatch(r"(?!.*\. [A-Z])[^\n]+\.", sentence)
+
+
+def test_modules_that_lie_beside_a_parquet_file_are_not_run(tmp_path, monkeypatch):
+    pl.DataFrame(A).write_parquet(tmp_path / "x.parquet")
+    (tmp_path / "polars.py").write_text("open('run', 'w').close()")
+    monkeypatch.chdir(tmp_path)
+    assert read("x.parquet").values.shape == A.shape
+    assert not (tmp_path / "run").exists()

@@ -1,5 +1,7 @@
 """Fits that are ended and go on: each comes to the very model of an undisturbed fit."""
 
+import contextlib
+import hashlib
 import json
 import os
 import re
@@ -32,7 +34,8 @@ from isthmus import (
     resume,
 )
 from isthmus.cli.main import run
-from isthmus.data.states import KEPT, StateFolder
+from isthmus.data.fingerprint import fingerprint
+from isthmus.data.states import KEPT, StateFolder, read
 from isthmus.datasets import digits
 from isthmus.errors import (
     ArtefactError,
@@ -479,8 +482,65 @@ def test_state_of_a_newer_format_is_refused(tmp_path, monkeypatch):
     broken(tmp_path, slice(0), None)
     monkeypatch.undo()
     newer = "was written by a newer Isthmus: upgrade with pip"
-    with pytest.warns(TrainingWarning, match=newer), pytest.raises(ArtefactError):
+    with pytest.raises(ArtefactError, match=newer):
         resume(tmp_path, X)
+
+
+def test_state_that_would_take_more_memory_than_its_numbers_is_damaged(tmp_path):
+    folder = StateFolder(tmp_path)
+    with folder.locked():
+        folder.write(1, {"weights": torch.zeros(2, 3)})
+    (file,) = tmp_path.glob("stage-*")
+    content = file.read_bytes().replace(b"3, 1]", b"9, 1]")
+    digits_of = hashlib.sha256(content).hexdigest()[:16]
+    changed = file.with_name(f"stage-001.00000001.{digits_of}.safetensors")
+    changed.write_bytes(content)
+    with pytest.raises(ArtefactError, match="would lie in memory with holes"):
+        read(changed)
+
+
+def test_states_stay_in_their_folder_wherever_the_process_goes(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    folder = StateFolder(Path("fit"))
+    with folder.locked():
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        folder.write(1, {"weights": torch.zeros(2)})
+    assert len(list((tmp_path / "fit").glob("stage-*"))) == 1
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system does not fork")
+def test_child_that_was_forked_meanwhile_does_not_keep_the_folder(tmp_path):
+    folder = StateFolder(tmp_path)
+    with folder.locked():
+        child = subprocess.Popen(
+            [sys.executable, "-c", "input()"],
+            stdin=subprocess.PIPE,
+            pass_fds=[_descriptor_of(tmp_path)],
+        )
+    with folder.locked():
+        assert child.poll() is None
+    child.communicate(b"\n")
+
+
+def _descriptor_of(folder):
+    """Return this process's open file in the folder."""
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            if os.readlink(f"/proc/self/fd/{name}").startswith(str(folder)):
+                return int(name)
+    return pytest.skip("the system does not list open files")
+
+
+def test_sequences_of_an_object_array_are_told_apart_to_the_last_value():
+    one, other = (np.empty(2, object) for _ in range(2))
+    for array in (one, other):
+        array[:] = [np.zeros((1200, 1)), np.ones((5, 1))]
+    assert fingerprint(one) == fingerprint(other)
+    other[0] = np.zeros((1200, 1))
+    other[0][600] = 1e-12
+    assert fingerprint(one) != fingerprint(other)
 
 
 def test_full_disk_does_not_end_the_fit(tmp_path):

@@ -18,6 +18,8 @@ def fingerprint(values: Any) -> Fingerprint:
         array = np.asarray(values)
     except ValueError:  # of differing shapes
         return _joined([fingerprint(value) for value in values])
+    if array.dtype == object and any(isinstance(each, np.ndarray | list) for each in array.flat):
+        return _joined([fingerprint(each) for each in array.flat])
     facts = {"shape": list(array.shape), "dtype": str(array.dtype), "sha256": _digest(array)}
     return facts if columns is None else {**facts, "columns": [str(name) for name in columns]}
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from isthmus.data.locking import lock
+from isthmus.data.locking import locked
 from isthmus.data.writing import refusal_as_file_error
 
 RECORD = ".isthmus-denoised.jsonl"
@@ -62,12 +62,10 @@ class Record:
         with refusal_as_file_error(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             stream = (self.folder / RECORD).open("ab")
-        with stream:
-            lock(
-                stream,
-                f"{self.folder} is being written to by another run: wait for it, or give another "
-                f"path.",
-            )
+        refusal = (
+            f"{self.folder} is being written to by another run: wait for it, or give another path."
+        )
+        with stream, locked(stream, refusal):
             yield lambda name, of, file: _add(stream, name, Made(self.by, of, digest(file) or ""))
 
 

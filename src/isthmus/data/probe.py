@@ -22,7 +22,8 @@ def check_parquet(path: Path) -> None:
     MemoryError
         If the values would fill the memory of this machine.
     """
-    command = [sys.executable, "-m", "isthmus.data.probe", str(path.absolute())]
+    # -P: a module that lies beside the file is not ours to import.
+    command = [sys.executable, "-P", "-m", "isthmus.data.probe", str(path.absolute())]
     places = os.pathsep.join(filter(None, sys.path))
     done = subprocess.run(
         command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": places}

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from isthmus.data.locking import lock
+from isthmus.data.locking import locked
 from isthmus.data.writing import refusal_as_file_error, remove_halves, replacing
 from isthmus.errors import ArtefactError, FileError, TrainingWarning
 
@@ -34,6 +34,7 @@ class StateFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._place = path.absolute()  # wherever the process goes meanwhile
         self._n_written = 0
         self._damaged: set[Path] = set()
 
@@ -46,16 +47,13 @@ class StateFolder:
         FileError
             If another process has it, it holds something else, or the system refuses.
         """
-        self._refuse_strangers()
         with refusal_as_file_error(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-            stream = (self.path / LOCK).open("ab")
-        with stream:
-            lock(
-                stream,
-                f"{self.path} is in use by another fit: wait for it, or give another folder.",
-            )
-            remove_halves(self.path)
+            self._refuse_strangers()
+            self._place.mkdir(parents=True, exist_ok=True)
+            stream = (self._place / LOCK).open("ab")
+        refusal = f"{self.path} is in use by another fit: wait for it, or give another folder."
+        with stream, locked(stream, refusal):
+            remove_halves(self._place)
             self._n_written = max((_number(file) for file in self._files()), default=0)
             yield
 
@@ -72,10 +70,11 @@ class StateFolder:
         content = save(tensors, {"isthmus": json.dumps(facts)})
         self._n_written += 1
         name = f"stage-{stage:03}.{self._n_written:08}.{_sha256(content)}.safetensors"
-        with replacing(self.path / name) as beside:
+        with replacing(self._place / name) as beside:
             beside.write_bytes(content)
         for old in self._files(stage)[:-KEPT]:
-            old.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # what cannot be removed does no harm
+                old.unlink(missing_ok=True)
 
     def newest(self, stage: int | None = None) -> State | None:
         """Return the newest state that is whole, of one stage or of all; None where there is none.
@@ -85,6 +84,8 @@ class StateFolder:
         for file in reversed(self._files(stage)):
             try:
                 return read(file)
+            except NewerFormatError:
+                raise
             except ArtefactError as error:
                 if file not in self._damaged:
                     self._damaged.add(file)
@@ -103,7 +104,7 @@ class StateFolder:
     def _files(self, stage: int | None = None) -> list[Path]:
         """Return the files of a stage, or of all, in the order in which they were written."""
         number = "*" if stage is None else f"{stage:03}"
-        files = self.path.glob(f"stage-{number}.{'[0-9]' * 8}.*.safetensors")
+        files = self._place.glob(f"stage-{number}.{'[0-9]' * 8}.*.safetensors")
         return sorted(files, key=_number)
 
     def _refuse_strangers(self) -> None:
@@ -115,6 +116,14 @@ class StateFolder:
                 f"{self.path} holds something else than checkpoints: give the path of a new or an "
                 f"empty folder."
             )
+
+
+# What reading bytes that are no state of ours comes to; RuntimeError is torch's.
+FOREIGN = (OSError, LookupError, TypeError, ValueError, RuntimeError, SafetensorError)
+
+
+class NewerFormatError(ArtefactError):
+    """A file that a newer version has written."""
 
 
 def read(file: Path) -> State:
@@ -132,13 +141,15 @@ def read(file: Path) -> State:
         tensors = load(content)
         n_bytes = int.from_bytes(content[:8], "little")
         facts = json.loads(json.loads(content[8 : 8 + n_bytes])["__metadata__"]["isthmus"])
-    except (OSError, ValueError, KeyError, IndexError, SafetensorError) as error:
+        if facts["format"] > FORMAT:
+            raise NewerFormatError(
+                f"{file} was written by a newer Isthmus: upgrade with pip install -U isthmus."
+            )
+        state: State = _unpacked(facts["state"], tensors)
+    except NewerFormatError:
+        raise
+    except FOREIGN as error:
         raise ArtefactError(f"{file} is damaged ({error}).") from None
-    if facts["format"] > FORMAT:
-        raise ArtefactError(
-            f"{file} was written by a newer Isthmus: upgrade with pip install -U isthmus."
-        )
-    state: State = _unpacked(facts["state"], tensors)
     return state
 
 
@@ -176,6 +187,9 @@ def _unpacked(value: Any, tensors: dict[str, Tensor]) -> Any:
     if kind == "tensor":
         name, *laid = content
         tensor = tensors[name]
+        reach = sum((n - 1) * step for n, step in zip(tensor.shape, laid, strict=True))
+        if tensor.numel() and reach + 1 != tensor.numel():
+            raise ValueError(f"{name} would lie in memory with holes")
         return torch.empty_strided(tensor.shape, laid, dtype=tensor.dtype).copy_(tensor)
     if kind == "tuple":
         return tuple(_unpacked(item, tensors) for item in content)

@@ -120,7 +120,12 @@ def interrupted(path: str | os.PathLike[str], *, network: Network | None = None)
             f"The fit in {path} is of modules of its user's own, which are code and not in it: "
             f"give them, resume(path, X, network=Custom(encoder, decoder))."
         )
-    return unfitted(fit)
+    try:
+        return unfitted(fit)
+    except (LookupError, TypeError, ValueError) as error:
+        raise ArtefactError(
+            f"The checkpoint in {path} names no estimator of this version ({error}): fit anew."
+        ) from None
 
 
 def _meant(checkpoint: Any) -> Checkpoint:

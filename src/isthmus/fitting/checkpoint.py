@@ -164,10 +164,11 @@ class Kept:
     def step(self) -> None:
         """Keep the training, if it is time to, and stop, if that was asked for."""
         if self._keeper.checkpoint.stopped():
-            self._write()
+            path = self._keeper.checkpoint.path
+            kept = "is" if self._try_to_write() else "was last"
             raise FitStoppedError(
-                f"The fit was stopped and is kept in {self._keeper.checkpoint.path}: "
-                f"resume({str(self._keeper.checkpoint.path)!r}, X) goes on from there."
+                f"The fit was stopped and {kept} kept in {path}: resume({str(path)!r}, X) goes on "
+                f"from there."
             )
         if time.monotonic() >= self._keeper.due:
             self._try_to_write()
@@ -178,8 +179,8 @@ class Kept:
             self._is_over = True
             self._try_to_write()
 
-    def _try_to_write(self) -> None:
-        """Write; a full disk does not end the fit, which still has what was written before."""
+    def _try_to_write(self) -> bool:
+        """Write, or say why not: a full disk ends no fit, and what was written before is there."""
         try:
             self._write()
         except FileError as error:
@@ -188,6 +189,8 @@ class Kept:
                 TrainingWarning,
                 stacklevel=2,
             )
+            return False
+        return True
 
     def _write(self) -> None:
         told = [{**each._asdict(), "held_out": each.held_out._asdict()} for each in self._told]
