@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from isthmus import Autoencoder, DenoisingAutoencoder, load
-from isthmus.errors import FileError
+from isthmus.errors import ArtefactError, FileError
 from isthmus.parts import Dense, Masking, Normal, Sigmoid, WeightL2
 
 X = np.random.default_rng(0).uniform(size=(60, 4))
@@ -213,3 +214,37 @@ def test_loading_draws_no_random_numbers(folder):
     before = torch.get_rng_state()
     load(folder)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+# Ends the process as a folder has left its name and the new one has not yet got it.
+KILLED = """
+import os, signal, sys
+from isthmus import load
+path = sys.argv[1]
+
+def kill(event, given):
+    if event == "os.rename" and str(given[1]) == path:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+model = load(path)
+sys.addaudithook(kill)
+model.save(path)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the system knows no SIGKILL")
+def test_model_whose_replacement_was_killed_is_whole_where_load_says(tmp_path):
+    path = tmp_path / "model"
+    rows = np.random.default_rng(0).normal(size=(50, 4))
+    model = Autoencoder(2, max_epochs=1, random_state=0).fit(rows)
+    model.save(path)
+    done = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    with pytest.raises(ArtefactError, match="which lies whole in") as refused:
+        load(path)
+    before = tmp_path / ".model.before"
+    assert str(before) in str(refused.value)
+    np.testing.assert_array_equal(load(before).transform(rows), model.transform(rows))
+    model.save(path)
+    assert not before.exists()
+    np.testing.assert_array_equal(load(path).transform(rows), model.transform(rows))

@@ -7,6 +7,7 @@
 import hashlib
 import json
 import math
+import os
 import platform
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -17,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from isthmus.data.writing import replacing_folder
+from isthmus.data.writing import replacing_folder, set_aside
 from isthmus.errors import ArtefactError, FileError
 
 FORMAT = 2
@@ -113,6 +114,12 @@ _UPGRADES: dict[int, Callable[[Facts], Facts]] = {1: _from_1, 2: lambda config: 
 def _read_config(path: Path) -> Facts:
     """Return the facts as they were written, without their checksum."""
     if not path.is_dir():
+        before = set_aside(Path(os.path.realpath(path)))
+        if before.is_dir():
+            raise ArtefactError(
+                f"The writing of {path} was cut off as it took the place of an earlier model, "
+                f"which lies whole in {before}: rename that folder to {path}."
+            )
         raise ArtefactError(
             f"There is no saved model at {path}: give the folder that save() or isthmus fit made."
         )

@@ -224,17 +224,23 @@ def _to_device(path: Path) -> None:
 
 def _swap(new: Path, target: Path) -> None:
     """Give `new` the name `target`, whose folder is put back if that fails."""
-    if not target.exists():
+    old = set_aside(target)
+    if target.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        target.replace(old)
+        try:
+            new.replace(target)
+        except BaseException:
+            old.replace(target)
+            raise
+    else:
         new.replace(target)
-        return
-    old = _beside(target)
-    target.replace(old)
-    try:
-        new.replace(target)
-    except BaseException:
-        old.replace(target)
-        raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def set_aside(target: Path) -> Path:
+    """Return where a folder lies while another takes its name: whoever looks for it looks there."""
+    return target.with_name(f".{target.name}.before")
 
 
 def check_replaceable(path: StrPath, marker: str | None = None) -> None:
