@@ -6,7 +6,7 @@ import torch
 
 from isthmus import Autoencoder, StackedAutoencoder
 from isthmus.datasets import digits
-from isthmus.errors import ParameterError
+from isthmus.errors import ParameterError, TrainingWarning
 from isthmus.fitting import pretraining as module
 from isthmus.fitting.pretraining import GreedyAutoencoders, GreedyRBMs, Pretraining
 from isthmus.parts import Bernoulli
@@ -270,3 +270,35 @@ def test_linear_path_gives_way_to_a_pretraining():
     ).fit(X)
     assert not model.model_.parts.starts_as_pca
     assert model.history_[0]["stage"] == "layer 1 of 2"
+
+
+class Pressing:
+    """An observer at whose layer the user presses Ctrl-C, once."""
+
+    def __init__(self, stage):
+        self.stage = stage
+
+    def epoch(self, epoch):
+        if epoch.stage == self.stage:
+            self.stage = None
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(("kind", "likelihood"), [("autoencoder", "normal"), ("rbm", "bernoulli")])
+@pytest.mark.parametrize("fraction", [0, 0.1])
+def test_interrupted_layer_ends_those_that_follow_and_the_training(kind, likelihood, fraction):
+    rows = np.repeat(X, 8, axis=0) + 1e-3 * np.arange(8 * len(X))[:, None] / (8 * len(X))
+    model = StackedAutoencoder(
+        4,
+        **{**QUICK, "validation_fraction": fraction, "activation": "sigmoid"},
+        pretraining=kind,
+        likelihood=likelihood,
+    )
+    with pytest.warns(TrainingWarning, match="^The fit was interrupted: the weights of epoch 0"):
+        model.fit(rows.clip(0, 1), observers=[Pressing("layer 2 of 3")])
+    assert model.stopped_by_ == "interrupted"
+    last = model.history_[-1]
+    stages = dict.fromkeys(record["stage"] for record in model.history_)
+    assert list(stages)[:2] == ["layer 1 of 3", "layer 2 of 3"]
+    assert len(stages) == 3
+    assert (last["epoch"], "layer" in last["stage"]) == (0, False)

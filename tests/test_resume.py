@@ -390,8 +390,21 @@ def test_interrupt_keeps_the_best_model_and_the_checkpoint(make, tmp_path):
 
 def test_interrupt_of_a_layer_leaves_the_checkpoint(tmp_path):
     make = MORE["pretraining as machines"][0]
-    make().fit(X, checkpoint=Interrupting(tmp_path, 4, every=0))
+    with pytest.warns(TrainingWarning, match="interrupted"):
+        make().fit(X, checkpoint=Interrupting(tmp_path, 4, every=0))
     assert same(resume(tmp_path, X), make().fit(X))
+
+
+def test_stop_ends_what_follows_an_interruption_too(tmp_path):
+    class Both(Interrupting):
+        def stopped(self):
+            return super().stopped() or self.n_left < 0
+
+    folded = {**SMALL, "network": "dense(linear_path=none)", "validation_fraction": 0.2}
+    said = f"^The fit was stopped and was last kept in {re.escape(str(tmp_path))}: "
+    with pytest.raises(FitStoppedError, match=said):
+        Autoencoder(3, **folded).fit(X, checkpoint=Both(tmp_path, 40, every=0))
+    assert same(resume(tmp_path, X), Autoencoder(3, **folded).fit(X))
 
 
 # The folder ------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import numpy as np
 
 from isthmus.data.states import State, StateFolder
 from isthmus.errors import FileError, FitStoppedError, ParameterError, TrainingWarning
-from isthmus.fitting.keeping import Resumable, Stage, Unkept
+from isthmus.fitting.keeping import Resumable, Stage, tell_all
 from isthmus.fitting.observers import Epoch, Held, Observer
 from isthmus.fitting.streams import RandomState, Streams
 
@@ -116,7 +116,7 @@ class Checkpoints:
     def stage(self, run: Resumable, observers: Sequence[Observer]) -> Stage:
         """Take a training that is about to begin to where it stood; tell what was told of it."""
         if self._given_up:
-            return Unkept(observers)
+            return Abandoned(self.checkpoint, observers)
         self._n_stages += 1
         return Kept(self, self._n_stages, run, observers)
 
@@ -136,6 +136,25 @@ class Checkpoints:
         finally:
             now = time.monotonic()
             self.due = now + self.checkpoint.rest(now - began)
+
+
+class Abandoned:
+    """A stage that follows an interruption; it is not kept."""
+
+    def __init__(self, checkpoint: Checkpoint, observers: Sequence[Observer]) -> None:
+        self._checkpoint, self._observers = checkpoint, observers
+
+    def tell(self, epoch: Epoch) -> None:
+        """Tell the observers of an epoch."""
+        tell_all(self._observers, epoch)
+
+    def step(self) -> None:
+        """Stop, if that was asked for."""
+        if self._checkpoint.stopped():
+            raise stopped(self._checkpoint, "was last")
+
+    def end(self) -> None:
+        """Do nothing."""
 
 
 class Kept:
@@ -158,18 +177,12 @@ class Kept:
     def tell(self, epoch: Epoch) -> None:
         """Tell the observers of an epoch."""
         self._told.append(epoch)
-        for observer in self._observers:
-            observer.epoch(epoch)
+        tell_all(self._observers, epoch)
 
     def step(self) -> None:
         """Keep the training, if it is time to, and stop, if that was asked for."""
         if self._keeper.checkpoint.stopped():
-            path = self._keeper.checkpoint.path
-            kept = "is" if self._try_to_write() else "was last"
-            raise FitStoppedError(
-                f"The fit was stopped and {kept} kept in {path}: resume({str(path)!r}, X) goes on "
-                f"from there."
-            )
+            raise stopped(self._keeper.checkpoint, "is" if self._try_to_write() else "was last")
         if time.monotonic() >= self._keeper.due:
             self._try_to_write()
 
@@ -196,3 +209,11 @@ class Kept:
         told = [{**each._asdict(), "held_out": each.held_out._asdict()} for each in self._told]
         run = self._run.state_dict()
         self._keeper.write(self._number, {"run": run, "told": told, "is_over": self._is_over})
+
+
+def stopped(checkpoint: Checkpoint, kept: str) -> FitStoppedError:
+    """Return the end of a fit that was told to stop, and that "is" or "was last" kept."""
+    return FitStoppedError(
+        f"The fit was stopped and {kept} kept in {checkpoint.path}: "
+        f"resume({str(checkpoint.path)!r}, X) goes on from there."
+    )

@@ -18,13 +18,13 @@ from torch import Tensor
 from isthmus.data.rows import Selection
 from isthmus.data.scaling import Scaling
 from isthmus.fitting.assembly import assemble
-from isthmus.fitting.loop import evaluate, train
+from isthmus.fitting.loop import Outcome, evaluate, train
 from isthmus.fitting.memory import enough_memory
 from isthmus.fitting.model import Model, Parts
 from isthmus.fitting.observers import Epoch, Held, History, Observer
 from isthmus.fitting.pca import PCA, no_axes, principal_axes
 from isthmus.fitting.plan import Plan
-from isthmus.fitting.start import Surroundings
+from isthmus.fitting.start import Pretrained, Surroundings
 from isthmus.fitting.streams import Streams
 from isthmus.parts import Dense, Normal, Plain
 
@@ -72,13 +72,29 @@ class Task(NamedTuple):
         linear = Parts(Dense(hidden=()), self.parts.corruption, Plain(), Normal(), ())
         model = self._assemble(self.parts, pca)
         around = Surroundings(training, self.plan, self.streams, self.observers)
-        records = self.parts.pretraining.run(model, around)
-        return Begun(model, self._assemble(linear, pca), records)
+        pretrained = self.parts.pretraining.run(model, around)
+        return Begun(model, self._assemble(linear, pca), pretrained)
 
     @property
     def compares(self) -> bool:
         """Whether PCA of the same width is a fair match: all goes through the code."""
         return not self.parts.network.skips
+
+    def train(
+        self,
+        begun: "Begun",
+        training: Selection,
+        judge: Selection,
+        observers: Sequence[Observer],
+        plan: Plan | None = None,
+    ) -> Outcome:
+        """Train what has begun by the plan, or by another; not where its user has ended it."""
+        plan = plan or self.plan
+        if not begun.pretrained.interrupted:
+            return train(begun.model, training, judge, plan, self.streams, observers)
+        as_it_is = plan._replace(stop_after=0)
+        outcome = train(begun.model, training, judge, as_it_is, self.streams, observers)
+        return outcome._replace(reason="interrupted")
 
     def _assemble(self, parts: Parts, pca: PCA) -> Model:
         generator = self.streams.generator("init")
@@ -92,7 +108,7 @@ class Begun(NamedTuple):
 
     model: Model
     pca: Model
-    records: list[dict[str, Any]]  # of the pretraining
+    pretrained: Pretrained
 
 
 class Fitted(NamedTuple):
@@ -171,26 +187,27 @@ class Split(NamedTuple):
 
 def _unjudged(task: Task, rows: Selection) -> Fitted:
     """Train to the limit; nothing is held out."""
-    model, pca, records = task.begin(rows)
+    begun = task.begin(rows)
     history = History("all rows", task.observers)
-    nothing = rows.at(rows.index[:0])
-    outcome = train(model, rows, nothing, task.plan, task.streams, [history])
-    errors = (evaluate(each, rows, task.streams).errors for each in (pca, model))
+    outcome = task.train(begun, rows, rows.at(rows.index[:0]), [history])
+    errors = (evaluate(each, rows, task.streams).errors for each in (begun.pca, begun.model))
     versus = versus_pca(task.scaling, *errors, rows="training")
-    return Fitted(model, outcome.best_epoch, outcome.reason, records + history.records, versus)
+    records = begun.pretrained.records + history.records
+    return Fitted(begun.model, outcome.best_epoch, outcome.reason, records, versus)
 
 
 def _judged(task: Task, training: Selection, judge: Selection, rows: Selection) -> Fitted:
     """Train on some rows and stop by others."""
-    model, pca, records = task.begin(training)
-    history = History("training", task.observers)
-    outcome = train(model, training, judge, task.plan, task.streams, [history])
-    pca_errors = evaluate(pca, judge, task.streams).errors
+    begun = task.begin(training)
+    model, history = begun.model, History("training", task.observers)
+    outcome = task.train(begun, training, judge, [history])
+    pca_errors = evaluate(begun.pca, judge, task.streams).errors
     n_epochs, best = outcome.best_epoch, outcome.best
     if task.parts.starts_as_pca and certainty(outcome.start, best) <= BEYOND_CHANCE:
         n_epochs, best, model = 0, outcome.start, task.begin(rows).model
     versus = versus_pca(task.scaling, pca_errors, best.errors, rows="held out")
-    return Fitted(model, n_epochs, outcome.reason, records + history.records, versus)
+    records = begun.pretrained.records + history.records
+    return Fitted(model, n_epochs, outcome.reason, records, versus)
 
 
 def _folded(task: Task, rows: Selection, split: Split) -> Fitted:
@@ -204,11 +221,9 @@ def _folded(task: Task, rows: Selection, split: Split) -> Fitted:
     n_epochs = int(nats.mean(1).argmin())
     if task.parts.starts_as_pca and min(each.certainty for each in rounds) <= BEYOND_CHANCE:
         n_epochs = 0
-    model, _, pretrained = task.begin(rows)
-    history = History("all rows", task.observers)
+    begun, history = task.begin(rows), History("all rows", task.observers)
     plan = task.plan._replace(stop_after=n_epochs, patience=None)
-    nothing = rows.at(rows.index[:0])
-    outcome = train(model, rows, nothing, plan, task.streams, [history])
+    outcome = task.train(begun, rows, rows.at(rows.index[:0]), [history], plan)
     reasons = [reason for each in rounds for reason in each.reasons]
     if outcome.reason != "limit":
         reasons.append(outcome.reason)
@@ -218,10 +233,10 @@ def _folded(task: Task, rows: Selection, split: Split) -> Fitted:
     versus = versus_pca(task.scaling, pca_errors, errors, rows="held out")
     records = [record for each in rounds for record in each.records]
     return Fitted(
-        model,
+        begun.model,
         outcome.best_epoch,
         reason,
-        records + pretrained + history.records,
+        records + begun.pretrained.records + history.records,
         versus._replace(n_rows=len(rounds[0].pca_errors)),
     )
 
@@ -254,16 +269,16 @@ def _hold_each_out(task: Task, split: Split, generator: torch.Generator, name: s
     for i, fold in enumerate(folds):
         rest = torch.cat([other for j, other in enumerate(folds) if j != i])
         training, judge = split.all_of(rest), split.one_of(fold)
-        model, pca, records = task.begin(training)
+        begun = task.begin(training)
         stage = f"{name}fold {i + 1} of {len(folds)}"
         curve, history = Curve(), History(stage, task.observers)
         observers: list[Observer] = [curve, history]
-        outcome = train(model, training, judge, task.plan, task.streams, observers)
-        pca_errors = evaluate(pca, judge, task.streams).errors
+        outcome = task.train(begun, training, judge, observers)
+        pca_errors = evaluate(begun.pca, judge, task.streams).errors
         done = Round(
             [*done.curves, curve.held_out],
             torch.cat([done.pca_errors, pca_errors]),
-            done.records + records + history.records,
+            done.records + begun.pretrained.records + history.records,
             [*done.reasons, outcome.reason],
         )
         if outcome.reason == "interrupted":

@@ -56,6 +56,12 @@ class Keeper(Protocol):
         """Keep nothing of what follows: the fit was interrupted and goes another way."""
 
 
+def tell_all(observers: Sequence[Observer], epoch: Epoch) -> None:
+    """Tell every observer of an epoch."""
+    for observer in observers:
+        observer.epoch(epoch)
+
+
 class Unkept:
     """A stage that is not kept."""
 
@@ -64,8 +70,7 @@ class Unkept:
 
     def tell(self, epoch: Epoch) -> None:
         """Tell the observers."""
-        for observer in self._observers:
-            observer.epoch(epoch)
+        tell_all(self._observers, epoch)
 
     def step(self) -> None:
         """Do nothing."""

@@ -23,7 +23,7 @@ from isthmus.fitting.model import Model, Parts
 from isthmus.fitting.observers import History
 from isthmus.fitting.pairs import check_together
 from isthmus.fitting.pca import mean_row
-from isthmus.fitting.start import NoPretraining, Pretraining, Surroundings, no_noise
+from isthmus.fitting.start import NoPretraining, Pretrained, Pretraining, Surroundings, no_noise
 from isthmus.parts.boltzmann import RestrictedBoltzmann
 from isthmus.parts.part import part
 from isthmus.parts.slots import Code, Corruption, Halves, Likelihood, Penalty, Stage
@@ -68,7 +68,7 @@ class GreedyAutoencoders(Pretraining):
     def corrupted(self, corruption: str | tuple[str, ...]) -> Pretraining:
         return dataclasses.replace(self, corruption=corruption)
 
-    def run(self, model: Model, around: Surroundings) -> list[dict[str, Any]]:
+    def run(self, model: Model, around: Surroundings) -> Pretrained:
         rate = around.plan.rate if self.learning_rate == "auto" else self.learning_rate
         plan = around.plan._replace(
             rate=rate, max_epochs=self.n_epochs, stop_after=self.n_epochs, patience=None
@@ -86,7 +86,9 @@ class GreedyAutoencoders(Pretraining):
             outcome = train(layer, rows, nothing, plan, streams, [history])
             warn(history.stage, outcome.reason)
             records += history.records
-        return records
+            if outcome.reason == "interrupted":
+                return Pretrained(records, interrupted=True)
+        return Pretrained(records)
 
     def _corruption(self, number: int) -> str:
         if isinstance(self.corruption, str):
@@ -167,7 +169,7 @@ class GreedyRBMs(Pretraining):
     def corrupted(self, corruption: str | tuple[str, ...]) -> Pretraining:
         raise no_noise(self, corruption)
 
-    def run(self, model: Model, around: Surroundings) -> list[dict[str, Any]]:
+    def run(self, model: Model, around: Surroundings) -> Pretrained:
         stages = layered(model, self)
         self._check(stages)
         records: list[dict[str, Any]] = []
@@ -187,10 +189,13 @@ class GreedyRBMs(Pretraining):
                 centred=self.centred,
             ).to(around.plan.device)
             options = self._options(rbm, around)
-            warn(history.stage, train_rbm(rbm, seen, options, streams, [history]).reason)
+            reason = train_rbm(rbm, seen, options, streams, [history]).reason
+            warn(history.stage, reason)
             unroll(rbm, stage, scaling)
             records += history.records
-        return records
+            if reason == "interrupted":
+                return Pretrained(records, interrupted=True)
+        return Pretrained(records)
 
     def _check(self, stages: Sequence[Stage]) -> None:
         for stage in stages:

@@ -25,6 +25,13 @@ class Surroundings(NamedTuple):
     observers: "Sequence[Observer]"
 
 
+class Pretrained(NamedTuple):
+    """What came of a pretraining, besides the weights."""
+
+    records: list[dict[str, Any]]  # of its stages
+    interrupted: bool = False  # the user ended it; what would follow is left out
+
+
 class Pretraining(Part):
     """Layer by layer, before the whole is trained."""
 
@@ -47,8 +54,8 @@ class Pretraining(Part):
         """
 
     @abstractmethod
-    def run(self, model: "Model", around: Surroundings) -> list[dict[str, Any]]:
-        """Set the weights of `model`, in place; return the records of its stages.
+    def run(self, model: "Model", around: Surroundings) -> Pretrained:
+        """Set the weights of `model`, in place, layer by layer until all are or the user ends it.
 
         Raises
         ------
@@ -70,8 +77,8 @@ class NoPretraining(Pretraining):
     def corrupted(self, corruption: str | tuple[str, ...]) -> Pretraining:
         raise no_noise(self, corruption)
 
-    def run(self, model: "Model", around: Surroundings) -> list[dict[str, Any]]:
-        return []
+    def run(self, model: "Model", around: Surroundings) -> Pretrained:
+        return Pretrained([])
 
 
 def no_noise(pretraining: Pretraining, corruption: str | tuple[str, ...]) -> ParameterError:
