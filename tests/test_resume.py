@@ -465,10 +465,7 @@ def test_damaged_state_gives_way_to_the_one_before_with_a_warning(damage, tmp_pa
 def test_states_that_are_all_damaged_are_refused(tmp_path):
     broken(tmp_path, slice(None), DAMAGE["a bit"])
     said = f"No checkpoint in {tmp_path} can be read: delete it, and fit anew."
-    with (
-        pytest.warns(TrainingWarning, match="damaged"),
-        pytest.raises(ArtefactError, match=f"^{re.escape(said)}$"),
-    ):
+    with pytest.raises(ArtefactError, match=f"^{re.escape(said)}$"):
         resume(tmp_path, X)
 
 
@@ -645,6 +642,13 @@ def test_labels_and_modules_are_compared_too(tmp_path):
     )
     with pytest.raises(ArtefactError, match=f"^{re.escape(said)}$"):
         resume(tmp_path / "modules", X)
+    other = modules()
+    other.encoder[1] = nn.Dropout(0.5)
+    said = (
+        f"{tmp_path / 'modules'} holds the checkpoint of a fit of modules of other layers: {NEW}."
+    )
+    with pytest.raises(FileError, match=f"^{re.escape(said)}$"):
+        resume(tmp_path / "modules", X, network=other)
 
 
 def test_fit_that_goes_on_with_another_version_says_so(tmp_path, monkeypatch):

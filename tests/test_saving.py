@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from isthmus import Autoencoder, DenoisingAutoencoder, load
-from isthmus.errors import ArtefactError, FileError
+from isthmus.errors import ArtefactError, DataError, FileError
 from isthmus.parts import Dense, Masking, Normal, Sigmoid, WeightL2
 
 X = np.random.default_rng(0).uniform(size=(60, 4))
@@ -128,6 +128,12 @@ def test_feature_names_are_kept_and_asked_for(tmp_path):
     assert list(loaded.feature_names_in_) == ["a", "b", "c", "ü"]
     with pytest.raises(ValueError, match="feature names should match"):
         loaded.transform(table.rename(columns={"c": "k"}))
+    cure = re.escape("their order: X[list(model.feature_names_in_)].") + "$"
+    for wrong in (table[["b", "a", "c", "ü"]], table.assign(more=1)):
+        with pytest.raises(DataError, match=cure):
+            loaded.transform(wrong)
+        again = loaded.transform(wrong[list(loaded.feature_names_in_)])
+        np.testing.assert_array_equal(again, loaded.transform(table))
 
 
 def test_fresh_process_gives_the_same_codes(folder):

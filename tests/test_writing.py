@@ -137,7 +137,7 @@ def test_replacing_waits_for_the_device_before_it_renames(tmp_path, monkeypatch)
     monkeypatch.setattr(Path, "replace", lambda *paths: events.append("rename"))
     with replacing(tmp_path / "x.npy") as beside:
         beside.write_text("new")
-    assert events == ["fsync", "rename"]
+    assert events == ["fsync", "rename", "fsync"]  # the bytes, and then the name
 
 
 def test_replacing_creates_the_folders_above(tmp_path):

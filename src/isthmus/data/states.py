@@ -36,7 +36,7 @@ class StateFolder:
         self.path = path
         self._place = path.absolute()  # wherever the process goes meanwhile
         self._n_written = 0
-        self._damaged: set[Path] = set()
+        self._damaged: dict[Path, str] = {}  # and why; nothing, once it is told
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -79,22 +79,27 @@ class StateFolder:
     def newest(self, stage: int | None = None) -> State | None:
         """Return the newest state that is whole, of one stage or of all; None where there is none.
 
-        Damaged ones are passed over with a warning.
+        Damaged ones are passed over with a warning, unless nothing whole was written before.
         """
         for file in reversed(self._files(stage)):
             try:
-                return read(file)
+                state = read(file)
             except NewerFormatError:
                 raise
             except ArtefactError as error:
-                if file not in self._damaged:
-                    self._damaged.add(file)
-                    warnings.warn(
-                        f"{error} The fit goes on from what was written before.",
-                        TrainingWarning,
-                        stacklevel=2,
-                    )
+                self._damaged.setdefault(file, str(error))
+                continue
+            self._warn_of_damaged()
+            return state
         return None
+
+    def _warn_of_damaged(self) -> None:
+        """Say once of each damaged state that an older one takes its place."""
+        for file, error in self._damaged.items():
+            if error:
+                self._damaged[file] = ""
+                words = f"{error} The fit goes on from what was written before."
+                warnings.warn(words, TrainingWarning, stacklevel=4)
 
     @property
     def begun(self) -> bool:

@@ -63,6 +63,7 @@ def replacing(path: StrPath) -> Iterator[Path]:
                 shutil.copymode(target, beside)
             _to_device(beside)
             beside.replace(target)
+            _names_to_device(target.parent)
         finally:
             beside.unlink(missing_ok=True)
 
@@ -102,6 +103,7 @@ def replacing_folder(path: StrPath, *, marker: str | None = None) -> Iterator[Pa
             for file in beside.rglob("*"):
                 _to_device(file)
             _swap(beside, target)
+            _names_to_device(target.parent)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
 
@@ -220,6 +222,16 @@ def _to_device(path: Path) -> None:
     if path.is_file():
         with path.open("rb+") as stream:
             os.fsync(stream.fileno())
+
+
+def _names_to_device(folder: Path) -> None:
+    """Wait until the new names in a folder are on the device, where the system can tell."""
+    with contextlib.suppress(OSError):  # Windows opens no folders, some file systems sync none
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _swap(new: Path, target: Path) -> None:

@@ -22,7 +22,8 @@ Array = NDArray[np.generic]
 
 _REAL = "biuf"  # kinds of dtypes
 # How scikit-learn's own sentences begin, which say all that is needed in the words of its contract.
-_PLAIN_ENOUGH = ("The feature names should match", "X has ", "Found array with ")
+_PLAIN_ENOUGH = ("X has ", "Found array with ")
+_OTHER_NAMES = "The feature names should match"
 
 
 @contextlib.contextmanager
@@ -100,6 +101,11 @@ def _refusal(error: Exception, X: Any, name: str) -> str:
     words = str(error)
     if words.startswith(_PLAIN_ENOUGH):
         return words
+    if words.startswith(_OTHER_NAMES):
+        return (
+            f"{words}Give the columns of the fit in their order: "
+            f"{name}[list(model.feature_names_in_)]."
+        )
     for beginning, said in _SAID.items():
         if words.startswith(beginning):
             return f"{said.format(X=name, shape=_shape(X))}."

@@ -156,14 +156,16 @@ def _facts(estimator: Any, rows: Mapping[str, Any]) -> Facts:
     given = estimator.get_params(deep=False)
     parameters = {name: plain(value) for name, value in given.items() if name != "verbose"}
     prints = {name: _print(value) for name, value in rows.items() if value is not None}
-    if isinstance(given.get("network"), Custom):
-        prints["network"] = _print(_weights(given["network"]))
+    network = given.get("network")
+    if isinstance(network, Custom):
+        prints["network"] = _print(_weights(network))
     return {
         "isthmus": version("isthmus"),
         "torch": torch.__version__,
         "estimator": type(estimator).__name__,
         "parameters": parameters,
         "rows": prints,
+        "modules": _modules(network),
     }
 
 
@@ -172,6 +174,11 @@ def _print(rows: Any) -> Fingerprint:
     if isinstance(rows, tuple | list):
         rows = [unwrapped(each) for each in rows]
     return fingerprint(unwrapped(rows))
+
+
+def _modules(network: Any) -> list[str] | None:
+    """Return what modules of the user's own print of themselves: their layers, not their code."""
+    return [repr(network.encoder), repr(network.decoder)] if isinstance(network, Custom) else None
 
 
 def _weights(network: Custom) -> list[torch.Tensor]:
@@ -192,6 +199,8 @@ def _check_same(path: Any, begun: Facts, now: Facts) -> None:
                 f"{path} holds the checkpoint of a fit with {name}={before!r}, and {name} is now "
                 f"{value!r}: {NEW}."
             )
+    if begun.get("modules") != now["modules"]:
+        raise FileError(f"{path} holds the checkpoint of a fit of modules of other layers: {NEW}.")
     for name in begun["rows"] | now["rows"]:
         difference = _difference(begun["rows"].get(name), now["rows"].get(name))
         if difference:
