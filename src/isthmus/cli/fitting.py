@@ -10,7 +10,7 @@ import isthmus
 from isthmus.cli.options import ESTIMATORS, at_the_shell
 from isthmus.cli.outputs import check_log, check_model, facts, how_it_went, plain_console, say
 from isthmus.cli.photographs import NETWORK, are_photographs, fit_photographs
-from isthmus.cli.rows import Rows, check_width, read_rows
+from isthmus.cli.rows import Rows, read_rows
 from isthmus.cli.stopping import stopping
 from isthmus.data.tables import ALL, Columns
 from isthmus.errors import DataError, ParameterError
@@ -211,8 +211,7 @@ def _held_out(rows: Rows, path: Path, target: Path | None) -> Any:
 
 def _beside(rows: Rows, path: Path, noisy: Rows | None = None) -> Rows:
     """Read rows that `fit` takes besides its first: the clean ones of `noisy`, if it is given."""
-    further = read_rows(path, Columns(rows.columns, owner=str(rows.path)))
-    check_width(further, rows.values.shape[1], str(rows.path))
+    further = read_rows(path, rows.meant())
     names = (further.names, None if noisy is None else noisy.names)
     if noisy is not None and None not in names and names[0] != names[1]:
         raise DataError(
