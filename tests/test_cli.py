@@ -753,6 +753,16 @@ def test_next_command_does_not_write_over_its_input(tmp_path, monkeypatch, data,
         ("Raise max_epochs (now 5).", "Raise --max-epochs (now 5)."),
         ("write code='topk(k=8)', or", "write --code 'topk(k=8)', or"),
         ("a code of weight_l2(weight=1e-4)", "a code of weight_l2(weight=1e-4)"),
+        ("corruption='clean' is none", "--noise clean is none"),
+        ('write network="dense(linear_path=\'pca\')".',
+         """write --network 'dense(linear_path='"'"'pca'"'"')'."""),
+        ("a fit with hidden=[8, 4], and hidden is", "a fit with --hidden 8,4, and hidden is"),
+        ("hidden=() or device='cpu'", "--hidden '()' or --device cpu"),
+        ("or fit a VariationalAutoencoder.", "or fit with --estimator variational."),
+        (
+            "fit a StackedAutoencoder(code='sigmoid', pretraining='rbm'), or write method='kde'.",
+            "fit with --estimator stacked --code sigmoid --pretraining rbm, or write --method kde.",
+        ),
         (
             "a name of part 'weight_l2' and model_epochs",
             "a name of part 'weight_l2' and model_epochs",
@@ -761,6 +771,14 @@ def test_next_command_does_not_write_over_its_input(tmp_path, monkeypatch, data,
 )
 def test_advice_is_what_can_be_typed(said, typed):
     assert at_the_shell(said) == typed
+
+
+def test_advice_calls_an_option_as_the_running_command_does():
+    commands = {command.name: command for command in COMMANDS}
+    said = "sample_shape=(2, 32) or sample_shape"
+    assert at_the_shell(said, commands["report"]) == "--shape 2,32 or --shape"
+    assert at_the_shell(said, commands["fit"]) == "--sample-shape 2,32 or --sample-shape"
+    assert at_the_shell("n_steps=0", commands["sample"]) == "--steps 0"
 
 
 def test_range_of_an_option_is_in_plain_words(home, refusal):

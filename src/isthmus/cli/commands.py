@@ -113,8 +113,9 @@ def demo(out: Path, seed: int) -> None:
     "contractive with --weight, variational with --beta, else autoencoder]",
 )
 @click.option(
-    "--corruption",
     "--noise",
+    "--corruption",
+    "corruption",
     metavar="PART",
     help="Noise on the training rows, in their units (pictures: 0 to 1): 'gaussian(std=0.1)'.",
 )
@@ -251,6 +252,7 @@ labels_option = click.option(
 )
 @click.option(
     "--shape",
+    "sample_shape",
     metavar="N,...",
     callback=numbers,
     help="How a row is drawn: height,width,colours of pictures, or steps,channels of series.",
@@ -322,6 +324,7 @@ def export(model: Path, out: Path, part: str, data: Path | None, force: bool) ->
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of chance.")
 @click.option(
     "--shape",
+    "sample_shape",
     metavar="N,...",
     callback=numbers,
     help="How a row is drawn: height,width of pictures, or height,width,3 in colour.",

@@ -34,7 +34,7 @@ NAMED_BY = {
     "beta": "variational",
 }
 SHORTHANDS = ("network", "hidden", "activation")
-TYPED = {"penalties": "--penalty", "target": "--blind"}
+TYPED = {"corruption": "--noise", "penalties": "--penalty", "target": "--blind"}
 
 
 class Given(NamedTuple):

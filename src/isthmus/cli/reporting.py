@@ -33,7 +33,7 @@ def report(
     *,
     labels: str | None,
     target: Path | None,
-    shape: tuple[int, ...] | None,
+    sample_shape: tuple[int, ...] | None,
     projection: Projection,
     force: bool,
 ) -> None:
@@ -52,10 +52,10 @@ def report(
         _frame(estimator, rows),
         None if labels is None else read_labels(labels, data),
         target=None if target is None else _clean(rows, target),
-        sample_shape=shape or _shape(rows),
+        sample_shape=sample_shape or _shape(rows),
         projection=projection,
     )
-    typed = made.origin._replace(code=_typed(model, data, out, labels, target, shape))
+    typed = made.origin._replace(code=_typed(model, data, out, labels, target, sample_shape))
     with replacing(out) as beside:
         beside.write_bytes(page.report_page(made._replace(origin=typed)))
     say(at_the_shell(str(made.verdict)))
