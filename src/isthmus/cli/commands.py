@@ -3,16 +3,15 @@
 torch and scikit-learn take seconds to import, and a help text must not.
 """
 
-import contextlib
 import csv
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from isthmus.cli.options import ESTIMATORS, Command, chosen, parameters
+from isthmus.cli.stopping import loading
 from isthmus.export.signatures import PARTS
 
 PATH = click.Path(path_type=Path)
@@ -20,16 +19,6 @@ FORMS = (
     "DATA is .npy, .npz, .csv, .tsv, .parquet, an idx file of MNIST's, or a folder of pictures. "
     "Pictures of bytes are read as light from 0 to 1."
 )
-
-
-@contextlib.contextmanager
-def loading() -> Iterator[None]:
-    """Let Ctrl-C end the process at once: a half-imported torch or NumPy only makes a traceback."""
-    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def readable(_ctx: click.Context, _param: click.Parameter, path: Path | None) -> Path | None:
@@ -150,7 +139,7 @@ def demo(out: Path, seed: int) -> None:
 @rows_options
 @force_option
 @parameters
-def fit(**options: Any) -> None:
+def fit(**options: Any) -> int:
     """Fit an autoencoder to DATA and save it.
 
     \b
@@ -158,11 +147,14 @@ def fit(**options: Any) -> None:
     isthmus fit photos/ --model clean --noise 'gaussian(std=25/255)'
     isthmus fit noisy/ --model clean --blind
 
+    Ctrl-C or SIGTERM stops the fit and saves the best model so far; with --checkpoint it saves
+    none and says how to go on. The exit code is then 130 or 143.
+
     A PART is a name, or a name with fields in brackets; `isthmus parts` lists them.
     """  # noqa: D301
     with loading():
         from isthmus.cli.fitting import fit
-    fit(given(options), **chosen(options))
+    return fit(given(options), **chosen(options))
 
 
 @click.command(epilog=FORMS)
@@ -171,7 +163,7 @@ def fit(**options: Any) -> None:
 @model_option("Folder to save the model to.")
 @rows_options
 @force_option
-def resume(checkpoint: Path, **options: Any) -> None:
+def resume(checkpoint: Path, **options: Any) -> int:
     """Go on with the fit that `isthmus fit --checkpoint DIR` began, and save it.
 
     It ends in the model that it would have come to undisturbed, bit for bit. DATA and its options
@@ -179,7 +171,7 @@ def resume(checkpoint: Path, **options: Any) -> None:
     """
     with loading():
         from isthmus.cli.fitting import resume
-    resume(checkpoint, given(options), **options)
+    return resume(checkpoint, given(options), **options)
 
 
 @click.command(epilog=FORMS)

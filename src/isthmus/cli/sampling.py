@@ -38,8 +38,11 @@ def sample(
         If the model cannot be sampled so, or the file cannot be written.
     """
     ending = out.suffix.lower()
-    check = check_path if ending == GRID else check_file if ending else check_folder
-    check(out, model, force=force)
+    if ending in (GRID, ""):
+        (check_path if ending else check_folder)(out, model, force=force)
+    else:
+        besides = f", {GRID} for one picture of all, or a folder"
+        check_file(out, model, force=force, besides=besides)
     estimator = load(model)
     if not hasattr(estimator, "sample"):
         raise ParameterError(
