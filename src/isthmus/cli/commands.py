@@ -134,7 +134,10 @@ def demo(out: Path, seed: int) -> None:
     help="Folder to keep the fit in while it lasts; `isthmus resume` goes on from there.",
 )
 @click.option(
-    "--log", type=PATH, metavar="FILE.jsonl", help="File to add a line to after every epoch."
+    "--log",
+    type=PATH,
+    metavar="FILE.jsonl",
+    help="File to add a line to after every epoch; each tells when its fit began.",
 )
 @rows_options
 @force_option
