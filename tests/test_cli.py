@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import os
 import re
 import shlex
 import signal
@@ -18,7 +19,7 @@ from sklearn.datasets import load_digits, load_iris
 
 import isthmus
 from isthmus import Autoencoder, DenoisingAutoencoder, load
-from isthmus.cli import fitting
+from isthmus.cli import applying, fitting
 from isthmus.cli.commands import COMMANDS, fit
 from isthmus.cli.describing import SLOTS
 from isthmus.cli.fitting import assemble
@@ -171,26 +172,40 @@ def test_process_refuses_in_one_sentence_with_exit_code_2(processes, name):
     assert (processes[name].returncode, out, err) == (2, "", f"Error: {BAD[name][1]}\n")
 
 
-def test_run_exits_with_130_and_no_word_when_interrupted(monkeypatch, capsys, home):
+def test_run_exits_with_130_and_a_word_when_interrupted(monkeypatch, capfd, home, tmp_path):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fitting, "read_rows", interrupt)
-    assert run(["fit", str(home / "iris.csv"), "--model", str(home / "new")]) == 130
-    assert capsys.readouterr() == ("", "\n")
+    monkeypatch.setattr(applying, "read_rows", interrupt)
+    out = str(tmp_path / "codes.npy")
+    assert run(["transform", str(home / "iris.csv"), out, "--model", str(home / "iris")]) == 130
+    assert capfd.readouterr() == ("", "\nStopped.\n")
 
 
-def test_loading_lets_an_interrupt_end_the_process_and_then_no_more():
-    code = (
-        "import os, signal; from isthmus.cli.commands import loading\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell may have it ignored
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_fit_that_is_stopped_as_it_reads_says_that_there_is_no_model(
+    monkeypatch, capfd, home, number, code
+):
+    monkeypatch.setattr(fitting, "read_rows", lambda *_: os.kill(os.getpid(), number))
+    assert run(["fit", str(home / "iris.csv"), "--model", str(home / "new")]) == code
+    said = "Stopping ...\nStopped before there was a model to save.\n"
+    assert capfd.readouterr() == ("", said)
+    assert not (home / "new").exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_loading_lets_a_signal_end_the_process_and_then_no_more(number, code):
+    script = (
+        f"import os, signal; from isthmus.cli.stopping import loading; number = signal.{number}\n"
+        "signal.signal(number, signal.default_int_handler)\n"  # a shell may have it ignored
         "with loading(): pass\n"
-        "try: os.kill(os.getpid(), signal.SIGINT)\n"
+        "try: os.kill(os.getpid(), number)\n"
         "except KeyboardInterrupt: print('caught', flush=True)\n"
-        "with loading(): os.kill(os.getpid(), signal.SIGINT)"
+        "with loading(): os.kill(os.getpid(), number)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "caught\n", "")
+    words = [sys.executable, "-c", script]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "caught\n", "Stopped.\n")
 
 
 def test_run_hides_no_mistake_of_our_own(monkeypatch, home):
@@ -753,6 +768,18 @@ def test_next_command_does_not_write_over_its_input(tmp_path, monkeypatch, data,
         ("Raise max_epochs (now 5).", "Raise --max-epochs (now 5)."),
         ("write code='topk(k=8)', or", "write --code 'topk(k=8)', or"),
         ("a code of weight_l2(weight=1e-4)", "a code of weight_l2(weight=1e-4)"),
+        ("corruption='clean' is none", "--noise clean is none"),
+        (
+            "write network=\"dense(linear_path='pca')\".",
+            """write --network 'dense(linear_path='"'"'pca'"'"')'.""",
+        ),
+        ("a fit with hidden=[8, 4], and hidden is", "a fit with --hidden 8,4, and hidden is"),
+        ("hidden=() or device='cpu'", "--hidden '()' or --device cpu"),
+        ("or fit a VariationalAutoencoder.", "or fit with --estimator variational."),
+        (
+            "fit a StackedAutoencoder(code='sigmoid', pretraining='rbm'), or write method='kde'.",
+            "fit with --estimator stacked --code sigmoid --pretraining rbm, or write --method kde.",
+        ),
         (
             "a name of part 'weight_l2' and model_epochs",
             "a name of part 'weight_l2' and model_epochs",
@@ -761,6 +788,14 @@ def test_next_command_does_not_write_over_its_input(tmp_path, monkeypatch, data,
 )
 def test_advice_is_what_can_be_typed(said, typed):
     assert at_the_shell(said) == typed
+
+
+def test_advice_calls_an_option_as_the_running_command_does():
+    commands = {command.name: command for command in COMMANDS}
+    said = "sample_shape=(2, 32) or sample_shape"
+    assert at_the_shell(said, commands["report"]) == "--shape 2,32 or --shape"
+    assert at_the_shell(said, commands["fit"]) == "--sample-shape 2,32 or --sample-shape"
+    assert at_the_shell("n_steps=0", commands["sample"]) == "--steps 0"
 
 
 def test_range_of_an_option_is_in_plain_words(home, refusal):

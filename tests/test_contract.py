@@ -18,6 +18,7 @@ from isthmus import (
     SparseAutoencoder,
     StackedAutoencoder,
 )
+from isthmus.errors import UnknownParameterError
 
 # Few epochs: the checks ask for behaviour, not for quality.
 ESTIMATORS = [
@@ -53,6 +54,18 @@ def test_help_shows_plain_signatures(kind: type) -> None:
     signatures = [shown, *(str(inspect.signature(method)) for method in methods)]
     assert not re.search("Annotated|FieldInfo|numpy", " ".join(signatures))
     assert max(map(len, signatures[1:])) < 300
+
+
+@pytest.mark.parametrize("kind", sorted({type(each) for each in ESTIMATORS}, key=str))
+def test_constructor_guesses_which_parameter_was_meant(kind: type) -> None:
+    names = [*inspect.signature(kind).parameters]
+    said = (
+        f"{kind.__name__} has no parameter 'batch_sise'; did you mean 'batch_size'? (it has "
+        f"{', '.join(names)})."
+    )
+    with pytest.raises(UnknownParameterError, match=f"^{re.escape(said)}$"):
+        kind(batch_sise=3)
+    assert issubclass(UnknownParameterError, TypeError)
 
 
 @parametrize_with_checks(ESTIMATORS)

@@ -333,7 +333,7 @@ REFUSED = [
     ),
     (
         {"activation": "rellu"},
-        "activation of network 'dense': should be 'relu', 'leaky_relu', 'elu', 'gelu', 'silu', "
+        "activation of network 'dense' should be 'relu', 'leaky_relu', 'elu', 'gelu', 'silu', "
         "'softplus', 'tanh', 'sigmoid' or 'identity'; got 'rellu' (did you mean 'relu'?).",
     ),
     (

@@ -4,6 +4,7 @@ import builtins
 import json
 import math
 import re
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -148,10 +149,14 @@ def test_json_lines_are_the_history_and_are_added_to(tmp_path):
     log = JSONLines(tmp_path / "logs" / "run.jsonl")
     model = clone(ESTIMATORS[0]).fit(X, observers=[log])
     lines = log.path.read_text().splitlines()
-    assert [json.loads(line) for line in lines] == model.history_
+    records = [json.loads(line) for line in lines]
+    (began,) = {record.pop("fit") for record in records}
+    assert records == model.history_
+    age = datetime.now(UTC) - datetime.fromisoformat(began)
+    assert timedelta(0) <= age < timedelta(minutes=5)
     clone(ESTIMATORS[0]).fit(X, observers=[log])
     table = pd.read_json(log.path, lines=True)
-    assert len(table) == 2 * len(lines)
+    assert table.groupby("fit").size().tolist() == [len(lines)] * 2
     assert {"stage", "epoch", "loss", "held_out_loss"} <= set(table.columns)
 
 

@@ -221,28 +221,28 @@ def test_choice_may_be_written_without_quotes(kind, field):
         ("salt(x=1)", "spice 'salt' has no field 'x' (its fields: none)."),
         (
             "pepper(fraction=1.5)",
-            "fraction of spice 'pepper': should be less than or equal to 1; got 1.5.",
+            "fraction of spice 'pepper' should be less than or equal to 1; got 1.5.",
         ),
         (
             "pepper(-1/2)",
-            "fraction of spice 'pepper': should be greater than or equal to 0; got -0.5.",
+            "fraction of spice 'pepper' should be greater than or equal to 0; got -0.5.",
         ),
         (
             "pepper(fraction=much)",
-            "fraction of spice 'pepper': should be a number; got 'much'.",
+            "fraction of spice 'pepper' should be a number; got 'much'.",
         ),
         (
             "pepper(fraction=none)",
-            "fraction of spice 'pepper': should be a number; got None.",
+            "fraction of spice 'pepper' should be a number; got None.",
         ),
-        ("pepper(kind=red)", "kind of spice 'pepper': should be 'black' or 'white'; got 'red'."),
+        ("pepper(kind=red)", "kind of spice 'pepper' should be 'black' or 'white'; got 'red'."),
         (
             "pepper(grains=(1, 0))",
-            "grains of spice 'pepper': should be greater than or equal to 1; got 0.",
+            "grains of spice 'pepper' should be greater than or equal to 1; got 0.",
         ),
         (
             "pepper(grains=(1.5,))",
-            "grains of spice 'pepper': should be an integer, got a number with a fractional "
+            "grains of spice 'pepper' should be an integer, got a number with a fractional "
             "part; got 1.5.",
         ),
         (
@@ -317,11 +317,11 @@ def test_value_that_is_no_part_of_the_slot_is_refused(value):
     [
         (
             lambda: Pepper(2),
-            "fraction of spice 'pepper': should be less than or equal to 1; got 2.",
+            "fraction of spice 'pepper' should be less than or equal to 1; got 2.",
         ),
         (
             lambda: Pepper(0.5, "red"),
-            "kind of spice 'pepper': should be 'black' or 'white'; got 'red'.",
+            "kind of spice 'pepper' should be 'black' or 'white'; got 'red'.",
         ),
         (
             lambda: Pepper(fractoin=0.5),
@@ -345,13 +345,13 @@ def test_constructor_is_refused_in_the_words_of_the_string(make, message):
 @pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
 @pytest.mark.parametrize(("kind", "field"), fields_of_type(float))
 def test_number_that_is_not_finite_is_refused(kind, field, value):
-    with pytest.raises(ParameterError, match=rf"^{field} of {kind.slot} {kind.name!r}: should be "):
+    with pytest.raises(ParameterError, match=rf"^{field} of {kind.slot} {kind.name!r} should be "):
         kind(**{field: value})
 
 
 @pytest.mark.parametrize("text", ["1e999", "inf", "nan", "1e308*1e308"])
 def test_number_that_is_not_finite_is_refused_in_a_string(text):
-    with pytest.raises(ParameterError, match=r"^std of corruption 'gaussian': should be "):
+    with pytest.raises(ParameterError, match=r"^std of corruption 'gaussian' should be "):
         GaussianNoise.of(f"gaussian(std={text})")
 
 
@@ -416,7 +416,7 @@ def test_part_as_a_parameter_survives_clone():
 
 def test_part_is_changed_by_replacing_it_and_checked_again():
     assert dataclasses.replace(Pepper(kind="white"), fraction=0.5) == Pepper(0.5, "white")
-    message = "fraction of spice 'pepper': should be less than or equal to 1; got 5."
+    message = "fraction of spice 'pepper' should be less than or equal to 1; got 5."
     with pytest.raises(ParameterError, match=whole(message)):
         dataclasses.replace(Pepper(), fraction=5)
 

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from sklearn.datasets import load_digits, load_iris
 
-from isthmus import load
+from isthmus import Autoencoder, load
 from isthmus.cli.main import isthmus as command_line
 from isthmus.cli.main import run
 from isthmus.cli.reporting import read_labels
@@ -165,7 +165,67 @@ def test_models_of_other_columns_are_not_compared(home, refusal, tmp_path):
     options = ["--columns", "petal_width,petal_length", "-k", "1", "--model", other]
     invoke("fit", home / "iris.csv", *options, *QUICKLY)
     assert refusal("compare", home / "iris2", other, home / "iris.csv") == (
-        "other has other columns than iris2: give models of the same columns."
+        "iris2 takes 4 columns ('sepal_length', 'sepal_width', 'petal_length', 'petal_width'), and "
+        "other 2 columns ('petal_width', 'petal_length'): give models of the same columns."
+    )
+    wide = tmp_path / "wide"
+    Autoencoder(1, max_epochs=0).fit(pl.DataFrame(np.eye(4, 7))).save(wide)
+    path = tmp_path / "wide.csv"
+    pl.DataFrame(np.eye(4, 7)).with_columns(**dict.fromkeys(NAMES, 0.0)).write_csv(path)
+    assert refusal("compare", wide, home / "iris2", path).startswith(
+        "wide takes 7 columns ('column_0', 'column_1', 'column_2', 'column_3', 'column_4', ...), "
+    )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["compare", "hand", "iris2", "iris.csv"],
+        ["export", "hand", "hand.onnx", "--data", "iris.csv"],
+    ],
+)
+def test_model_of_another_width_is_named_before_a_cell_is_blamed(
+    home, refusal, command, monkeypatch
+):
+    monkeypatch.chdir(home)
+    Autoencoder(1, max_epochs=0).fit(IRIS).save("hand")
+    assert refusal(*command) == (
+        "iris.csv has 5 values in a row and the model hand 4: give rows of 4 values."
+    )
+
+
+def test_models_with_and_without_names_are_compared_on_bare_rows(home, tmp_path):
+    Autoencoder(1, max_epochs=0).fit(IRIS).save(tmp_path / "hand")
+    printed = invoke("compare", tmp_path / "hand", home / "iris2", home / "iris.npy")
+    assert printed.splitlines()[0].split() == ["hand", "iris2"]
+
+
+def test_model_that_is_given_twice_is_refused(home, refusal, monkeypatch):
+    monkeypatch.chdir(home)
+    assert refusal("compare", "iris2", "iris3", "./iris2/", "iris.csv") == (
+        "iris2 is given twice: give each model once."
+    )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["transform", "words.csv", "codes.npy", "--model", "iris2"],
+        ["compare", "iris2", "words.csv"],
+        ["export", "iris2", "m.onnx", "--data", "words.csv"],
+    ],
+)
+def test_text_in_a_column_of_the_models_is_not_to_be_dropped(
+    home, refusal, command, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "iris2").symlink_to(home / "iris2")
+    frame = pl.read_csv(home / "iris.csv").with_columns(petal_width=pl.Series(WORDS))
+    frame.write_csv("words.csv")
+    assert refusal(*command) == (
+        f"Column 'petal_width' of words.csv holds text, for example {WORDS[0]!r} in row 0 (from "
+        "0), and the model iris2 needs it: encode it as numbers "
+        "(sklearn.preprocessing.OneHotEncoder)."
     )
 
 

@@ -600,45 +600,47 @@ def test_folder_of_another_fit_is_refused(finished):
 
 
 DIFFERENT = {
-    "X had the shape (90, 64) then and (89, 64) now": {"X": X[:89]},
-    "X was of type float32 then and float64 now": {"X": X.astype(np.float64)},
-    "X held other values then": {"X": X[::-1]},
-    "X had columns of other names then": {"X": pd.DataFrame(X)},
-    "target was not given then": {"X": X, "target": X},
+    "(the rows had the shape (90, 64) then and (89, 64) now)": {"X": X[:89]},
+    "(the rows were of type float32 then and float64 now)": {"X": X.astype(np.float64)},
+    "(the rows held other values then)": {"X": X[::-1]},
+    "(the rows had columns of other names then)": {"X": pd.DataFrame(X)},
+    "(the clean rows were not given then)": {"X": X, "target": X},
 }
 
 
 @pytest.mark.parametrize("words", DIFFERENT)
 def test_other_data_are_refused_with_what_differs(words, finished):
-    said = f"{finished} {FOLDER_HELD} to other data, {words}: give the same, or another folder."
+    said = f"{finished} {FOLDER_HELD} to other data {words}: give the same, or another folder."
     with pytest.raises(FileError, match=f"^{re.escape(said)}$"):
         resume(finished, **DIFFERENT[words])
 
 
 def test_rows_that_are_missing_are_named(tmp_path):
     DenoisingAutoencoder(3, corruption="clean", **WHOLE).fit(NOISY, target=X, checkpoint=tmp_path)
-    with pytest.raises(FileError, match="other data, target was given then and is not now: give"):
+    with pytest.raises(
+        FileError, match=r"other data \(the clean rows were given then and are not now\)"
+    ):
         resume(tmp_path, NOISY)
     rows = X.copy()
     rows[5, 5] += 1e-3
-    with pytest.raises(FileError, match="other data, target held other values then: give the same"):
+    with pytest.raises(FileError, match="the clean rows held other values then"):
         resume(tmp_path, NOISY, target=rows)
 
 
 def test_labels_and_modules_are_compared_too(tmp_path):
     make, rows, _ = FITS["AutoencoderClassifier"]
     make().fit(*rows, checkpoint=tmp_path / "labels")
-    with pytest.raises(FileError, match="other data, y held other values then"):
+    with pytest.raises(FileError, match="the labels held other values then"):
         resume(tmp_path / "labels", X, Y[::-1])
     make, rows, _ = MORE["modules"]
     make().fit(*rows, checkpoint=tmp_path / "modules")
     other = modules()
     nn.init.zeros_(other.decoder.weight)
-    with pytest.raises(FileError, match="other data, network held other values then"):
+    with pytest.raises(FileError, match="the weights of the network held other values then"):
         resume(tmp_path / "modules", X, network=other)
     said = (
         f"The fit in {tmp_path / 'modules'} is of modules of its user's own, which are code and "
-        f"not in it: give them, resume(path, X, network=Custom(encoder, decoder))."
+        f"not in it: give them in Python, resume(path, X, network=Custom(encoder, decoder))."
     )
     with pytest.raises(ArtefactError, match=f"^{re.escape(said)}$"):
         resume(tmp_path / "modules", X)
@@ -719,12 +721,26 @@ def test_foreign_folders_are_refused(tmp_path):
     said = "checkpoint=5 is no folder: give a path, or Checkpoint(path, every=60)."
     refused(ParameterError, said, make, X, checkpoint=5)
     said = (
-        f"There is no checkpoint in {tmp_path / 'none'}: give the folder that "
-        f"fit(X, checkpoint=...) made, or, where it ended before its first one, fit again."
+        f"There is no folder {tmp_path / 'none'}: give the one that the fit was to keep "
+        f"checkpoints in."
     )
     with pytest.raises(ArtefactError, match=f"^{re.escape(said)}$"):
         resume(tmp_path / "none", X)
     assert not (tmp_path / "none").exists()
+    (tmp_path / "empty").mkdir()
+    said = (
+        f"There is no checkpoint in {tmp_path / 'empty'}: give the folder that a fit keeps its "
+        f"checkpoints in, or, where it ended before its first one, fit again."
+    )
+    with pytest.raises(ArtefactError, match=f"^{re.escape(said)}$"):
+        resume(tmp_path / "empty", X)
+    Autoencoder(3, max_epochs=0).fit(X).save(tmp_path / "saved")
+    said = (
+        f"{tmp_path / 'saved'} is a saved model, whose fit is over, and no folder of checkpoints: "
+        f"use the model, or give the folder that a fit keeps its checkpoints in."
+    )
+    with pytest.raises(ArtefactError, match=f"^{re.escape(said)}$"):
+        resume(tmp_path / "saved", X)
 
 
 @pytest.mark.parametrize("every", [-1, "often", True, None])
@@ -788,9 +804,31 @@ def test_signal_ends_the_command_with_a_checkpoint(number, code, tmp_path, monke
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     again = "isthmus resume kept rows.csv --drop a,b --model model"
-    assert (process.returncode, out, err) == (code, "", f"Stopped. To go on: {again}\n")
+    assert (process.returncode, out, err) == (
+        code,
+        "",
+        f"Stopping ...\nStopped. To go on: {again}\n",
+    )
     assert list(tmp_path.glob("kept/stage-*"))
     assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_signal_without_a_checkpoint_saves_the_model_so_far(number, code, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("rows.npy", X)
+    process = command("fit", "rows.npy", "--model", "model", "--log", "log.jsonl", *TYPED)
+    while not Path("log.jsonl").exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    model = load("model")
+    assert (process.returncode, model.stopped_by_) == (code, "interrupted")
+    assert "Autoencoder, saved to model" in out
+    assert err == (
+        f"Stopping ...\nWarning: The fit was interrupted: the weights of epoch {model.n_iter_}, "
+        f"the best so far, are kept.\n"
+    )
 
 
 def test_resume_saves_the_model_of_an_undisturbed_command(tmp_path, monkeypatch, capsys):
@@ -829,8 +867,8 @@ def test_resume_of_other_rows_is_refused_in_a_sentence(tmp_path, monkeypatch, ca
     np.save("rows.npy", X[:50])
     assert run(["resume", str(finished), "rows.npy", "--model", "model"]) == 2
     assert capsys.readouterr().err == (
-        f"Error: {finished} {FOLDER_HELD} to other data, X had the shape (90, 64) then and "
-        f"(50, 64) now: give the same, or another folder.\n"
+        f"Error: {finished} {FOLDER_HELD} to other data (the rows had the shape (90, 64) "
+        f"then and (50, 64) now): give the same, or another folder.\n"
     )
 
 

@@ -83,7 +83,24 @@ def test_machine_samples_by_steps(home, tmp_path):
         (["iris", "--out", "grid.png"], "rows of 4 values are no pictures: say how they are drawn"),
         (["iris", "--out", "a.csv", "--method", "prior"], "--method prior needs codes that"),
         (["rbm", "--out", "a.csv", "--method", "kde"], "BernoulliRBM samples by Gibbs alone"),
-        (["digits", "--out", "a.jpg"], "a.jpg has an ending that cannot be written"),
+        (
+            ["digits", "--out", "a.jpg"],
+            "a.jpg has an ending that cannot be written: use .npy, .npz, .csv, .parquet, .png for "
+            "one picture of all, or a folder.",
+        ),
+        (
+            ["digits", "--out", "a.csv", "--steps", "5"],
+            "--steps are those of a Markov chain, and there is none: leave it out, or add --method "
+            "walkback or gibbs.",
+        ),
+        (
+            ["digits", "--out", "a.csv", "--method", "walkback"],
+            "corruption 'clean' is none: fit with --estimator denoising, or write --method mixture",
+        ),
+        (
+            ["digits", "--out", "a.png", "--shape", "3,3"],
+            "--shape 3,3 cannot hold the 64 features",
+        ),
         (["nowhere", "--out", "a.csv"], "nowhere"),
     ],
 )

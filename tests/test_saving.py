@@ -5,13 +5,15 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from isthmus import Autoencoder, DenoisingAutoencoder, load
+from isthmus import Autoencoder, DenoisingAutoencoder, export_onnx, load, resume
+from isthmus.cli.outputs import check_model
 from isthmus.errors import ArtefactError, DataError, FileError
 from isthmus.parts import Dense, Masking, Normal, Sigmoid, WeightL2
 
@@ -254,3 +256,29 @@ def test_model_whose_replacement_was_killed_is_whole_where_load_says(tmp_path):
     model.save(path)
     assert not before.exists()
     np.testing.assert_array_equal(load(path).transform(rows), model.transform(rows))
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("a\0b", "'a\\x00b' holds a null character: give a path without."),
+        ("a" * 300, f"{'a' * 300} is too long a name for the system: give a shorter one; nothing "
+         "was changed."),
+    ],
+)  # fmt: skip
+def test_paths_that_no_system_takes_are_refused(tmp_path, monkeypatch, path, said):
+    monkeypatch.chdir(tmp_path)
+    model = Autoencoder(1, max_epochs=0).fit(np.eye(5, 3, dtype=np.float32))
+    calls = [
+        model.save,
+        lambda path: model.fit(np.eye(5, 3), checkpoint=path),
+        lambda path: check_model(Path(path), force=False),
+    ]
+    for call in calls:
+        with pytest.raises(FileError, match=f"^{re.escape(said)}$"):
+            call(path)
+    with pytest.raises(FileError):
+        export_onnx(model, f"{path}.onnx")
+    for read in (load, lambda path: resume(path, np.eye(5, 3))):
+        with pytest.raises(ArtefactError):
+            read(path)

@@ -21,6 +21,10 @@ class ParameterError(IsthmusError, ValueError):
     """A parameter has a value that is unknown, out of range or at odds with another."""
 
 
+class UnknownParameterError(ParameterError, TypeError):
+    """A class has no parameter of that name; a TypeError, as Python's own is."""
+
+
 class FileError(IsthmusError, OSError):
     """A file or folder cannot be read or written."""
 

@@ -11,6 +11,7 @@ pretrained; ``"rbm"``; ``"classifier"``.
 
 import json
 import math
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ __all__ = ["Epoch", "JSONLines", "MLflow", "Observer", "TensorBoard", "WandB"]
 class JSONLines:
     """One line of JSON per epoch, as `history_` holds it, added to what the file holds.
 
-    ``pandas.read_json(path, lines=True)`` is a table. Each line is written at once, so that a fit
+    Each begins with ``"fit"``, the time in UTC at which its fit told the first epoch, so that fits
+    in one file are told apart: ``pandas.read_json(path, lines=True).groupby("fit")``. A
+    classifier's autoencoder and its head are two fits. Each line is written at once, so that a fit
     that is killed leaves its log; numbers that are not finite become null.
 
     Parameters
@@ -33,13 +36,20 @@ class JSONLines:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._fit: str | None = None  # when it began
 
     def epoch(self, epoch: Epoch) -> None:
         """Add a line."""
-        record = {name: _finite(value) for name, value in epoch.record.items()}
+        self._fit = self._fit or datetime.now(UTC).isoformat()
+        told = {name: _finite(value) for name, value in epoch.record.items()}
+        record = {"fit": self._fit, **told}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record, allow_nan=False) + "\n")
+
+    def close(self) -> None:
+        """End the fit: the next epoch is another's."""
+        self._fit = None
 
 
 class TensorBoard:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from isthmus.cli.denoising import denoise_pictures, picture_denoiser
 from isthmus.cli.outputs import check_file, check_folder, say
-from isthmus.cli.rows import Rows, check_width, read_rows
+from isthmus.cli.rows import Rows, read_rows
 from isthmus.data.artefact import fingerprint
 from isthmus.data.pictures import is_picture
 from isthmus.data.tables import Columns
@@ -108,9 +108,8 @@ def model_and_rows(model: Path, data: Path) -> tuple["BaseAutoencoder", Rows]:
     estimator = load(model)
     names = getattr(estimator, "feature_names_in_", None)
     columns = None if names is None else tuple(map(str, names))
-    owner = f"the model {model}"
-    rows = read_rows(data, Columns(columns, owner=owner))
-    check_width(rows, estimator.n_features_in_, owner)
+    meant = Columns(columns, owner=f"the model {model}", width=estimator.n_features_in_)
+    rows = read_rows(data, meant)
     # They are checked; arrays have no names, and scikit-learn would warn of that.
     vars(estimator).pop("feature_names_in_", None)
     return estimator, rows._replace(columns=rows.columns or columns)

@@ -3,16 +3,15 @@
 torch and scikit-learn take seconds to import, and a help text must not.
 """
 
-import contextlib
 import csv
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from isthmus.cli.options import ESTIMATORS, Command, chosen, parameters
+from isthmus.cli.stopping import loading
 from isthmus.export.signatures import PARTS
 
 PATH = click.Path(path_type=Path)
@@ -20,16 +19,6 @@ FORMS = (
     "DATA is .npy, .npz, .csv, .tsv, .parquet, an idx file of MNIST's, or a folder of pictures. "
     "Pictures of bytes are read as light from 0 to 1."
 )
-
-
-@contextlib.contextmanager
-def loading() -> Iterator[None]:
-    """Let Ctrl-C end the process at once: a half-imported torch or NumPy only makes a traceback."""
-    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def readable(_ctx: click.Context, _param: click.Parameter, path: Path | None) -> Path | None:
@@ -113,8 +102,9 @@ def demo(out: Path, seed: int) -> None:
     "contractive with --weight, variational with --beta, else autoencoder]",
 )
 @click.option(
-    "--corruption",
     "--noise",
+    "--corruption",
+    "corruption",
     metavar="PART",
     help="Noise on the training rows, in their units (pictures: 0 to 1): 'gaussian(std=0.1)'.",
 )
@@ -144,12 +134,15 @@ def demo(out: Path, seed: int) -> None:
     help="Folder to keep the fit in while it lasts; `isthmus resume` goes on from there.",
 )
 @click.option(
-    "--log", type=PATH, metavar="FILE.jsonl", help="File to add a line to after every epoch."
+    "--log",
+    type=PATH,
+    metavar="FILE.jsonl",
+    help="File to add a line to after every epoch; each tells when its fit began.",
 )
 @rows_options
 @force_option
 @parameters
-def fit(**options: Any) -> None:
+def fit(**options: Any) -> int:
     """Fit an autoencoder to DATA and save it.
 
     \b
@@ -157,11 +150,14 @@ def fit(**options: Any) -> None:
     isthmus fit photos/ --model clean --noise 'gaussian(std=25/255)'
     isthmus fit noisy/ --model clean --blind
 
+    Ctrl-C or SIGTERM stops the fit and saves the best model so far; with --checkpoint it saves
+    none and says how to go on. The exit code is then 130 or 143.
+
     A PART is a name, or a name with fields in brackets; `isthmus parts` lists them.
     """  # noqa: D301
     with loading():
         from isthmus.cli.fitting import fit
-    fit(given(options), **chosen(options))
+    return fit(given(options), **chosen(options))
 
 
 @click.command(epilog=FORMS)
@@ -170,7 +166,7 @@ def fit(**options: Any) -> None:
 @model_option("Folder to save the model to.")
 @rows_options
 @force_option
-def resume(checkpoint: Path, **options: Any) -> None:
+def resume(checkpoint: Path, **options: Any) -> int:
     """Go on with the fit that `isthmus fit --checkpoint DIR` began, and save it.
 
     It ends in the model that it would have come to undisturbed, bit for bit. DATA and its options
@@ -178,7 +174,7 @@ def resume(checkpoint: Path, **options: Any) -> None:
     """
     with loading():
         from isthmus.cli.fitting import resume
-    resume(checkpoint, given(options), **options)
+    return resume(checkpoint, given(options), **options)
 
 
 @click.command(epilog=FORMS)
@@ -251,6 +247,7 @@ labels_option = click.option(
 )
 @click.option(
     "--shape",
+    "sample_shape",
     metavar="N,...",
     callback=numbers,
     help="How a row is drawn: height,width,colours of pictures, or steps,channels of series.",
@@ -322,6 +319,7 @@ def export(model: Path, out: Path, part: str, data: Path | None, force: bool) ->
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of chance.")
 @click.option(
     "--shape",
+    "sample_shape",
     metavar="N,...",
     callback=numbers,
     help="How a row is drawn: height,width of pictures, or height,width,3 in colour.",

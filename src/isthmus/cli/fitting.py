@@ -10,7 +10,7 @@ import isthmus
 from isthmus.cli.options import ESTIMATORS, at_the_shell
 from isthmus.cli.outputs import check_log, check_model, facts, how_it_went, plain_console, say
 from isthmus.cli.photographs import NETWORK, are_photographs, fit_photographs
-from isthmus.cli.rows import Rows, check_width, read_rows
+from isthmus.cli.rows import Rows, read_rows
 from isthmus.cli.stopping import stopping
 from isthmus.data.tables import ALL, Columns
 from isthmus.errors import DataError, ParameterError
@@ -23,6 +23,7 @@ from isthmus.observers import JSONLines
 
 if TYPE_CHECKING:
     from isthmus.estimators.base import BaseAutoencoder
+    from isthmus.fitting.checkpoint import Checkpoint
 
 # Options that only some estimators have, and which estimator one of them alone asks for.
 OWN = ("corruption", "target", "code", "penalties", "pretraining", "sparsity", "weight", "beta")
@@ -34,7 +35,7 @@ NAMED_BY = {
     "beta": "variational",
 }
 SHORTHANDS = ("network", "hidden", "activation")
-TYPED = {"penalties": "--penalty", "target": "--blind"}
+TYPED = {"corruption": "--noise", "penalties": "--penalty", "target": "--blind"}
 
 
 class Given(NamedTuple):
@@ -72,7 +73,7 @@ def fit(
     log: Path | None = None,
     force: bool = False,
     **options: Any,
-) -> None:
+) -> int:
     """Fit an estimator to the rows of a file, save it and tell what came of it.
 
     Parameters
@@ -82,6 +83,11 @@ def fit(
     log : JSON lines, to which each epoch adds one.
     force : whether a saved model at `model` may be replaced.
     options : the estimator's kind and its parameters, as `assemble` takes them.
+
+    Returns
+    -------
+    int
+        The exit code: 0, or that of the signal that stopped the fit.
 
     Raises
     ------
@@ -95,11 +101,16 @@ def fit(
     if noisy and not named and are_photographs(given.data):
         options = {"n_components": 96, **options, "network": NETWORK}
     observers = [] if log is None else [JSONLines(check_log(log))]
-    _run(assemble(**options), given, model, checkpoint, observers)
+    return _run(assemble(**options), given, model, checkpoint, observers)
 
 
-def resume(checkpoint: Path, given: Given, model: Path, *, force: bool = False) -> None:
+def resume(checkpoint: Path, given: Given, model: Path, *, force: bool = False) -> int:
     """Go on with a fit that a folder keeps, save what it comes to and tell about it.
+
+    Returns
+    -------
+    int
+        The exit code, as that of `fit`.
 
     Raises
     ------
@@ -114,7 +125,7 @@ def resume(checkpoint: Path, given: Given, model: Path, *, force: bool = False) 
             f"{checkpoint} keeps a fit of {type(estimator).__name__}, which this command does not "
             f"make: go on in Python, by isthmus.resume({str(checkpoint)!r}, X)."
         )
-    _run(estimator.set_params(verbose=1), given, model, checkpoint)
+    return _run(estimator.set_params(verbose=1), given, model, checkpoint)
 
 
 def _run(
@@ -123,17 +134,34 @@ def _run(
     model: Path,
     checkpoint: Path | None,
     observers: Sequence[JSONLines] = (),
-) -> None:
-    """Fit, save, and say what came of it."""
-    data, target, validation, validation_target, columns = given
+) -> int:
+    """Fit, save, and say what came of it; return the exit code."""
+    data, target, validation, validation_target, _ = given
     words = ["isthmus", "resume", str(checkpoint), *given.typed(), "--model", str(model)]
     again = shlex.join(words)
     if data.is_dir() and estimator.parts().network.crop is not None:
-        with stopping(checkpoint, again) as kept:
+        with stopping(checkpoint, again) as stop:
             pairs = (target, validation, validation_target)
-            fit_photographs(estimator, data, model, *pairs, kept, observers=observers)
+            fit_photographs(estimator, data, model, *pairs, stop.checkpoint, observers=observers)
         say(f"Next: {next_command(data, model, denoises=True)}")
-        return
+        return stop.code
+    with stopping(checkpoint, again) as stop:
+        rows, seconds = _fit(estimator, given, stop.checkpoint, observers)
+    estimator.save(model)
+    _tell(estimator, rows, model, seconds)
+    denoises = target is not None or estimator.model_.parts.corruption.hides
+    say(f"Next: {next_command(data, model, denoises=denoises)}")
+    return stop.code
+
+
+def _fit(
+    estimator: "BaseAutoencoder",
+    given: Given,
+    checkpoint: "Checkpoint | None",
+    observers: Sequence[JSONLines],
+) -> tuple[Rows, float]:
+    """Fit to the rows that are given; return those of the data, and the seconds of the fit."""
+    data, target, validation, validation_target, columns = given
     rows = read_rows(data, columns)
     if target is None:
         check_domain(rows.values, estimator.parts().likelihood, str(data))
@@ -142,19 +170,14 @@ def _run(
     if len(rows.shape) == 2 and estimator.sample_shape is None:  # grey pictures, or sequences
         estimator.set_params(sample_shape=rows.shape)
     began = time.perf_counter()
-    with stopping(checkpoint, again) as kept:
-        estimator.fit(
-            rows.named(),
-            target=clean,
-            validation=held_out,
-            checkpoint=kept,
-            observers=observers,
-        )
-    seconds = time.perf_counter() - began
-    estimator.save(model)
-    _tell(estimator, rows, model, seconds)
-    denoises = target is not None or estimator.model_.parts.corruption.hides
-    say(f"Next: {next_command(data, model, denoises=denoises)}")
+    estimator.fit(
+        rows.named(),
+        target=clean,
+        validation=held_out,
+        checkpoint=checkpoint,
+        observers=observers,
+    )
+    return rows, time.perf_counter() - began
 
 
 def assemble(estimator: str | None, *, blind: bool = False, **options: Any) -> "BaseAutoencoder":
@@ -211,8 +234,7 @@ def _held_out(rows: Rows, path: Path, target: Path | None) -> Any:
 
 def _beside(rows: Rows, path: Path, noisy: Rows | None = None) -> Rows:
     """Read rows that `fit` takes besides its first: the clean ones of `noisy`, if it is given."""
-    further = read_rows(path, Columns(rows.columns, owner=str(rows.path)))
-    check_width(further, rows.values.shape[1], str(rows.path))
+    further = read_rows(path, rows.meant())
     names = (further.names, None if noisy is None else noisy.names)
     if noisy is not None and None not in names and names[0] != names[1]:
         raise DataError(

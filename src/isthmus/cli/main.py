@@ -61,8 +61,9 @@ def run(args: Sequence[str]) -> int:
     except click.ClickException as error:
         return _refuse(sentence(error))
     except IsthmusError as error:
-        return _refuse(at_the_shell(str(error)))
+        return _refuse(at_the_shell(str(error), isthmus.commands.get(next(iter(args), ""))))
     except (click.Abort, KeyboardInterrupt):
+        click.echo("Stopped.", err=True)
         return INTERRUPTED
     return code if isinstance(code, int) else 0
 

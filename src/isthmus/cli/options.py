@@ -99,17 +99,51 @@ def spelled(schema: Mapping[str, Any]) -> str:
     return str(schema.get("const") or _WORDS.get(schema.get("type", ""), "PART"))
 
 
-def at_the_shell(text: str) -> str:
-    """Return advice in which parameters are called as they are typed: ``--scaling standard``."""
-    own = {"corruption", "code", "pretraining", "method", "part"}
-    names = "|".join(declared(Parameters).keys() | own)
-    text = re.sub(
-        rf"(?<![\w(-])({names})=('[^']*'|[\w.]+)",
-        lambda found: f"{_flag(found[1])} {shlex.quote(found[2].strip(chr(39)))}",
-        text,
-    )
-    bare = "|".join(name for name in declared(Parameters) if "_" in name)
-    return re.sub(rf"(?<![\w'-])({bare})\b(?!=)", lambda found: _flag(found[1]), text)
+def at_the_shell(text: str, command: click.Command | None = None) -> str:
+    """Return advice in which parameters are called as they are typed: ``--scaling standard``.
+
+    Parameters
+    ----------
+    command : whose options are meant before those of ``isthmus fit``; by default the running one.
+    """
+    ctx = click.get_current_context(silent=True)
+    flags = _flags(command or (ctx.command if ctx else None))
+    names = "|".join(flags)
+
+    def typed(found: re.Match[str]) -> str:
+        return f"{flags[found[1]]} {_typed(found[2])}"
+
+    def kind(found: re.Match[str]) -> str:
+        options = re.sub(rf"({names})=({_VALUE})", typed, found[2] or "").replace(",", "")
+        return f"fit with --estimator {_KINDS[found[1]]} {options}".rstrip()
+
+    text = re.sub(rf"fit an? ({'|'.join(_KINDS)})\b(?:\(([^()]*)\))?", kind, text)
+    text = text.replace("target='blind'", "--blind")
+    text = re.sub(rf"(?<![\w(-])({names})=({_VALUE})", typed, text)
+    bare = "|".join(name for name in flags if "_" in name)
+    return re.sub(rf"(?<![\w'-])({bare})\b(?!=)", lambda found: flags[found[1]], text)
+
+
+# Values as messages show them: words, numbers, strings, and tuples or lists of numbers.
+_VALUE = r"'[^']*'|\"[^\"]*\"|[(\[][\d, ]*[)\]]|-?\w[\w.+-]*\b"
+_KINDS = {name: kind for kind, name in ESTIMATORS.items()}
+
+
+def _typed(value: str) -> str:
+    """Return a value as it is typed: a string without its quotes, a list as ``8,8``."""
+    if value[0] in "([":
+        return value.strip("()[], ").replace(" ", "") or "'()'"
+    return shlex.quote(value.strip(value[0]) if value[0] in "'\"" else value)
+
+
+def _flags(command: click.Command | None) -> dict[str, str]:
+    """Return how parameters are typed: as a command calls them, else as ``isthmus fit`` does."""
+    own = {"corruption": "--noise", "penalties": "--penalty"}
+    own |= {name: _flag(name) for name in ("code", "pretraining", "method", "part")}
+    options = [each for each in command.params if isinstance(each, click.Option)] if command else []
+    typed = {str(each.name): each.opts[0] for each in options}
+    renamed = {name: flag for name, flag in typed.items() if flag != _flag(name)}
+    return {name: _flag(name) for name in declared(Parameters)} | own | renamed
 
 
 def _flag(name: str) -> str:

@@ -12,20 +12,22 @@ from rich.table import Table
 
 from isthmus.cli.options import at_the_shell
 from isthmus.data.artefact import CONFIG
-from isthmus.data.writing import check_ending, check_replaceable
+from isthmus.data.writing import check_ending, check_replaceable, refusal_as_file_error
 from isthmus.errors import FileError
 from isthmus.estimators import summary
 
 
-def check_file(out: Path, data: Path, *, force: bool) -> None:
+def check_file(out: Path, data: Path, *, force: bool, besides: str = "") -> None:
     """Refuse a file that cannot be written or would replace what nobody offered.
+
+    Of what the command writes `besides` tables, the refusal of an ending tells.
 
     Raises
     ------
     FileError
         If its ending is unknown, it is the input, or it exists and `force` is not given.
     """
-    check_ending(out)
+    check_ending(out, besides)
     check_path(out, data, force=force)
 
 
@@ -123,7 +125,9 @@ def check_model(model: Path, *, force: bool) -> None:
 
 def _check_place(path: Path) -> None:
     """Refuse a place that cannot be written to, before the work that would be lost there."""
-    parent = next(folder for folder in path.absolute().parents if folder.exists())
+    with refusal_as_file_error(path):
+        path.exists()  # raises on a name that is too long
+        parent = next(folder for folder in path.absolute().parents if folder.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK):
         raise FileError(
             f"{path} cannot be written, because {parent} is no folder that you may write to: "

@@ -1,5 +1,6 @@
 """``isthmus report`` and ``isthmus compare``: from saved models and a file to a page."""
 
+import os
 import shlex
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -11,17 +12,18 @@ import numpy as np
 from isthmus.cli.applying import model_and_rows
 from isthmus.cli.options import at_the_shell
 from isthmus.cli.outputs import check_page, say
-from isthmus.cli.rows import Rows, check_width, read_rows
+from isthmus.cli.rows import Rows, read_rows
 from isthmus.data.files import read
-from isthmus.data.tables import Columns, read_column
+from isthmus.data.tables import read_column
 from isthmus.data.writing import replacing
-from isthmus.errors import DataError, FileError
+from isthmus.errors import DataError, FileError, ParameterError
 from isthmus.evaluation import page
 from isthmus.evaluation.code_map import Projection
 from isthmus.evaluation.compare import compare as compare_models
 from isthmus.evaluation.review import review
 
 TABLES = (".csv", ".tsv", ".parquet")
+SHOWN = 5  # names of columns
 
 
 def report(
@@ -31,7 +33,7 @@ def report(
     *,
     labels: str | None,
     target: Path | None,
-    shape: tuple[int, ...] | None,
+    sample_shape: tuple[int, ...] | None,
     projection: Projection,
     force: bool,
 ) -> None:
@@ -50,10 +52,10 @@ def report(
         _frame(estimator, rows),
         None if labels is None else read_labels(labels, data),
         target=None if target is None else _clean(rows, target),
-        sample_shape=shape or _shape(rows),
+        sample_shape=sample_shape or _shape(rows),
         projection=projection,
     )
-    typed = made.origin._replace(code=_typed(model, data, out, labels, target, shape))
+    typed = made.origin._replace(code=_typed(model, data, out, labels, target, sample_shape))
     with replacing(out) as beside:
         beside.write_bytes(page.report_page(made._replace(origin=typed)))
     say(at_the_shell(str(made.verdict)))
@@ -74,9 +76,10 @@ def compare(models: Sequence[Path], data: Path, out: Path | None, **options: Any
     loaded = {name: model_and_rows(path, data) for name, path in _names(models).items()}
     (beginning, (_, first)), *others = loaded.items()
     for name, (_, rows) in others:
-        if rows.columns != first.columns:
+        if None not in (rows.columns, first.columns) and rows.columns != first.columns:
             raise DataError(
-                f"{name} has other columns than {beginning}: give models of the same columns."
+                f"{beginning} takes {_shown(first)}, and {name} {_shown(rows)}: give models of "
+                f"the same columns."
             )
     labels, target = options["labels"], options["target"]
     table = compare_models(
@@ -128,8 +131,7 @@ def _frame(estimator: Any, rows: Rows) -> Any:
 
 def _clean(rows: Rows, path: Path) -> Any:
     """Read the clean rows of noisy ones."""
-    clean = read_rows(path, Columns(rows.columns, owner=str(rows.path)))
-    check_width(clean, rows.values.shape[1], str(rows.path))
+    clean = read_rows(path, rows.meant())
     return clean.values if rows.columns is None else clean._replace(columns=rows.columns).named()
 
 
@@ -140,8 +142,24 @@ def _shape(rows: Rows) -> tuple[int, ...] | None:
     return rows.shape if len(rows.shape) == 3 and rows.shape[2] in (1, 3) else None
 
 
+def _shown(rows: Rows) -> str:
+    """Return the number of columns, and their names; of many the first."""
+    names = [*map(repr, rows.columns or ())]
+    return f"{len(names)} columns ({', '.join([*names[:SHOWN], *['...'] * (len(names) > SHOWN)])})"
+
+
 def _names(models: Sequence[Path]) -> dict[str, Path]:
-    """Call models by their folders; those of the same name by their paths."""
+    """Call models by their folders; those of the same name by their paths.
+
+    Raises
+    ------
+    ParameterError
+        If one is given twice.
+    """
+    places = [os.path.abspath(path) for path in models]
+    for i, path in enumerate(models):
+        if places[i] in places[:i]:
+            raise ParameterError(f"{path} is given twice: give each model once.")
     names = [path.name for path in models]
     return {(path.name if names.count(path.name) == 1 else str(path)): path for path in models}
 

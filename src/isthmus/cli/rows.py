@@ -34,6 +34,10 @@ class Rows(NamedTuple):
 
         return pl.DataFrame(self.values, schema=list(self.columns), orient="row")
 
+    def meant(self) -> Columns:
+        """Return what further rows have to be: of the same columns, as wide."""
+        return Columns(self.columns, owner=str(self.path), width=self.values.shape[1])
+
     def labels(self) -> dict[str, Sequence[Any]]:
         """Return what tells the rows apart: their numbers from 0, and the names of pictures."""
         numbers: dict[str, Sequence[Any]] = {"row": range(len(self.values))}
@@ -47,14 +51,14 @@ class Rows(NamedTuple):
 def read_rows(path: Path, columns: Columns = ALL) -> Rows:
     """Read the rows of a file or folder; pictures of bytes become light from 0 to 1.
 
-    Of a table, the columns that are meant.
+    Of a table, the columns that are meant; of all, as wide as their owner's.
 
     Raises
     ------
     FileError
         If it cannot be read.
     DataError
-        If it holds something else than rows of finite numbers.
+        If it holds something else than rows of finite numbers, or rows of another width.
     """
     table = read(path, columns)
     values, n = table.values, len(table.values)
@@ -66,21 +70,6 @@ def read_rows(path: Path, columns: Columns = ALL) -> Rows:
     if values.ndim > 2 and values.dtype == np.uint8:
         values = np.divide(values, 255, dtype=np.float32)
     flat = values.reshape(n, -1)
+    columns.check_width(path, flat.shape[1])
     check_finite(flat, table, str(path))
     return Rows(path, flat, values.shape[1:], table.columns, table.rows, table.deep)
-
-
-def check_width(rows: Rows, n_features: int, owner: str) -> None:
-    """Refuse rows that are not as wide as those of `owner`, a model or another file.
-
-    Raises
-    ------
-    DataError
-        If they are not.
-    """
-    n_given = rows.values.shape[1]
-    if n_given != n_features:
-        raise DataError(
-            f"{rows.path} has {n_given} values in a row and {owner} {n_features}: "
-            f"give rows of {n_features} values."
-        )

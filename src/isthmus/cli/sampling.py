@@ -1,6 +1,7 @@
 """``isthmus sample``: new samples from a saved model, as a picture, pictures or a table."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from isthmus.cli.outputs import check_file, check_folder, check_path, say
 from isthmus.data.pictures import levels_of
 from isthmus.data.writing import replacing, write, write_pictures
 from isthmus.errors import DataError, ParameterError, missing
+from isthmus.estimators.sampling import CHAINS
 from isthmus.estimators.saving import load
 from isthmus.evaluation.subject import drawn_shape, laid_out
 
@@ -25,7 +27,7 @@ def sample(
     method: str | None,
     n_steps: int | None,
     seed: int,
-    shape: tuple[int, ...] | None,
+    sample_shape: tuple[int, ...] | None,
     force: bool,
 ) -> None:
     """Write new samples: a grid where `out` ends in .png, rows in a file, else a folder of PNG.
@@ -36,8 +38,11 @@ def sample(
         If the model cannot be sampled so, or the file cannot be written.
     """
     ending = out.suffix.lower()
-    check = check_path if ending == GRID else check_file if ending else check_folder
-    check(out, model, force=force)
+    if ending in (GRID, ""):
+        (check_path if ending else check_folder)(out, model, force=force)
+    else:
+        besides = f", {GRID} for one picture of all, or a folder"
+        check_file(out, model, force=force, besides=besides)
     estimator = load(model)
     if not hasattr(estimator, "sample"):
         raise ParameterError(
@@ -46,23 +51,34 @@ def sample(
         )
     asked = {"method": method, "n_steps": n_steps}
     options = {name: value for name, value in asked.items() if value is not None}
-    if method is not None and not hasattr(estimator, "codes_"):
-        raise ParameterError(
-            f"{type(estimator).__name__} samples by Gibbs alone: leave out --method."
-        )
+    _check_asked(estimator, options)
     drawn = estimator.sample(n_samples, random_state=seed, **options)
     rows = np.asarray(drawn).reshape(n_samples, -1)
     if ending not in (GRID, ""):
         names = getattr(estimator, "feature_names_in_", None)
         write(out, rows, None if names is None else [str(name) for name in names])
     else:
-        pictures = _pictures(estimator, rows, shape)
+        pictures = _pictures(estimator, rows, sample_shape)
         if ending == GRID:
             _write_grid(out, pictures)
         else:
             digits = len(str(n_samples - 1))
             write_pictures(out, pictures, [f"sample-{i:0{digits}}.png" for i in range(n_samples)])
     say(f"{out}: {n_samples} samples, seed {seed}.")
+
+
+def _check_asked(estimator: Any, asked: Mapping[str, Any]) -> None:
+    """Refuse a method where there is but one, and steps where nothing goes by steps."""
+    by_gibbs_alone = not hasattr(estimator, "codes_")
+    if by_gibbs_alone and "method" in asked:
+        raise ParameterError(
+            f"{type(estimator).__name__} samples by Gibbs alone: leave out --method."
+        )
+    if "n_steps" in asked and not by_gibbs_alone and asked.get("method") not in CHAINS:
+        raise ParameterError(
+            f"--steps are those of a Markov chain, and there is none: leave it out, or add "
+            f"--method {' or '.join(CHAINS)}."
+        )
 
 
 def _pictures(

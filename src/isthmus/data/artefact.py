@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from isthmus.data.writing import replacing_folder, set_aside
+from isthmus.data.writing import null_in, replacing_folder, set_aside
 from isthmus.errors import ArtefactError, FileError
 
 FORMAT = 2
@@ -113,9 +113,11 @@ _UPGRADES: dict[int, Callable[[Facts], Facts]] = {1: _from_1, 2: lambda config: 
 
 def _read_config(path: Path) -> Facts:
     """Return the facts as they were written, without their checksum."""
-    if not path.is_dir():
+    if "\0" in os.fspath(path):
+        raise ArtefactError(null_in(path))
+    if not os.path.isdir(path):  # Path.is_dir raises on names that are too long
         before = set_aside(Path(os.path.realpath(path)))
-        if before.is_dir():
+        if os.path.isdir(before):
             raise ArtefactError(
                 f"The writing of {path} was cut off as it took the place of an earlier model, "
                 f"which lies whole in {before}: rename that folder to {path}."

@@ -36,6 +36,21 @@ class Columns(NamedTuple):
     keep: tuple[str, ...] | None = None  # None: all
     drop: tuple[str, ...] = ()
     owner: str | None = None  # the model or file whose columns `keep` are; None: the user's wish
+    width: int | None = None  # values in a row of the owner's; None: any
+
+    def check_width(self, path: Path, n_given: int) -> None:
+        """Refuse rows that are not as wide as the owner's.
+
+        Raises
+        ------
+        DataError
+            If they are not.
+        """
+        if self.width not in (None, n_given):
+            raise DataError(
+                f"{path} has {n_given} values in a row and {self.owner} {self.width}: "
+                f"give rows of {self.width} values."
+            )
 
     def places(self, path: Path, names: list[str]) -> list[int]:
         """Return where the meant columns stand among those of a file.
@@ -81,8 +96,11 @@ def read_table(path: Path, columns: Columns) -> tuple[npt.NDArray[Any], tuple[st
         series = frame.get_columns()
         if form is None or form.named:
             series = [series[place] for place in columns.places(path, frame.columns)]
+        columns.check_width(path, len(series))  # before a cell that is not even meant is blamed
         comma = form is not None and form.separator == ";"
-        numbers = pl.DataFrame([_numbers(path, column, comma=comma) for column in series])
+        numbers = pl.DataFrame(
+            [_numbers(path, column, comma=comma, needed_by=columns.owner) for column in series]
+        )
     return numbers.to_numpy(), tuple(numbers.columns) if form is None or form.named else None
 
 
@@ -255,14 +273,14 @@ def _without_blank_end(frame: "pl.DataFrame") -> "pl.DataFrame":
 # Cells
 
 
-def _numbers(path: Path, column: "pl.Series", *, comma: bool) -> "pl.Series":
+def _numbers(path: Path, column: "pl.Series", *, comma: bool, needed_by: str | None) -> "pl.Series":
     """Return a column as floats, where every cell is a number or missing."""
     import polars as pl
 
     if column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.Null) or column.is_empty():
         return column.cast(pl.Float32 if column.dtype == pl.Float32 else pl.Float64)
     if column.dtype != pl.String:
-        raise _not_numbers(path, column, column.is_not_null().arg_max() or 0)
+        raise _not_numbers(path, column, column.is_not_null().arg_max() or 0, needed_by)
     words = column.str.strip_chars()
     figures = words.str.replace(",", ".", literal=True) if comma else words
     numbers = figures.cast(pl.Float64, strict=False)
@@ -271,20 +289,20 @@ def _numbers(path: Path, column: "pl.Series", *, comma: bool) -> "pl.Series":
     if comma and words.str.contains(",", literal=True).any():
         strange |= words.str.contains(".", literal=True)  # that parts thousands, if commas do not
     if (wrong := strange.arg_true()).len():
-        raise _not_numbers(path, column, wrong[0])
+        raise _not_numbers(path, column, wrong[0], needed_by)
     return numbers
 
 
-def _not_numbers(path: Path, column: "pl.Series", row: int) -> DataError:
+def _not_numbers(path: Path, column: "pl.Series", row: int, needed_by: str | None) -> DataError:
     import polars as pl
 
     is_text = column.dtype in (pl.String, pl.Categorical, pl.Enum)
     held = f"{'text' if is_text else column.dtype}, for example {reprlib.repr(column[row])}"
+    where = f"Column {column.name!r} of {path} holds {held} in row {row} (from 0)"
+    if needed_by is not None:
+        return DataError(f"{where}, and {needed_by} needs it: {as_number(column[row])}.")
     drop = f" (--drop {column.name})" if column.name.isprintable() else ""
-    advice = f"leave it out{drop}, or {as_number(column[row])}"
-    return DataError(
-        f"Column {column.name!r} of {path} holds {held} in row {row} (from 0): {advice}."
-    )
+    return DataError(f"{where}: leave it out{drop}, or {as_number(column[row])}.")
 
 
 def as_number(value: Any) -> str:

@@ -51,11 +51,11 @@ def replacing(path: StrPath) -> Iterator[Path]:
     FileError
         If `path` is a folder or a device, or the system refuses: no space, no permission.
     """
-    target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_file():
-        raise FileError(f"{path} is not a file: give the path of one, to write or to replace.")
-    beside = _beside(target)
     with refusal_as_file_error(path):
+        target = Path(os.path.realpath(path))
+        if target.exists() and not target.is_file():
+            raise FileError(f"{path} is not a file: give the path of one, to write or to replace.")
+        beside = _beside(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield beside
@@ -93,8 +93,8 @@ def replacing_folder(path: StrPath, *, marker: str | None = None) -> Iterator[Pa
     FileError
         If `path` is a file, is a folder without the `marker`, or the system refuses.
     """
-    target = Path(os.path.realpath(path))
     with refusal_as_file_error(path):
+        target = Path(os.path.realpath(path))
         check_replaceable(path, marker)
         beside = _beside(target)
         beside.mkdir(parents=True)
@@ -115,8 +115,14 @@ def remove_halves(folder: Path) -> None:
             file.unlink(missing_ok=True)
 
 
-def check_ending(path: StrPath) -> str:
+def check_ending(path: StrPath, besides: str = "") -> str:
     """Return the ending of a file that `write` can write, in lower case.
+
+    Parameters
+    ----------
+    path : str or path-like
+    besides : str
+        What the caller writes, too, as the refusal is to go on.
 
     Raises
     ------
@@ -127,7 +133,7 @@ def check_ending(path: StrPath) -> str:
     if ending not in _SAVE:
         raise FileError(
             f"{path} has an ending that cannot be written{guess(ending, _SAVE)}: "
-            f"use {', '.join(_SAVE)}."
+            f"use {', '.join(_SAVE)}{besides}."
         )
     return ending
 
@@ -257,9 +263,10 @@ def set_aside(target: Path) -> Path:
 
 def check_replaceable(path: StrPath, marker: str | None = None) -> None:
     """Raise the FileError with which `replacing_folder` would refuse, before any work is done."""
-    target = Path(os.path.realpath(path))
-    if not target.exists():
-        return
+    with refusal_as_file_error(path):
+        target = Path(os.path.realpath(path))
+        if not target.exists():
+            return
     if not target.is_dir():
         raise FileError(f"{path} is a file: give the path of a folder, to write or to replace.")
     if marker and any(target.iterdir()) and not (target / marker).is_file():
@@ -276,13 +283,24 @@ def refusal_as_file_error(path: StrPath) -> Iterator[None]:
         yield
     except FileError:
         raise
+    except ValueError as error:
+        if "null" not in str(error):
+            raise
+        raise FileError(null_in(path)) from None
     except OSError as error:
         raise FileError(f"{_refusal(path, error)}; nothing was changed.") from error
+
+
+def null_in(path: StrPath) -> str:
+    """Say that a path holds a null character, which no system takes."""
+    return f"{os.fspath(path)!r} holds a null character: give a path without."
 
 
 def _refusal(path: StrPath, error: OSError) -> str:
     if error.errno in _NO_SPACE:
         return f"No space is left on the device to write {path}: free some and run it again"
+    if error.errno == errno.ENAMETOOLONG:
+        return f"{path} is too long a name for the system: give a shorter one"
     may_not = error.errno in _NO_PERMISSION
     verb = "may not" if may_not else "cannot"
     advice = "change the permissions or the path" if may_not else "check the path and the device"

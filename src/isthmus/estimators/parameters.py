@@ -5,8 +5,10 @@ command line all follow from here. Importing it is cheap: neither torch nor scik
 """
 
 import dataclasses
+import functools
+import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import (
     TYPE_CHECKING,
@@ -20,7 +22,7 @@ from typing import (
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from isthmus.errors import ParameterError, guess, plain_words
+from isthmus.errors import ParameterError, UnknownParameterError, did_you_mean, guess, plain_words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -193,8 +195,26 @@ def estimator(cls: type[E]) -> type[E]:
     # Help texts show these: names and types, without the ranges.
     init: Any = built.__init__
     init.__annotations__ = {**get_type_hints(init), "return": None}
+    built.__init__ = _guessing(init)  # type: ignore[method-assign]
     built.__doc__ = (built.__doc__ or "").replace("{parameters}", _numpydoc(built))
     return built
+
+
+def _guessing(init: Callable[..., None]) -> Callable[..., None]:
+    """Return a constructor of the same signature that guesses which parameter was meant."""
+    names = [*inspect.signature(init).parameters][1:]
+
+    @functools.wraps(init)
+    def checked(self: Any, *args: Any, **given: Any) -> None:
+        for name in given:
+            if name not in names:
+                raise UnknownParameterError(
+                    f"{type(self).__name__} has no parameter {name!r}{did_you_mean(name, names)} "
+                    f"(it has {', '.join(names)})."
+                )
+        init(self, *args, **given)
+
+    return checked
 
 
 @cache

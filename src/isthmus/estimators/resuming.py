@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from isthmus.data.artefact import CONFIG
 from isthmus.data.fingerprint import Fingerprint, fingerprint
 from isthmus.data.states import StateFolder
 from isthmus.errors import ArtefactError, FileError, ParameterError, TrainingWarning
@@ -25,6 +26,14 @@ CheckpointLike = (
 )  # what `fit` takes as checkpoint
 Facts = dict[str, Any]
 
+# What is handed to a fit, as its user calls it.
+ROWS = {
+    "X": "the rows",
+    "y": "the labels",
+    "target": "the clean rows",
+    "validation": "the rows to stop by",
+    "network": "the weights of the network",
+}
 NEW = "give another folder, or delete this one to begin anew"
 
 
@@ -107,18 +116,15 @@ def interrupted(path: str | os.PathLike[str], *, network: Network | None = None)
         If there is no checkpoint, or none that can be read.
     """
     folder = StateFolder(Path(path))
-    if not folder.begun:
-        raise ArtefactError(
-            f"There is no checkpoint in {path}: give the folder that fit(X, checkpoint=...) made, "
-            f"or, where it ended before its first one, fit again."
-        )
+    if not os.path.exists(path) or not folder.begun:
+        raise ArtefactError(_without_checkpoint(path))
     fit = _begun(folder)
     if network is not None:
         fit["parameters"]["network"] = network
     elif str(fit["parameters"].get("network", "")).startswith("custom("):
         raise ArtefactError(
             f"The fit in {path} is of modules of its user's own, which are code and not in it: "
-            f"give them, resume(path, X, network=Custom(encoder, decoder))."
+            f"give them in Python, resume(path, X, network=Custom(encoder, decoder))."
         )
     try:
         return unfitted(fit)
@@ -126,6 +132,20 @@ def interrupted(path: str | os.PathLike[str], *, network: Network | None = None)
         raise ArtefactError(
             f"The checkpoint in {path} names no estimator of this version ({error}): fit anew."
         ) from None
+
+
+def _without_checkpoint(path: str | os.PathLike[str]) -> str:
+    if not os.path.exists(path):
+        return f"There is no folder {path}: give the one that the fit was to keep checkpoints in."
+    if os.path.isfile(os.path.join(path, CONFIG)):
+        return (
+            f"{path} is a saved model, whose fit is over, and no folder of checkpoints: use the "
+            f"model, or give the folder that a fit keeps its checkpoints in."
+        )
+    return (
+        f"There is no checkpoint in {path}: give the folder that a fit keeps its checkpoints in, "
+        f"or, where it ended before its first one, fit again."
+    )
 
 
 def _meant(checkpoint: Any) -> Checkpoint:
@@ -205,8 +225,8 @@ def _check_same(path: Any, begun: Facts, now: Facts) -> None:
         difference = _difference(begun["rows"].get(name), now["rows"].get(name))
         if difference:
             raise FileError(
-                f"{path} holds the checkpoint of a fit to other data, {name} {difference}: give "
-                f"the same, or another folder."
+                f"{path} holds the checkpoint of a fit to other data ({ROWS[name]} {difference}): "
+                f"give the same, or another folder."
             )
 
 
@@ -224,8 +244,8 @@ def _warn_of_versions(path: Any, begun: Facts, now: Facts) -> None:
 def _difference(before: Fingerprint | None, now: Fingerprint | None) -> str | None:
     """Say in what rows differ from those of the fit that was begun."""
     if before is None or now is None:
-        return "was not given then" if before is None else "was given then and is not now"
-    for fact, words in (("shape", "had the shape"), ("dtype", "was of type")):
+        return "were not given then" if before is None else "were given then and are not now"
+    for fact, words in (("shape", "had the shape"), ("dtype", "were of type")):
         if before[fact] != now[fact]:
             return f"{words} {_shown(before[fact])} then and {_shown(now[fact])} now"
     if before.get("columns") != now.get("columns"):

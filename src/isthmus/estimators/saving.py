@@ -167,7 +167,7 @@ def load(path: str | Path, *, network: Network | None = None) -> Any:
     elif str(given.get("network", "")).startswith("custom("):
         raise ArtefactError(
             f"{path} was fitted with modules of its user's own, which are code and not in it: give "
-            f"them, load(path, network=Custom(encoder, decoder))."
+            f"them in Python, load(path, network=Custom(encoder, decoder))."
         )
     try:
         return rebuilt(config, tensors)

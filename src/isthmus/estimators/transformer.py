@@ -15,7 +15,7 @@ class SavedTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     """A transformer of float32 and float64 rows that `isthmus.load` can read again."""
 
     def save(self, path: str | Path) -> None:
-        """Save to a folder that `isthmus.load` reads.
+        """Save to a folder that `isthmus.load` reads; a model that is there is replaced.
 
         ``model.safetensors`` and ``config.json`` are checked by their SHA-256 when they are read;
         nothing in them can run code. ``README.md`` says to people what the model is.

@@ -310,8 +310,8 @@ def drawn_shape(
         shape = tuple(int(n) for n in given)
         if not _drawable(shape, n_features):
             raise ParameterError(
-                f"sample_shape={shape} cannot hold the {n_features} features of X: write (height, "
-                f"width, colours) with 1 or 3 colours, (steps, channels) or ({n_features},)."
+                f"sample_shape={shape} cannot hold the {n_features} features of X: give height, "
+                f"width and colours, 1 or 3, or steps and channels, or {n_features} alone."
             )
     elif known is not None:
         shape = known

@@ -139,7 +139,7 @@ def _sentence(cls: type[Part], error: ValidationError) -> str:
     problem = plain_words(first["msg"])
     choices = re.findall(r"'(\w+)'", problem) if first["type"] == "literal_error" else []
     got = f"{first['input']!r}{guess(str(first['input']), choices)}"
-    return f"{field} of {cls.slot} {cls.name!r}: {problem}; got {got}."
+    return f"{field} of {cls.slot} {cls.name!r} {problem}; got {got}."
 
 
 def parse(text: str, slot: str) -> tuple[str, list[Any], dict[str, Any]]:
