@@ -77,6 +77,7 @@ class Axis(NamedTuple):
         low, high = self._scaled(self.low), self._scaled(self.high)
         step = round_step((high - low) / most)
         step = max(step, 1.0) if whole or self.log else step
+        step = math.ceil(step) if self.log else step
         first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
         values = [i * step for i in range(first, last + 1)]
         shown = [10.0**value for value in values] if self.log else values
@@ -171,9 +172,8 @@ def training_charts(training: Training) -> list[Chart]:
 
 def _training_chart(name: str, term: str, curves: list[Curve], training: Training) -> Chart:
     points = [point for curve in curves for point in curve.points if math.isfinite(point.loss)]
-    low, high = window([point.loss for point in points])
     epochs = Axis(min(p.epoch for p in points), max(1, max(p.epoch for p in points)))
-    up = Axis(low, high)
+    up = Axis(*window([point.loss for point in points]))
     lines = [
         line(
             "held out" if curve.held_out else "training",
@@ -196,7 +196,7 @@ def _training_chart(name: str, term: str, curves: list[Curve], training: Trainin
         x_ticks=epochs.ticks(whole=True),
         y_ticks=up.ticks(4),
         x_name="epoch",
-        y_name=f"{spoken}, {unit}",
+        y_name=f"{spoken}, {unit}{', logarithmic' * up.log}",
     )
 
 
