@@ -204,12 +204,12 @@ def test_model_that_is_worse_than_pca_is_told_with_the_ratio():
 def test_rate_that_is_too_high_is_never_answered_by_more_epochs():
     with pytest.warns(TrainingWarning, match="^The loss leapt from "):
         estimator = model(
-            code="sigmoid", hidden=(8,), max_epochs=10, learning_rate=3.0, random_state=0
+            code="sigmoid", hidden=(8,), max_epochs=10, learning_rate=50.0, random_state=0
         ).fit(X)
     advice = found(estimator, X)
     assert estimator.versus_pca_.ratio > 1.01
     assert advice["worse than PCA"].endswith(
-        "Lower learning_rate (now 3.0) to a tenth, or leave it at 'auto'."
+        "Lower learning_rate (now 50.0) to a tenth, or leave it at 'auto'."
     )
     assert not any("max_epochs" in text for text in advice.values())
 

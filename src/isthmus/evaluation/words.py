@@ -16,18 +16,18 @@ def figure(value: float, digits: int = 3) -> str:
     if value == 0:
         return "0"
     if not 1e-4 <= abs(value) < 1e9:
-        return _power(value)
+        return power(value)
     places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
     text = f"{value:,.{places}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _power(value: float) -> str:
+def power(value: float) -> str:
     """Return a number by its power of ten: 5 × 10¹⁵, 10⁻⁹."""
     head, exponent = f"{value:.1e}".split("e")
-    power = f"10{str(int(exponent)).translate(RAISED)}"
+    raised = f"10{str(int(exponent)).translate(RAISED)}"
     head = head.removesuffix(".0")
-    return power if head == "1" else f"{head} \u00d7 {power}"
+    return raised if head == "1" else f"{head} \u00d7 {raised}"
 
 
 def times(ratio: float) -> str:

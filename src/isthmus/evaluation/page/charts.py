@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from isthmus.evaluation.against_pca import AgainstPCA
-from isthmus.evaluation.words import count, figure, percent
+from isthmus.evaluation.words import count, figure, percent, power
 from isthmus.fitting.curves import Curve, Point, Training, window
 
 SMALL = 0.02  # of the widest error: smaller ones are drawn logarithmically
 TINY = 1e-6  # and still smaller ones as nothing
 NEAR = 25.0  # percent of the width, within which two marks would be written over each other
+LONG = 1e5  # from which the ticks of a logarithmic axis are powers of ten
 MOST_POINTS = 400  # of a line; more cannot be told apart
 
 
@@ -81,6 +82,8 @@ class Axis(NamedTuple):
         first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
         values = [i * step for i in range(first, last + 1)]
         shown = [10.0**value for value in values] if self.log else values
+        if self.log and self.high >= LONG:
+            return [Tick(self.at(value), power(value)) for value in shown]
         return [Tick(self.at(value), figure(value, 6)) for value in shown]
 
     def _scaled(self, value: float) -> float:
