@@ -56,9 +56,11 @@ def test_loss_that_leaps_is_told_with_its_heights():
     start = table[table.stage == top.stage].held_out_loss.iloc[0]
     highest, epoch = top.held_out_loss, int(top.epoch)
     assert highest > 3 * start
+    assert highest > 1e6  # its size is enough
+    size = f"{highest:.0e}".replace("e+0", "e")
     assert estimator.n_iter_ == 0
     assert found(estimator, X)["learning rate too high"] == (
-        f"The loss leapt from {start:.4g} to {highest:.4g} at epoch {epoch}. No epoch was better "
+        f"The loss leapt from {start:.4g} to {size} at epoch {epoch}. No epoch was better "
         "than the start, which is kept. Lower learning_rate (now 3.0) to a tenth, or leave it at "
         "'auto'."
     )
@@ -197,6 +199,19 @@ def test_model_that_is_worse_than_pca_is_told_with_the_ratio():
     assert text.startswith(
         f"The squared error on held out rows is {ratio:.2f} times that of PCA of the same width."
     )
+
+
+def test_rate_that_is_too_high_is_never_answered_by_more_epochs():
+    with pytest.warns(TrainingWarning, match="^The loss leapt from "):
+        estimator = model(
+            code="sigmoid", hidden=(8,), max_epochs=10, learning_rate=50.0, random_state=0
+        ).fit(X)
+    advice = found(estimator, X)
+    assert estimator.versus_pca_.ratio > 1.01
+    assert advice["worse than PCA"].endswith(
+        "Lower learning_rate (now 50.0) to a tenth, or leave it at 'auto'."
+    )
+    assert not any("max_epochs" in text for text in advice.values())
 
 
 def test_exact_rows_are_not_called_worse_than_pca():

@@ -447,8 +447,9 @@ def test_settings_say_which_were_changed():
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0"), (0.48349, "0.483"), (12.345, "12.3"), (1234.5, "1,234"), (1e-9, "1e-09"),
-     (2e12, "2e+12"), (-0.5, "-0.5"), (float("inf"), "infinite"), (float("nan"), "unknown")],
+    [(0, "0"), (0.48349, "0.483"), (12.345, "12.3"), (1234.5, "1,234"), (1e-9, "10⁻⁹"),
+     (2e12, "2 \u00d7 10¹²"), (4.955e15, "5 \u00d7 10¹⁵"),
+     (-0.5, "-0.5"), (float("inf"), "infinite"), (float("nan"), "unknown")],
 )  # fmt: skip
 def test_figures_have_three_digits(value, text):
     assert figure(value) == text

@@ -17,6 +17,7 @@ from isthmus.estimators.saving import load
 from isthmus.evaluation.subject import drawn_shape, laid_out
 
 GRID = ".png"
+WIDE = 600  # pixels: a smaller grid is enlarged by a whole factor
 
 
 def sample(
@@ -112,5 +113,7 @@ def _write_grid(out: Path, pictures: npt.NDArray[np.float32]) -> None:
     for i, picture in enumerate(levels):
         top, left = (i // n_columns) * (height + 1), (i % n_columns) * (width + 1)
         grid[top : top + height, left : left + width] = picture
+    factor = max(1, math.ceil(WIDE / grid.shape[1]))
+    large = grid.astype(np.uint8).repeat(factor, axis=0).repeat(factor, axis=1)
     with replacing(out) as beside:
-        Image.fromarray(grid.astype(np.uint8)).save(beside)
+        Image.fromarray(large).save(beside)

@@ -32,8 +32,9 @@ def score(data: Path, model: Path, out: Path | None, *, force: bool) -> None:
     likelihoods = estimator.score_samples(rows.values)
     pairs = {
         "rows": len(errors),
-        "mean squared error": f"{errors.mean():.6g} (summed over {rows.values.shape[1]} features)",
-        "explained variance": f"{estimator.score(rows.values):.4f} (1 is perfect)",
+        "mean squared error": f"{errors.mean():.6g} (in the data's units squared, summed over "
+        f"{rows.values.shape[1]} features)",
+        "explained variance": f"{estimator.score(rows.values):.4f} (in those units; 1 is perfect)",
         "mean log-likelihood": f"{likelihoods.mean():.6g} nats per row",
     }
     console = plain_console()

@@ -23,6 +23,7 @@ NEAR_LIMIT = 0.01  # of a unit's range
 MOSTLY = 0.95  # of the rows
 ACTIVE = 0.01  # variance of a unit that tells something, beside a prior of 1
 REPEATED = 0.1  # of the rows
+HUGE = 1e6  # from which the size of a loss is enough
 LEAP = 2.0  # times the loss at the start, by which a later one exceeds it
 
 
@@ -61,12 +62,18 @@ def leapt(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Finding
     if leap is None or model.stopped_by_ == "diverged":
         return
     kept = " No epoch was better than the start, which is kept." if model.n_iter_ == 0 else ""
-    rate = model.parameters_["learning_rate"]
-    auto = "" if rate == "auto" else ", or leave it at 'auto'"
     yield Finding(
         "learning rate too high",
-        f"The loss leapt from {leap.start:.4g} to {leap.loss:.4g} at epoch {leap.epoch}.{kept}",
-        f"Lower learning_rate (now {rate}) to a tenth{auto}.",
+        f"The loss leapt from {_short(leap.start)} to {_short(leap.loss)} at epoch "
+        f"{leap.epoch}.{kept}",
+        _lower_rate(model),
+    )
+
+
+def _short(loss: float) -> str:
+    """Return a loss: 12.35, and of a huge one its size alone, 5e15."""
+    return (
+        f"{loss:.4g}" if abs(loss) < HUGE else f"{loss:.0e}".replace("e+0", "e").replace("e+", "e")
     )
 
 
@@ -99,9 +106,22 @@ def worse_than_pca(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterato
             "worse than PCA",
             f"The squared error on {versus.rows} rows is {versus.ratio:.2f} times that of PCA of "
             f"the same width.",
-            "Train longer (max_epochs), penalise or corrupt less, or start from PCA: "
+            _lower_rate(model)
+            if unsteady(model)
+            else "Train longer (max_epochs), penalise or corrupt less, or start from PCA: "
             "likelihood='normal', code='plain', network=\"dense(linear_path='pca')\".",
         )
+
+
+def unsteady(model: Any) -> bool:
+    """Whether the training diverged, or its loss leapt: the learning rate comes first then."""
+    return model.stopped_by_ == "diverged" or highest_leap(model.history_) is not None
+
+
+def _lower_rate(model: "BaseAutoencoder") -> str:
+    rate = model.parameters_["learning_rate"]
+    auto = "" if rate == "auto" else ", or leave it at 'auto'"
+    return f"Lower learning_rate (now {rate}) to a tenth{auto}."
 
 
 def not_scaled(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Finding]:
@@ -211,6 +231,8 @@ def free_to_copy(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[
 
 def stopped_at_limit(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Finding]:
     """Whether the training was cut off while it still got better."""
+    if unsteady(model):  # longer would help less than slower
+        return
     if model.versus_pca_ is None:  # portions came last, and nothing judged them
         return
     judged = [record["epoch"] for record in model.history_ if "held_out_loss" in record]

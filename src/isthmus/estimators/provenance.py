@@ -7,8 +7,10 @@ from typing import Any
 
 from sklearn.base import BaseEstimator
 
+from isthmus.estimators.diagnosis import unsteady
 from isthmus.estimators.parameters import changed
 from isthmus.estimators.saving import plain, tupled
+from isthmus.fitting.curves import curves, training
 from isthmus.fitting.optimizers import Optimizer
 from isthmus.fitting.schedules import Schedule
 
@@ -28,19 +30,32 @@ ENDED = {
     "patience": "held-out rows got no better",
     "limit": "it ran to max_epochs",
     "interrupted": "it was interrupted",
-    "diverged": "the loss was not finite",
 }
+UNSTEADY = ("its loss leapt", "it diverged")
 
 
 def epochs(model: Any) -> str:
     """Return how many epochs made a fitted model, and why there were no more."""
+    kept, run = model.n_iter_, _run(model)
     why = ENDED.get(model.stopped_by_, model.stopped_by_)
     if not hasattr(model, "max_epochs"):
         why = why.replace("max_epochs", "n_iter")
     parts = getattr(model.model_, "parts", None)
-    if model.n_iter_ == 0 and parts is not None and parts.starts_as_pca:
+    if unsteady(model):
+        why = f"{UNSTEADY[model.stopped_by_ == 'diverged']}: lower learning_rate to a tenth"
+    elif kept == 0 and parts is not None and parts.starts_as_pca:
         why = "PCA, as which it began, was not beaten"
-    return f"{model.n_iter_} ({why})"
+    elif 0 < kept < run and model.stopped_by_ == "limit":
+        return f"{kept}, the best of {run}"
+    return f"{kept}, the best of {run} ({why})" if 0 < kept < run else f"{kept} ({why})"
+
+
+def _run(model: Any) -> int:
+    """Return how many epochs the stage, or the folds, ran that chose the best one."""
+    if not curves(model.history_):
+        return int(model.n_iter_)
+    told = training(model)
+    return max(point.epoch for curve in told.groups[told.main] for point in curve.points)
 
 
 def references(model: Any) -> list[str]:

@@ -76,13 +76,11 @@ def _curve(estimator: Any) -> str:
 
 
 def _svg(drawn: Sequence[Curve], went: Training, words: str) -> str:
-    low, high = window([point.loss for curve in drawn for point in curve.points])
+    shown = window([point.loss for curve in drawn for point in curve.points])
     last = max(point.epoch for curve in drawn for point in curve.points)
     looks = ({"stroke": "#8a8a8a"}, {"stroke": "#d9730d", "stroke-width": "1.5"})
     lines = [
-        _line(
-            [(p.epoch / last, (p.loss - low) / (high - low)) for p in c.points], looks[c.held_out]
-        )
+        _line([(p.epoch / last, shown.share(p.loss)) for p in c.points], looks[c.held_out])
         for c in drawn
     ]
     kept = _line([(went.kept / last, 0), (went.kept / last, 1)], {"stroke": "#8a8a8a88"})

@@ -31,7 +31,7 @@ MEASURES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "times_pca": ("  times that of PCA as wide", times),
     "held_out": ("  the same, rows held out of the fit", times),
     "pca_ties": ("width at which PCA ties", figure),
-    "explained": ("variance kept", percent),
+    "explained": ("variance kept, in your units", percent),
     "probe": ("labels told by a linear rule", percent),
     "neighbours": ("labels told by the nearest rows", percent),
     "trustworthiness": ("trustworthiness", figure),
@@ -49,7 +49,7 @@ class Compared(NamedTuple):
     kind: str
     subject: Subject
     errors: Floats | None  # (N,) squared, summed over features, in the units of the comparison
-    spread: float  # mean squared distance of the rows from their mean, in the same units
+    explained: float | None  # share of the variance, in the user's units, as `score` tells it
     versus: AgainstPCA | None
     times_best: Interval | None  # its error over the least of all, drawn on the same rows
     quality: Quality
@@ -70,7 +70,7 @@ class Compared(NamedTuple):
             "times_pca": None if versus is None else versus.ratio.value,
             "held_out": self.held_out,
             "pca_ties": None if versus is None or versus.ties is None else versus.ties.value,
-            "explained": None if errors is None else _explained(errors, self.spread),
+            "explained": self.explained,
             "probe": measured.probe,
             "neighbours": measured.neighbours,
             "trustworthiness": measured.trustworthiness,
@@ -192,7 +192,7 @@ def _compared(
         kind=type(model).__name__,
         subject=subject,
         errors=_squared(subject.rebuilt - subject.clean, scale) if subject.rebuilds else None,
-        spread=float(_squared(subject.clean - subject.clean.mean(axis=0), scale).mean()),
+        explained=subject.explained if subject.rebuilds else None,
         versus=against_pca(subject) if subject.rebuilds else None,
         times_best=None,
         quality=quality(subject, labels),
@@ -227,8 +227,3 @@ def _beside_the_best(found: list[Compared]) -> list[Compared]:
         return model._replace(times_best=interval(value, drawn))
 
     return [beside(model) for model in found]
-
-
-def _explained(errors: Floats, spread: float) -> float:
-    """Return the share of the rows' variance about their own mean that is rebuilt."""
-    return float(1 - errors.mean() / spread) if spread > 0 else float(errors.sum() == 0)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from isthmus.data.writing import replacing
 from isthmus.errors import DataError, missing
-from isthmus.fitting.curves import Point, best_of, lines, window
+from isthmus.fitting.curves import Point, Window, best_of, lines, window
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -151,9 +151,15 @@ def _mark(axes: "Axes", best: Point) -> None:
     )
 
 
+def draw_window(axes: "Axes", shown: Window) -> None:
+    """Let axes show a range of losses."""
+    axes.set_yscale("log" if shown.log else "linear")
+    axes.set_ylim(shown.low, shown.high)
+
+
 def _dress(axes: "Axes", losses: Iterable[float]) -> None:
     """Label the axes."""
-    axes.set_ylim(*window(losses))
+    draw_window(axes, window(losses))
     axes.set_xlabel("epoch", color=INK, fontsize=10)
     axes.set_ylabel("loss (nats per sample)", color=INK, fontsize=10)
     axes.tick_params(colors=PALE, labelsize=9, length=3)

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from isthmus.errors import ParameterError
@@ -80,7 +79,7 @@ def review(
         subject=subject,
         findings=gravest_first(findings(model, subject, used)),
         versus=against_pca(subject, pca) if rebuilds else None,
-        explained=explained(subject) if rebuilds else None,
+        explained=subject.explained if rebuilds else None,
         features=feature_errors(subject) if rebuilds else None,
         quality=quality(subject, labels, pca),
         classes=None if labels is None else class_errors(subject, labels),
@@ -105,17 +104,6 @@ def review(
         classes=seen.classes,
         origin=origin(model, X, labelled=labels is not None),
     )
-
-
-def explained(subject: Subject) -> float:
-    """Return the fraction of the variance about the training mean that is rebuilt.
-
-    That of `score`, but for features that each have a scale of their own.
-    """
-    mean = getattr(subject.model, "mean_", subject.clean.mean(axis=0))
-    scaled = (subject.clean - mean) / subject.scaling.scale.numpy()
-    total, lost = np.square(scaled).sum() * subject.unit, subject.errors.sum()
-    return float(1 - lost / total) if total > 0 else float(lost == 0)
 
 
 def _check(model: Any) -> None:

@@ -25,6 +25,7 @@ from isthmus.fitting.streams import Streams
 MOST_ROWS = 10_000  # that are judged; of more, a part is drawn
 MOST_VALUES = 10**7
 FEWEST_ROWS = 200  # however wide they are
+UNEVEN = 50.0  # times the median range of a pixel, that one pixel's may be
 SMALLEST_SIDE = 8  # pixels, from which a square is taken for a picture
 
 Floats = NDArray[np.float64]
@@ -118,6 +119,31 @@ class Subject(NamedTuple):
     def misses(self) -> Floats:
         """Rebuilt less true in scaled units, as the model weighs them, (N, D)."""
         return (self.rebuilt - self.clean) / self.scaling.scale.numpy()
+
+    @property
+    def explained(self) -> float:
+        """The share of the variance about the training mean that is rebuilt, as `score` tells it.
+
+        In the user's units, whatever the scaling; of rows with noise, from what the model sees.
+        """
+        mean = getattr(self.model, "mean_", self.clean.mean(axis=0))
+        total = np.square(self.clean - mean).sum()
+        lost = np.square(self.rebuilt - self.clean).sum()
+        return float(1 - lost / total) if total > 0 else float(lost == 0)
+
+    @property
+    def uneven(self) -> bool:
+        """Whether some pixels span so much more than most that one range would hide the rest."""
+        span = np.ptp(self.clean, axis=0)
+        usual = np.median(span[span > 0]) if span.any() else 1.0
+        return self.pictures and bool(span.max() > UNEVEN * usual)
+
+    def light(self, rows: Floats) -> Floats:
+        """Return rows (..., D) laid out, from 0, black, to 1; each pixel by its range if uneven."""
+        low, high = map(np.asarray, self.bounds)
+        if self.uneven:
+            low, high = self.clean.min(axis=0), self.clean.max(axis=0)
+        return self.laid_out((rows - low) / np.where(high > low, high - low, 1.0))
 
     @property
     def bounds(self) -> tuple[float, float]:

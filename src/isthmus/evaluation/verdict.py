@@ -243,7 +243,7 @@ def _figures(seen: Evidence) -> Iterator[KeyFigure]:
             )
     if seen.explained is not None:
         yield (
-            KeyFigure(percent(seen.explained), "of the variance kept")
+            KeyFigure(percent(seen.explained), "of the variance kept, in your units")
             if seen.explained >= 0
             else KeyFigure(times(1 - seen.explained), "times the squared error of the mean")
         )

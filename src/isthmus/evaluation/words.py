@@ -5,6 +5,7 @@ import math
 LONGEST = 48  # letters of a name; the rest is left out
 MOST_TIMES = 1000
 NAMELESS = "(no name)"
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 JOINERS = "\u200c\u200d"  # within words of some scripts, and within emoji
 
 
@@ -15,10 +16,18 @@ def figure(value: float, digits: int = 3) -> str:
     if value == 0:
         return "0"
     if not 1e-4 <= abs(value) < 1e9:
-        return f"{value:.{digits}g}"
+        return power(value)
     places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
     text = f"{value:,.{places}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def power(value: float) -> str:
+    """Return a number by its power of ten: 5 × 10¹⁵, 10⁻⁹."""
+    head, exponent = f"{value:.1e}".split("e")
+    raised = f"10{str(int(exponent)).translate(RAISED)}"
+    head = head.removesuffix(".0")
+    return raised if head == "1" else f"{head} \u00d7 {raised}"
 
 
 def times(ratio: float) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 from isthmus.errors import DataError
 
 HELD_OUT = "held_out_"
+LEAPT = 100.0  # times the start, from which losses do not share a scale with it
 # Of a record, what is no term of the loss.
 FACTS = ("stage", "epoch", "learning_rate", "seconds")
 
@@ -107,15 +108,37 @@ def _group(stage: str) -> str:
     return "folds" if "fold " in stage else stage
 
 
-def window(values: Iterable[float]) -> tuple[float, float]:
-    """Return the range to draw losses in; a few much higher than the rest are cut off.
+class Window(NamedTuple):
+    """A range to draw losses in."""
 
-    They would hide the rest.
+    low: float
+    high: float
+    log: bool = False  # whether equal ratios are drawn equally far apart
+
+    def share(self, loss: float) -> float:
+        """Return where a loss stands: 0 at the low end, 1 at the high one."""
+        low, loss, high = (
+            np.log([self.low, max(loss, self.low), self.high])
+            if self.log
+            else (self.low, loss, self.high)
+        )
+        return float((loss - low) / (high - low))
+
+
+def window(values: Iterable[float]) -> Window:
+    """Return the range to draw losses in, the first of which is the start.
+
+    One that leapt far above its start is drawn logarithmically, or, where a loss is not positive,
+    cut off there. A few others that are much higher than the rest are cut off: they would hide it.
     """
-    ordered = np.sort(np.asarray(list(values), np.float64))
-    ordered = ordered[np.isfinite(ordered)]
+    known = np.asarray(list(values), np.float64)
+    known = known[np.isfinite(known)]
+    ordered, reach = np.sort(known), LEAPT * max(abs(float(known[0])), 1.0)
+    if ordered[0] > 0 and ordered[-1] > reach:
+        return Window(float(ordered[0]) / 2, 2 * float(ordered[-1]), log=True)
+    ordered = np.minimum(ordered, reach)
     low, usual, top = ordered[0], ordered[int(0.95 * (len(ordered) - 1))], ordered[-1]
     if top - low > 2 * (usual - low) > 0:
         top = usual
     margin = 0.06 * (top - low) or 1.0
-    return float(low - margin), float(top + margin)
+    return Window(float(low - margin), float(top + margin))

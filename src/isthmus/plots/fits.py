@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from isthmus.evaluation import against_pca as pca
+from isthmus.evaluation.pictures import draw_window
 from isthmus.evaluation.subject import look
 from isthmus.evaluation.words import figure
 from isthmus.fitting import curves
@@ -35,7 +36,8 @@ def training_curve(model: Any, *, ax: "Axes | None" = None) -> "Axes":
         known = name in axes.get_legend_handles_labels()[1]
         axes.plot(*zip(*curve.points, strict=True), color=colour, label=None if known else name)
     axes.axvline(training.kept, color=MODEL, lw=1, ls=":", label=f"kept: epoch {training.kept}")
-    axes.set_ylim(*curves.window(point.loss for curve in lines for point in curve.points))
+    losses = (point.loss for curve in lines for point in curve.points)
+    draw_window(axes, curves.window(losses))
     axes.set(xlabel="epoch", ylabel=group[0].name.replace("_", " "), title=training.main)
     axes.legend(frameon=False)
     return axes

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from isthmus.evaluation.against_pca import AgainstPCA
-from isthmus.evaluation.words import count, figure, percent
+from isthmus.evaluation.words import count, figure, percent, power
 from isthmus.fitting.curves import Curve, Point, Training, window
 
 SMALL = 0.02  # of the widest error: smaller ones are drawn logarithmically
 TINY = 1e-6  # and still smaller ones as nothing
 NEAR = 25.0  # percent of the width, within which two marks would be written over each other
+LONG = 1e5  # from which the ticks of a logarithmic axis are powers of ten
 MOST_POINTS = 400  # of a line; more cannot be told apart
 
 
@@ -77,9 +78,12 @@ class Axis(NamedTuple):
         low, high = self._scaled(self.low), self._scaled(self.high)
         step = round_step((high - low) / most)
         step = max(step, 1.0) if whole or self.log else step
+        step = math.ceil(step) if self.log else step
         first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
         values = [i * step for i in range(first, last + 1)]
         shown = [10.0**value for value in values] if self.log else values
+        if self.log and self.high >= LONG:
+            return [Tick(self.at(value), power(value)) for value in shown]
         return [Tick(self.at(value), figure(value, 6)) for value in shown]
 
     def _scaled(self, value: float) -> float:
@@ -171,9 +175,8 @@ def training_charts(training: Training) -> list[Chart]:
 
 def _training_chart(name: str, term: str, curves: list[Curve], training: Training) -> Chart:
     points = [point for curve in curves for point in curve.points if math.isfinite(point.loss)]
-    low, high = window([point.loss for point in points])
     epochs = Axis(min(p.epoch for p in points), max(1, max(p.epoch for p in points)))
-    up = Axis(low, high)
+    up = Axis(*window([point.loss for point in points]))
     lines = [
         line(
             "held out" if curve.held_out else "training",
@@ -196,7 +199,7 @@ def _training_chart(name: str, term: str, curves: list[Curve], training: Trainin
         x_ticks=epochs.ticks(whole=True),
         y_ticks=up.ticks(4),
         x_name="epoch",
-        y_name=f"{spoken}, {unit}",
+        y_name=f"{spoken}, {unit}{', logarithmic' * up.log}",
     )
 
 

@@ -17,6 +17,8 @@ LARGEST = 320  # pixels of a side; larger pictures are made smaller
 THUMB = 32
 ACROSS = 50  # pictures side by side on a sheet
 LEVELS = 31  # of light on a sheet: more cannot be told apart at that size
+LEFT_OUT = (128, 128, 128, 110)
+FAINTEST = 0.4  # opacity of what is just below zero: it is not to be taken for zero
 POSITIVE, NEGATIVE = (196, 84, 30), (36, 110, 185)  # readable on white and on black
 
 
@@ -37,10 +39,14 @@ def signed(picture: Floats, reach: float) -> str:
 
 
 def share(picture: Floats) -> str:
-    """Return shares (h, w, c) from 0, transparent, to 1; what is not finite stays transparent."""
-    value = np.clip(fitting(np.nan_to_num(picture), LARGEST).mean(axis=2), 0, 1)
-    colours = np.broadcast_to(NEGATIVE, (*value.shape, 3))
-    return _address(np.dstack([colours, 255 * value]).round().astype(np.uint8))
+    """Return shares (h, w, c) from 0, transparent, to 1, cool; below 0 warm, not finite grey."""
+    left_out = fitting(np.isnan(picture).astype(float), LARGEST).mean(axis=2) == 1
+    value = np.clip(fitting(np.nan_to_num(picture), LARGEST).mean(axis=2), -1, 1)
+    colours = np.where(value[..., None] < 0, POSITIVE, NEGATIVE)
+    opacity = np.where(value < 0, FAINTEST + (1 - FAINTEST) * -value, value)
+    pixels = np.dstack([colours, 255 * opacity])
+    pixels[left_out] = LEFT_OUT
+    return _address(pixels.round().astype(np.uint8))
 
 
 class Sheet:

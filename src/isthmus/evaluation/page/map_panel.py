@@ -134,10 +134,7 @@ def _sheets(subject: Subject, rows: NDArray[np.intp]) -> dict[str, Any]:
     kinds = {"true": subject.clean, "rebuilt": subject.rebuilt}
     if subject.noisy:
         kinds = {"noisy": subject.seen, **kinds}
-    low, high = subject.bounds
-    sheets = {
-        name: Sheet(subject.laid_out(values[rows]), low, high) for name, values in kinds.items()
-    }
+    sheets = {name: Sheet(subject.light(each[rows]), 0, 1) for name, each in kinds.items()}
     one = next(iter(sheets.values()))
     return {
         "sheets": {name: sheet.address for name, sheet in sheets.items()},

@@ -94,16 +94,15 @@ def _card(review: Review, row: int, spread: Floats) -> Card:
 
 
 def _pictures(subject: Subject, row: int) -> list[Picture]:
-    low, high = subject.bounds
-    true, rebuilt = (subject.laid_out(each[row]) for each in (subject.clean, subject.rebuilt))
+    true, rebuilt = (subject.light(each[row]) for each in (subject.clean, subject.rebuilt))
     shown = [
-        Picture("true", images.light(true, low, high)),
-        Picture("rebuilt", images.light(rebuilt, low, high)),
-        Picture("difference", images.signed(rebuilt - true, high - low)),
+        Picture("true", images.light(true, 0, 1)),
+        Picture("rebuilt", images.light(rebuilt, 0, 1)),
+        Picture("difference", images.signed(rebuilt - true, 1)),
     ]
     if not subject.noisy:
         return shown
-    noisy = Picture("noisy", images.light(subject.laid_out(subject.seen[row]), low, high))
+    noisy = Picture("noisy", images.light(subject.light(subject.seen[row]), 0, 1))
     return [noisy, shown[1]._replace(name="cleaned"), shown[0], shown[2]]
 
 
@@ -218,9 +217,10 @@ class Strip(NamedTuple):
 
 
 def drawn_units(review: Review) -> list[Unit]:
-    """Return the strongest units."""
+    """Return the strongest units; where strength is not known, those that vary most."""
     if review.units is None:
-        return [_used(review, unit) for unit in range(min(MOST_UNITS, review.activity.n_units))]
+        most = np.argsort(-review.activity.spread, kind="stable")[:MOST_UNITS]
+        return [_used(review, int(unit)) for unit in most]
     found = zip(review.units.chosen, review.units.directions, review.units.strength, strict=True)
     return [
         _unit(review, int(number), direction, float(share))
@@ -257,7 +257,6 @@ def strips(review: Review) -> list[Strip]:
     subject = review.subject
     if review.units is None or not (subject.pictures or subject.series):
         return []
-    low, high = subject.bounds
     made = []
     for number in review.units.chosen[:MOST_MOVED].tolist():
         way = traversal(subject, number)
@@ -268,7 +267,7 @@ def strips(review: Review) -> list[Strip]:
         shown = [
             Picture(
                 f"unit {number} at {figure(value, 2)}",
-                images.light(subject.laid_out(row), low, high),
+                images.light(subject.light(row), 0, 1),
             )
             for value, row in zip(way.values, way.rows, strict=True)
         ]
