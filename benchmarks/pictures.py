@@ -12,7 +12,7 @@ import argparse
 import copy
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +97,8 @@ def _digits(
     noise = STD * np.random.default_rng(0).normal(size=test.shape)
     noisy = (test + noise).clip(0, 1).astype(np.float32)
     cleaned = model.denoise(noisy).clip(0, 1)
+    if not choose:
+        _draw(list(zip(noisy, cleaned, test, strict=True))[:4], STD, GALLERY / "digits.png")
     return {
         "psnr": float(psnr(test, cleaned).mean()),
         "noisy_psnr": float(psnr(test, noisy).mean()),
@@ -179,7 +181,7 @@ def bsd(data: Path, choose: bool) -> Figures:
     test = _read(data / "bsd" / "bsd68")
     if choose:
         clean, test = clean[:-40], clean[-40:]
-    model = _photographs(f"gaussian(std={SIGMA})", epochs=80)
+    model = _photographs(f"gaussian(std={SIGMA})", blocks=4, epochs=60)
     return _judged(model, clean, test, "bsd")
 
 
@@ -187,19 +189,21 @@ def bsd_blind(data: Path, choose: bool) -> Figures:
     """Learn from the noisy pictures alone that are to be cleaned."""
     test = _read(data / "bsd" / "train400")[-40:] if choose else _read(data / "bsd" / "bsd68")
     noisy = [_with_noise(picture, i) for i, picture in enumerate(test)]
-    model = _photographs("blind_spot", epochs=60).set_params(validation_fraction=0)
+    model = _photographs("blind_spot", blocks=2, epochs=60)
     return _judged(model, noisy, test, "bsd_blind")
 
 
-def _photographs(corruption: str, epochs: int) -> DenoisingAutoencoder:
+def _photographs(corruption: str, blocks: int, epochs: int) -> DenoisingAutoencoder:
+    around = "patch=2, skip=True, residual=True, side=64"
     return DenoisingAutoencoder(
         96,
-        network="conv(channels=(48, 64), blocks=2, patch=2, skip=True, residual=True, side=64)",
+        network=f"conv(channels=(48, 64), blocks={blocks}, {around})",
         corruption=corruption,
-        learning_rate=1e-3,
-        batch_size=32,
+        optimizer="muon",
+        learning_rate=2e-3,
+        batch_size=16,
         max_epochs=epochs,
-        validation_fraction=0.05,
+        validation_fraction=0,
         random_state=0,
     )
 
@@ -214,9 +218,9 @@ def _judged(model: DenoisingAutoencoder, train: list, test: list, name: str) -> 
         cleaned = model.denoise_picture(noisy).clip(0, 1)
         figures.append(float(psnr(clean[None], cleaned[None])[0]))
         if i in (2, 5, 11):
-            rows.append((noisy.clip(0, 1), cleaned, clean))
+            rows.append([each[60:220, 60:300] for each in (noisy.clip(0, 1), cleaned, clean)])
     if rows:
-        _draw(rows, GALLERY / f"{name}.png")
+        _draw(rows, SIGMA, GALLERY / f"{name}.png")
     return {"psnr": float(np.mean(figures)), "seconds": seconds, "model": repr(model)}
 
 
@@ -231,20 +235,23 @@ def _with_noise(clean: np.ndarray, seed: int) -> np.ndarray:
     return (clean + SIGMA * noise).astype(np.float32)
 
 
-def _draw(rows: list[tuple[np.ndarray, ...]], path: Path) -> None:
+def _draw(rows: Sequence[Sequence[np.ndarray]], std: float, path: Path) -> None:
     """Draw noisy, by non-local means, cleaned and true, side by side, a picture a row."""
     import matplotlib.pyplot as plt
 
     titles = ("noisy", "non-local means", "Isthmus", "true")
-    figure, axes = plt.subplots(len(rows), 4, figsize=(12, 2.2 * len(rows)), squeeze=False)
-    for line, (noisy, cleaned, clean) in zip(axes, rows, strict=True):
-        parts = [each[60:220, 60:300] for each in (noisy, cleaned, clean)]
-        means = tune("nlm", parts[2][None], parts[0][None], SIGMA).denoise(parts[0][None])[0]
-        shown = (parts[0], means, parts[1], parts[2])
-        for axis, picture, title in zip(line, shown, titles, strict=True):
+    height, width = rows[0][0].shape
+    size = (12, 3.3 * len(rows) * height / width)
+    figure, axes = plt.subplots(len(rows), 4, figsize=size, squeeze=False)
+    all_noisy, _, all_clean = (np.stack(each) for each in zip(*rows, strict=True))
+    baseline = tune("nlm", all_clean, all_noisy, std)
+    for i, (noisy, cleaned, clean) in enumerate(rows):
+        means = baseline.denoise(noisy[None])[0]
+        shown = (noisy, means, cleaned, clean)
+        for axis, picture, title in zip(axes[i], shown, titles, strict=True):
             axis.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             axis.set_axis_off()
-            if line is axes[0]:
+            if i == 0:
                 axis.set_title(title, fontsize=10)
     figure.tight_layout(pad=0.4)
     figure.savefig(path, dpi=80)

@@ -822,7 +822,7 @@ def test_score_prints_the_models_scores_and_its_worst_rows(home):
     errors = model.reconstruction_error(X)
     assert cells(printed) == [
         ("rows", "150"),
-        ("mean squared error", f"{errors.mean():.6g} (summed over 4 features)"),
+        ("mean squared error", f"{errors.mean():.6g} (squared units, summed over 4 features)"),
         ("explained variance", f"{model.score(X):.4f} (1 is perfect)"),
         ("mean log-likelihood", f"{model.score_samples(X).mean():.6g} nats per row"),
         ("row (from 0)", "log-likelihood", "squared error"),

@@ -79,7 +79,7 @@ def test_saved_model_needs_the_modules_again(tmp_path):
     model.save(tmp_path / "model")
     loaded = load(tmp_path / "model", network=network())
     assert np.array_equal(loaded.transform(PICTURES), model.transform(PICTURES))
-    with pytest.raises(ArtefactError, match=r"give them, load\(path, network=Custom\(encoder, dec"):
+    with pytest.raises(ArtefactError, match=r"give them in Python, load\(path, network=Custom\("):
         load(tmp_path / "model")
 
 

@@ -271,8 +271,8 @@ REFUSED = [
     (
         lambda: look(Autoencoder(2, **QUICK).fit(X), X, sample_shape=(8, 9)),
         ParameterError,
-        "sample_shape=(8, 9) cannot hold the 64 features of X: write (height, width, colours) "
-        "with 1 or 3 colours, (steps, channels) or (64,).",
+        "sample_shape=(8, 9) cannot hold the 64 features of X: give height, width and "
+        "colours, 1 or 3, or steps and channels, or 64 alone.",
     ),
     (
         lambda: code_map(look(Autoencoder(3, **QUICK).fit(X), X), "umpa"),

@@ -1,16 +1,19 @@
 """``isthmus denoise`` on pictures of any size: one, or all of a folder and of those within it."""
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import click
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from isthmus.cli.options import at_the_shell
 from isthmus.cli.outputs import check_folder, check_outside, check_path, say, warn
+from isthmus.cli.stopping import EXIT
 from isthmus.data.finished import Add, Record, digest
 from isthmus.data.picture_files import Picture, read_picture, write_picture
 from isthmus.data.picture_folders import pictures_below
@@ -185,8 +188,10 @@ def _work(jobs: list[Job], denoise: Denoise, add: Add, tally: Tally) -> None:
                 bar.update(task, description=name)
                 _make(job, denoise, add, tally)
                 bar.advance(task)
-    except BaseException:
+    except BaseException as error:
         warn(tally.stopped())
+        if isinstance(error, KeyboardInterrupt):
+            raise click.exceptions.Exit(EXIT + signal.SIGINT) from None
         raise
 
 

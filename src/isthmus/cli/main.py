@@ -1,5 +1,6 @@
 """The command ``isthmus``: its commands, and how it says what went wrong."""
 
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
@@ -9,10 +10,10 @@ import click
 
 from isthmus.cli.commands import COMMANDS
 from isthmus.cli.options import at_the_shell
+from isthmus.cli.stopping import EXIT
 from isthmus.errors import IsthmusError, guess
 
-REFUSED = 2  # exit codes
-INTERRUPTED = 130
+REFUSED = 2  # exit code
 
 
 class Guessing(click.Group):
@@ -64,7 +65,7 @@ def run(args: Sequence[str]) -> int:
         return _refuse(at_the_shell(str(error), isthmus.commands.get(next(iter(args), ""))))
     except (click.Abort, KeyboardInterrupt):
         click.echo("Stopped.", err=True)
-        return INTERRUPTED
+        return EXIT + signal.SIGINT
     return code if isinstance(code, int) else 0
 
 

@@ -32,9 +32,9 @@ def score(data: Path, model: Path, out: Path | None, *, force: bool) -> None:
     likelihoods = estimator.score_samples(rows.values)
     pairs = {
         "rows": len(errors),
-        "mean squared error": f"{errors.mean():.6g} (in the data's units squared, summed over "
+        "mean squared error": f"{errors.mean():.6g} (squared units, summed over "
         f"{rows.values.shape[1]} features)",
-        "explained variance": f"{estimator.score(rows.values):.4f} (in those units; 1 is perfect)",
+        "explained variance": f"{estimator.score(rows.values):.4f} (1 is perfect)",
         "mean log-likelihood": f"{likelihoods.mean():.6g} nats per row",
     }
     console = plain_console()
