@@ -17,18 +17,18 @@ fuzz: $(READY)
 	PYTHONPATH=tests $(BIN)/python -m fuzz --json benchmarks/results/fuzz.json
 
 check: $(READY)
-	$(BIN)/ruff format --check src tests benchmarks examples docs/pages.py
-	$(BIN)/ruff check src tests benchmarks examples docs/pages.py
+	$(BIN)/ruff format --check src tests benchmarks examples docs/*.py
+	$(BIN)/ruff check src tests benchmarks examples docs/*.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 format: $(READY)
-	$(BIN)/ruff format src tests benchmarks examples docs/pages.py
-	$(BIN)/ruff check --fix src tests benchmarks examples docs/pages.py
+	$(BIN)/ruff format src tests benchmarks examples docs/*.py
+	$(BIN)/ruff check --fix src tests benchmarks examples docs/*.py
 
 # The site, in site/: open site/index.html. A warning is an error.
 docs: $(READY)
-	$(BIN)/python docs/pages.py
+	$(BIN)/python docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 bench: $(READY)

@@ -164,11 +164,11 @@ def test_start_that_is_kept_because_the_loss_leapt_is_told():
     assert model.n_iter_ == 0
 
 
-@pytest.mark.parametrize("rate", [4.0, 1e20])
+@pytest.mark.parametrize("rate", [1e4, 1e22])
 def test_portion_that_the_model_does_not_survive_never_was(rate):
     model = Autoencoder(2, hidden=(8,), optimizer="sgd", **SHORT).fit(X)
     before = model.reconstruct(FRESH)
-    model.set_params(learning_rate=100 * rate)
+    model.set_params(learning_rate=rate)
     with pytest.warns(TrainingWarning, match="^The training diverged: "):
         model.partial_fit(X)
     np.testing.assert_array_equal(model.reconstruct(FRESH), before)

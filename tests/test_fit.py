@@ -345,7 +345,8 @@ def test_given_validation_rows_judge_and_all_rows_train(recording):
 
 def test_given_validation_rows_may_find_pca_better():
     X, judge = round_(150), round_(60, seed=5)
-    model = Autoencoder(K, **SHORT, learning_rate=0.5).fit(X, validation=judge)
+    with pytest.warns(TrainingWarning, match=r"^The loss leapt .* Lower learning_rate\.$"):
+        model = Autoencoder(K, **SHORT, learning_rate=0.5).fit(X, validation=judge)
     assert model.n_iter_ == 0
     errors = pca_errors(X, judge)
     np.testing.assert_allclose(model.reconstruction_error(judge), errors, rtol=1e-4)

@@ -586,7 +586,7 @@ NO_ROWS = {
     ),
     "matrix": (
         np.asmatrix(X),
-        f"X cannot be taken as rows of numbers (its values are of type float64): give {TABLE}",
+        "X is a np.matrix, an outdated type: give np.asarray(X).",
     ),
     "dates": (
         pd.DataFrame({"day": [pd.Timestamp("2020-01-01")] * 3}),

@@ -68,8 +68,16 @@ def test_pca_is_scikit_learns(table, n_components):
     np.testing.assert_allclose(found.center, theirs.mean_, rtol=1e-6)
     n = len(table)
     np.testing.assert_allclose(found.variances, theirs.explained_variance_ * (n - 1) / n, rtol=1e-6)
-    cosines = np.abs((found.axes * theirs.components_).sum(axis=1))
+    cosines = (found.axes * theirs.components_).sum(axis=1)  # of the same sign too
     np.testing.assert_allclose(cosines, 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("rounding", [-1e-12, 0, 1e-12])
+def test_first_of_numbers_as_large_turns_its_axis(rounding):
+    along, across = np.array([[-1, 1, 0.5]]), np.array([[0.2, 0.3, -0.2]])
+    X = np.concatenate([along * (1 + rounding), -along, across, -across])
+    assert pca_of(X, 1).axes[0, 0] > 0
+    assert pca_of(X[:, [1, 0, 2]], 1).axes[0, 0] > 0
 
 
 @pytest.mark.parametrize("n_components", [1, 5, 20])
@@ -85,7 +93,7 @@ def test_pca_is_the_same_over_many_chunks(table, monkeypatch):
     whole = pca_of(table, 5)
     monkeypatch.setattr(isthmus.fitting.pca, "CHUNK_BYTES", 8 * 20 * 7)  # seven rows
     chunked = pca_of(table, 5)
-    np.testing.assert_allclose(np.abs(chunked.axes @ whole.axes.T), np.eye(5), atol=1e-10)
+    np.testing.assert_allclose(chunked.axes @ whole.axes.T, np.eye(5), atol=1e-10)
     np.testing.assert_allclose(chunked.center, whole.center, rtol=1e-12)
 
 

@@ -60,7 +60,13 @@ def test_folder_is_fitted_and_denoised(folder, tmp_path, run):
 def test_noise_on_photographs_asks_for_convolutions(folder, tmp_path, run):
     typed = ("--noise", "gaussian", "--max-epochs", "0")
     assert run("fit", folder, "--model", tmp_path / "model", *typed)[0] == 0
-    assert load(tmp_path / "model").model_.parts.network.skips
+    model = load(tmp_path / "model")
+    assert model.model_.parts.network.skips
+    assert (model.optimizer, model.learning_rate, model.batch_size) == ("muon", 2e-3, 16)
+    typed += ("--optimizer", "adam", "--batch-size", "8", "--force")
+    assert run("fit", folder, "--model", tmp_path / "model", *typed)[0] == 0
+    model = load(tmp_path / "model")
+    assert (model.optimizer, model.learning_rate, model.batch_size) == ("adam", "auto", 8)
 
 
 def test_noisy_pictures_alone_are_enough(folder, tmp_path, run):

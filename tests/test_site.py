@@ -1,5 +1,6 @@
 """The documentation site: complete, true to the source, and alone."""
 
+import inspect
 import re
 import runpy
 import subprocess
@@ -9,11 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from isthmus import errors, observers, plots
 from isthmus.estimators import ESTIMATORS
 from isthmus.estimators.parameters import declared
+from isthmus.evaluation import generation, metrics
 from isthmus.parts import Corruption
 
 ROOT = Path(__file__).resolve().parents[1]
+# What other floors take from these modules, and users do not.
+INNER = {"did_you_mean", "guess", "last_step_serves", "missing", "plain_words"}
 # What a browser fetches by itself.
 FETCHED = {("link", "href"), ("script", "src"), ("img", "src"), ("iframe", "src")}
 
@@ -57,9 +62,24 @@ def test_reference_has_every_estimator_with_its_parameters(site):
     for name, module in ESTIMATORS.items():
         assert f'id="{module}.{name}"' in page
         assert f'id="{module}.{name}.fit"' in page
+        assert f'id="{module}.{name}.verbose"' not in page  # in the table, not among the methods
     assert "{parameters}" not in page
     kinds = [getattr(__import__("isthmus"), name) for name in ESTIMATORS]
     assert all(parameter in page for kind in kinds for parameter in declared(kind))
+
+
+def test_reference_has_whatever_stands_in_the_open(site):
+    pages = "".join(page.read_text(encoding="utf-8") for page in (site / "api").glob("*.html"))
+    shown = set(re.findall(r'<h2 id="(isthmus\.[\w.]+)"', pages))
+    for module in (plots, generation, observers):
+        assert {f"{module.__name__}.{name}" for name in module.__all__} <= shown
+    for module in (metrics, errors):
+        own = {name for name, each in vars(module).items() if inspect.isclass(each)}
+        own |= {name for name, each in vars(module).items() if inspect.isfunction(each)}
+        public = {n for n in own if vars(module)[n].__module__ == module.__name__ and n[0] != "_"}
+        assert {f"{module.__name__}.{name}" for name in public - INNER} <= shown
+    assert "Alias for field number" not in pages
+    assert "share of real samples that lie among generated ones" in pages  # a field's comment
 
 
 def test_first_page_is_the_readme(site):

@@ -22,7 +22,7 @@ import torch
 from hypothesis import strategies as st
 
 from fuzz.labels import LABELS
-from fuzz.rows import REFUSED, TYPES, Given, given_rows, plain_rows
+from fuzz.rows import REFUSED, TYPES, Given, Interface, given_rows, plain_rows
 from isthmus import (
     Autoencoder,
     AutoencoderClassifier,
@@ -174,9 +174,14 @@ def go_on(name: str) -> Callable[[Any], Any]:
 
 def learn_classes(rows: Any) -> Any:
     model = AutoencoderClassifier(Autoencoder(2, **ONCE), max_epochs=1, random_state=0)
-    shape = getattr(rows, "shape", None) or (len(rows) if isinstance(rows, list | tuple) else 3,)
-    n_rows = shape[0]
-    return model.fit(rows, np.arange(n_rows) % 2).predict_proba(rows)
+    return model.fit(rows, np.arange(_n_rows(rows)) % 2).predict_proba(rows)
+
+
+def _n_rows(rows: Any) -> int:
+    """Return how many rows there are, or 3 where they cannot be counted."""
+    if shape := getattr(rows.rows if isinstance(rows, Interface) else rows, "shape", None):
+        return int(shape[0])
+    return len(rows) if isinstance(rows, list | tuple) else 3
 
 
 def learn_labels(labels: Any) -> Any:
@@ -213,7 +218,8 @@ def read_sequences(rows: Any) -> Any:
 
 def first_of(given: Given) -> Given:
     """Return the first row of what is given, where it can be told."""
-    if isinstance(given.value, np.ndarray | torch.Tensor) and np.ndim(given.value) == 2:
+    dense = getattr(given.value, "layout", torch.strided) is torch.strided
+    if isinstance(given.value, np.ndarray | torch.Tensor) and given.value.ndim == 2 and dense:
         plain = None if given.plain is REFUSED else given.plain[:1].ravel()
         return Given(given.name, given.value[:1].reshape(-1), plain)
     return given._replace(plain=REFUSED)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import isthmus
 from isthmus.cli.options import ESTIMATORS, at_the_shell
 from isthmus.cli.outputs import check_log, check_model, facts, how_it_went, plain_console, say
-from isthmus.cli.photographs import NETWORK, are_photographs, fit_photographs
+from isthmus.cli.photographs import are_photographs, fit_photographs, usual_to_clean
 from isthmus.cli.rows import Rows, read_rows
 from isthmus.cli.stopping import stopping
 from isthmus.data.tables import ALL, Columns
@@ -99,7 +99,7 @@ def fit(
     noisy = given.target is not None or options.get("blind") or options.get("corruption")
     named = any(name in options for name in SHORTHANDS)
     if noisy and not named and are_photographs(given.data):
-        options = {"n_components": 96, **options, "network": NETWORK}
+        options = usual_to_clean(options)
     observers = [] if log is None else [JSONLines(check_log(log))]
     return _run(assemble(**options), given, model, checkpoint, observers)
 

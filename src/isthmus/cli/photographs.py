@@ -22,9 +22,22 @@ if TYPE_CHECKING:
     from isthmus.fitting.observers import Observer
 
 # What takes noise off photographs well in minutes: half-size maps, two residual blocks a level.
-NETWORK = "conv(channels=(48, 64), blocks=2, patch=2, skip=True, residual=True)"
+# Muon is half a decibel better on held-out photographs than Adam in the same time.
+USUAL = {
+    "n_components": 96,
+    "network": "conv(channels=(48, 64), blocks=2, patch=2, skip=True, residual=True)",
+    "optimizer": "muon",
+    "learning_rate": 2e-3,
+    "batch_size": 16,
+}
 LARGE = 64  # pixels of a side, beyond which a picture is more than a row of a table
 N_LOOKED_AT = 20  # pictures, for the level of the noise
+
+
+def usual_to_clean(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a fit to photographs: the usual ones, where others are not given."""
+    other = {"learning_rate": "auto"} if "optimizer" in options else {}  # steps of its own size
+    return {**USUAL, **other, **options}
 
 
 class Photographs(NamedTuple):

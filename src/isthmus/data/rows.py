@@ -40,12 +40,12 @@ def moments(values: NDArray[np.generic]) -> tuple[Tensor, Tensor]:
     """
     n_rows, n_features = values.shape
     first = values[0].astype(np.float64)
-    mean = first.copy()
-    for part in chunks(n_rows, n_features):
-        mean += (_doubles(values[part]) - first).sum(axis=0) / n_rows
-    variance = np.zeros(n_features)
-    for part in chunks(n_rows, n_features):
-        variance += np.square(_doubles(values[part]) - mean).sum(axis=0) / n_rows
+    mean, variance = first.copy(), np.zeros(n_features)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is too large is infinite
+        for part in chunks(n_rows, n_features):
+            mean += (_doubles(values[part]) - first).sum(axis=0) / n_rows
+        for part in chunks(n_rows, n_features):
+            variance += np.square(_doubles(values[part]) - mean).sum(axis=0) / n_rows
     return torch.from_numpy(mean), torch.from_numpy(variance)
 
 
@@ -64,8 +64,7 @@ def fit_scaling(name: str, values: NDArray[np.generic], n_channels: int | None =
     DataError
         If the values are so large that their variance overflows.
     """
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean, variance = moments(values)
+    mean, variance = moments(values)
     if not torch.isfinite(variance.sum()):
         largest = float(max(values.max(), -values.min()))
         raise DataError(

@@ -44,8 +44,10 @@ def unwrapped(X: Any, name: str = "X") -> Any:
     Raises
     ------
     DataError
-        If it is sparse, or holds no rows yet.
+        If it is sparse, one of NumPy's old matrices, or holds no rows yet.
     """
+    if isinstance(X, np.matrix):
+        raise DataTypeError(f"{name} is a np.matrix, an outdated type: give np.asarray({name}).")
     if type(X).__name__ == "LazyFrame":
         raise DataError(f"{name} is a LazyFrame, which holds no rows yet: give {name}.collect().")
     if isinstance(X, torch.Tensor):

@@ -133,6 +133,7 @@ class AutoencoderClassifier(
 
     autoencoder: Annotated[
         Any,
+        "estimator or None",
         meaning("An estimator of this library with a code; None: Autoencoder(64) or narrower."),
     ] = dataclasses.field(default=None, kw_only=False)
     learning_rate: Annotated[

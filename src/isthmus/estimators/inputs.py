@@ -143,7 +143,7 @@ def check_picture(picture: Any, n_channels: int) -> Array:
             f"The picture has {array.shape[2]} channel(s) and the model {n_channels}: give one of "
             f"{n_channels}."
         )
-    if array.dtype.kind == "f" and not np.isfinite(array.sum(dtype=np.float64)):
+    if array.dtype.kind == "f" and not all_finite(array):
         raise DataError("The picture has pixels that are NaN or infinite: fill them in.")
     return array
 
@@ -153,13 +153,8 @@ def check_finite(array: Array, given: Any, name: str) -> None:
     if array.dtype.kind not in "fc":
         return
     for part in chunks(*array.shape):
-        # A sum is not finite if a term is not, and needs no second array. If it overflows though
-        # no term does, the look below finds nothing.
-        with np.errstate(all="ignore"):
-            if np.isfinite(array[part].sum()):
-                continue
-        wrong = ~np.isfinite(array[part])
-        if wrong.any():
+        if not all_finite(array[part]):
+            wrong = ~np.isfinite(array[part])
             row, column = (int(i) for i in np.argwhere(wrong)[0])
             value = "NaN" if np.isnan(array[part][row, column]) else "infinity (inf)"
             raise DataError(
@@ -167,6 +162,13 @@ def check_finite(array: Array, given: Any, name: str) -> None:
                 f"{column_of(given, column)}: fill such values in (sklearn.impute.SimpleImputer) "
                 f"or drop these rows."
             )
+
+
+def all_finite(array: Array) -> bool:
+    """Whether no number of an array is NaN or infinite."""
+    # A sum is not finite if a term is not, and needs no second array; but it may overflow.
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(array.sum()) or np.isfinite(array).all())
 
 
 def _check_columns(estimator: BaseEstimator, given: Any, name: str) -> None:

@@ -10,6 +10,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from functools import cache
+from types import NoneType
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -17,6 +18,8 @@ from typing import (
     Literal,
     TypeVar,
     dataclass_transform,
+    get_args,
+    get_origin,
     get_type_hints,
 )
 
@@ -31,8 +34,9 @@ if TYPE_CHECKING:
 
     PartLike = str | Part
     RandomState = int | np.random.RandomState | np.random.Generator | None
-else:
-    PartLike = RandomState = Any
+else:  # read without torch and NumPy, and as help texts show them
+    PartLike = Annotated[Any, "str or Part"]
+    RandomState = Annotated[Any, "int, RandomState, Generator or None"]
 
 
 def meaning(sentence: str, **limits: Any) -> Any:
@@ -181,7 +185,7 @@ class BoltzmannParameters(Common):
         float, meaning("Pull of the weights to 0, per unit of learning rate.", ge=0)
     ] = 0.0
     schedule: Annotated[
-        Any, meaning("How the rate moves over the fit: 'constant', 'linear', 'cosine'.")
+        PartLike, meaning("How the rate moves over the fit: 'constant', 'linear', 'cosine'.")
     ] = "linear"
 
 
@@ -249,14 +253,33 @@ def _same(value: Any, default: Any) -> bool:
 
 def sentence_of(annotation: Any) -> str:
     """Return the meaning that an annotation states."""
-    return next((extra.description for extra in annotation.__metadata__ if extra.description), "")
+    stated = (getattr(extra, "description", None) for extra in annotation.__metadata__)
+    return next(filter(None, stated), "")
 
 
 def _numpydoc(cls: Any) -> str:
     lines = []
     for name, (field, annotation) in declared(cls).items():
-        lines += [f"{name} : default={field.default!r}", f"    {sentence_of(annotation)}"]
+        lines += [
+            f"{name} : {_type(annotation)}, default={field.default!r}",
+            f"    {sentence_of(annotation)}",
+        ]
     return "\n    ".join(lines)
+
+
+def _type(annotation: Any) -> str:
+    """Return a type as numpydoc writes it, such as ``int or 'auto'``."""
+    kind, kinds = get_origin(annotation), get_args(annotation)
+    if kind is Annotated:
+        words = [extra for extra in kinds[1:] if isinstance(extra, str)]
+        return words[0] if words else _type(kinds[0])
+    if kind is Literal:
+        return f"{{{', '.join(map(repr, kinds))}}}" if len(kinds) > 1 else repr(kinds[0])
+    if kind is tuple:
+        return f"tuple of {_type(kinds[0])}"
+    if kinds:
+        return " or ".join(map(_type, kinds))
+    return "None" if annotation is NoneType else annotation.__name__
 
 
 def check(instance: Any) -> None:

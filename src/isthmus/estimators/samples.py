@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils import check_array
 
 from isthmus.errors import DataError, ParameterError
 from isthmus.estimators.arrays import unwrapped
@@ -118,9 +119,11 @@ def padded(X: Any, name: str, n_steps: int | None = None) -> Any:
 
 
 def _numbers(sequence: Any, name: str) -> NDArray[Any]:
-    """Return a sequence as an array; Python's own numbers as floats."""
+    """Return a sequence as an array; objects as floats, and pandas' missing ones as NaN."""
     array = np.asarray(unwrapped(sequence, name))
-    return array.astype(np.float64) if array.dtype == object else array
+    if array.dtype != object or array.ndim != 2 or 0 in array.shape:
+        return array
+    return check_array(sequence, dtype=np.float64, ensure_all_finite="allow-nan")
 
 
 def _holds_arrays(X: Any) -> bool:

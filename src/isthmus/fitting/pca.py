@@ -18,6 +18,7 @@ EXACT_UP_TO = 2048  # features; above, the covariance is never formed
 OVERSAMPLING = 10
 POWER_ITERATIONS = 6
 NOTHING = 1e-14  # of the widest variance
+TIE = 1e-4  # of the largest number of an axis
 
 
 class PCA(NamedTuple):
@@ -47,10 +48,21 @@ def principal_axes(selection: Selection, n_components: int, generator: torch.Gen
     axes, variances = vectors.T.flip(0)[:k], variances.flip(0)[:k]
     # What rounding leaves of a variance that is zero has no axis.
     axes[variances <= NOTHING * variances.max()] = 0
+    axes = _turned(axes)
     missing = n_components - k
     axes = torch.cat([axes, axes.new_zeros(missing, n_features)])
     variances = torch.cat([variances.clamp(min=0), variances.new_zeros(missing)])
     return PCA(center, axes, variances)
+
+
+def _turned(axes: Tensor) -> Tensor:
+    """Turn each axis (K, D) so that its largest number is positive, as scikit-learn's PCA has it.
+
+    Of numbers that are as large but for rounding the first decides, on every machine alike.
+    """
+    sizes = axes.abs()
+    largest = (sizes >= (1 - TIE) * sizes.amax(1, keepdim=True)).byte().argmax(1, keepdim=True)
+    return axes * axes.gather(1, largest).sign()
 
 
 def no_axes(selection: Selection, n_components: int, _: torch.Generator) -> PCA:
