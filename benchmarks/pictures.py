@@ -62,8 +62,8 @@ def mnist(data: Path, choose: bool) -> Figures:
 
 def mnist_long(data: Path, choose: bool) -> Figures:
     """Train as long as it helps."""
-    network = "conv(channels=(64, 128), blocks=2, patch=2, skip=True, residual=True)"
-    return _digits(data, choose, epochs=60, network=network)
+    network = "conv(channels=(24, 48), blocks=3, skip=True)"
+    return _digits(data, choose, 18, network, width=96, **ORTHOGONAL)
 
 
 def mnist_code(data: Path, choose: bool) -> Figures:
@@ -189,7 +189,7 @@ def bsd_blind(data: Path, choose: bool) -> Figures:
     """Learn from the noisy pictures alone that are to be cleaned."""
     test = _read(data / "bsd" / "train400")[-40:] if choose else _read(data / "bsd" / "bsd68")
     noisy = [_with_noise(picture, i) for i, picture in enumerate(test)]
-    model = _photographs("blind_spot", blocks=2, epochs=60)
+    model = _photographs("blind_spot", blocks=2, epochs=80)
     return _judged(model, noisy, test, "bsd_blind")
 
 
