@@ -25,6 +25,7 @@ def main() -> None:
         "onnx_runtime": ("export.md", onnx_runtime),
         "sampling": ("sampling.md", sampling),
         "pictures": ("noise.md", pictures),
+        "sequences": ("noise.md", sequences),
     }
     for name, (page, table) in tables.items():
         figures = json.loads((RESULTS / f"{name}.json").read_text())
@@ -95,7 +96,7 @@ def checkpoint(figures: Figures) -> str:
     titles = {
         "without": "no checkpoints",
         "usual": "`checkpoint=path`",
-        "each_epoch": "one an epoch or more",
+        "each_epoch": '`Checkpoint(path, every="epoch")`',
     }
     lines = [
         "| | states | seconds a fit | processor seconds | more of these |",
@@ -181,6 +182,15 @@ def pictures(figures: Figures) -> str:
         f"{figures['speed']['faster_than_plain']:.2f} times faster than in a plain float32 loop."
     )
     return "\n".join(lines) + "\n\n" + ending
+
+
+def sequences(figures: Figures) -> str:
+    lines = ["| strokes of MNIST | steps | PCA | recurrent | training |", "|---|---|---|---|---|"]
+    for title, found in figures.items():
+        steps = " to ".join(str(each) for each in sorted(set(found["lengths"])))
+        errors = f"{found['pca_error']:.2f} | {found['error']:.2f}"
+        lines.append(f"| {title} | {steps} | {errors} | {found['seconds'] / 60:.0f} min |")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

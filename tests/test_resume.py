@@ -275,6 +275,20 @@ def test_checkpoints_change_nothing(tmp_path):
     assert same(kept, make().fit(*rows, **given))
 
 
+@pytest.mark.parametrize("name", ["DenoisingAutoencoder", "BernoulliRBM"])
+def test_a_state_after_each_epoch(name, tmp_path):
+    make, rows, given = FITS[name]
+    written = []
+    write = StateFolder.write
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StateFolder, "write", lambda *told: (written.append(told[2]), write(*told)))
+        make().fit(*rows, checkpoint=Checkpoint(tmp_path, every="epoch"), **given)
+    epochs = [len(state["told"]) for state in written]
+    assert epochs == sorted(set(epochs))
+    assert len(epochs) == epochs[-1]  # each epoch's, the last one's at the end
+    assert [state["is_over"] for state in written] == [False] * (len(epochs) - 1) + [True]
+
+
 def test_same_call_goes_on(tmp_path):
     make = lambda: Autoencoder(3, **SMALL)  # noqa: E731
     with pytest.raises(FitStoppedError):

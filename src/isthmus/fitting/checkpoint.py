@@ -1,5 +1,6 @@
 """Checkpoints: a fit that is ended by a kill, a signal or a power cut goes on, bit for bit."""
 
+import math
 import os
 import threading
 import time
@@ -26,9 +27,10 @@ class Checkpoint:
     ----------
     path : str or path-like
         A folder of its own for each fit; the last two states of each stage are kept in it.
-    every : float or "auto"
-        Seconds between two states, which are also written at the end of each stage; 0 is after
-        every step. "auto" is 10, or longer where writing would take more than 3% of the time.
+    every : float, "epoch" or "auto"
+        Seconds between two states; 0 is after every step. "epoch" is after each epoch; "auto" is
+        every 10 seconds, or less often where writing would take more than 3% of the time. At the
+        end of each stage one is written in any case.
 
     Raises
     ------
@@ -47,9 +49,9 @@ class Checkpoint:
 
     def __init__(self, path: str | os.PathLike[str], *, every: float | str = "auto") -> None:
         number = isinstance(every, int | float) and not isinstance(every, bool) and every >= 0
-        if not number and every != "auto":
+        if not number and every not in ("epoch", "auto"):
             raise ParameterError(
-                f"every={every!r} is no time: write seconds, 0 for every step, or 'auto'."
+                f"every={every!r} is no time: write seconds, 0 for every step, 'epoch' or 'auto'."
             )
         self.path = path
         self.every = every
@@ -71,6 +73,8 @@ class Checkpoint:
 
     def rest(self, seconds: float) -> float:
         """Return the seconds until the next state, the last one having taken so many."""
+        if self.every == "epoch":
+            return math.inf
         return max(EVERY, seconds / SHARE) if self.every == "auto" else float(self.every)
 
 
@@ -172,10 +176,15 @@ class Kept:
             run.load_state_dict(state["run"])
             self._is_over = state["is_over"]
             for epoch in state["told"]:
-                self.tell(Epoch(**{**epoch, "held_out": Held(**epoch["held_out"])}))
+                self._tell(Epoch(**{**epoch, "held_out": Held(**epoch["held_out"])}))
 
     def tell(self, epoch: Epoch) -> None:
-        """Tell the observers of an epoch."""
+        """Tell the observers of an epoch, after which a state may be due."""
+        self._tell(epoch)
+        if self._keeper.checkpoint.every == "epoch":
+            self._keeper.due = -math.inf
+
+    def _tell(self, epoch: Epoch) -> None:
         self._told.append(epoch)
         tell_all(self._observers, epoch)
 
