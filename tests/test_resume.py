@@ -759,7 +759,7 @@ def test_foreign_folders_are_refused(tmp_path):
 
 @pytest.mark.parametrize("every", [-1, "often", True, None])
 def test_time_that_is_none_is_refused(every):
-    said = f"every={every!r} is no time: write seconds, 0 for every step, or 'auto'."
+    said = f"every={every!r} is no time: write seconds, 0 for every step, 'epoch' or 'auto'."
     with pytest.raises(ParameterError, match=f"^{re.escape(said)}$"):
         Checkpoint("kept", every=every)
 
