@@ -19,11 +19,11 @@ from isthmus import (
     AutoencoderClassifier,
     BernoulliRBM,
     DenoisingAutoencoder,
+    compare,
     datasets,
     report,
 )
 from isthmus.errors import FileError, MissingDependencyError
-from isthmus.evaluation.page import charts, images
 from isthmus.evaluation.review import review
 from isthmus.evaluation.words import figure, percent
 
@@ -295,78 +295,6 @@ def test_mnist_takes_seconds_and_few_megabytes(path, shared_data):
 # Charts and pictures ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "texts"),
-    [
-        (0, 10, ["0", "2", "4", "6", "8", "10"]),
-        (-1, 1, ["-1", "-0.5", "0", "0.5", "1"]),
-        (3.2, 3.9, ["3.2", "3.4", "3.6", "3.8"]),
-        (0, 0, ["0"]),
-        (1e6, 5e6, ["1,000,000", "2,000,000", "3,000,000", "4,000,000", "5,000,000"]),
-    ],
-)
-def test_ticks_are_round(low, high, texts):
-    assert [tick.text for tick in charts.Axis(low, high).ticks()] == texts
-
-
-def test_whole_ticks_have_no_fractions():
-    assert [tick.text for tick in charts.Axis(0, 2).ticks(whole=True)] == ["0", "1", "2"]
-
-
-def test_logarithmic_ticks_are_powers_of_ten():
-    axis = charts.Axis(0.5, 2000, log=True)
-    assert [tick.text for tick in axis.ticks()] == ["1", "10", "100", "1,000"]
-    assert axis.at(0.5) == 0
-    assert axis.at(np.sqrt(0.5 * 2000)) == 50
-
-
-def test_places_are_percent_of_the_axis():
-    assert [charts.Axis(10, 20).at(value) for value in (10, 15, 20)] == [0, 50, 100]
-
-
-def test_training_chart_marks_the_epoch_that_was_kept():
-    model = Autoencoder(3, hidden=(8,), max_epochs=6, random_state=0).fit(X)
-    made = review(model, X)
-    folds, whole = charts.training_charts(made.training)
-    assert [mark.text for mark in folds.marks] == [f"kept: epoch {model.n_iter_}"]
-    assert whole.marks == []
-    assert {line.name for line in folds.lines} == {"training", "held out"}
-
-
-def test_terms_of_the_loss_have_a_chart_each():
-    model = Autoencoder(
-        3, hidden=(), max_epochs=3, penalties="weight_l2(weight=0.1)", random_state=0
-    ).fit(X)
-    titles = [chart.title for chart in charts.training_charts(review(model, X).training)]
-    assert titles[:3] == ["Folds: loss", "Folds: nll", "Folds: weight l2"]
-
-
-def pixels(address):
-    return np.asarray(
-        Image.open(io.BytesIO(base64.b64decode(address.removeprefix("data:image/png;base64,"))))
-    )
-
-
-def test_light_runs_from_black_to_white_and_is_clipped():
-    picture = np.array([[[-1.0], [0.0]], [[0.5], [3.0]]])
-    np.testing.assert_array_equal(pixels(images.light(picture, 0, 1)), [[0, 0], [128, 255]])
-
-
-def test_signed_values_are_warm_above_zero_cool_below_and_nothing_at_it():
-    warm, nothing, cool = pixels(images.signed(np.array([[[2.0], [0.0], [-2.0]]]), 2.0))[0]
-    assert warm.tolist() == [*images.POSITIVE, 255]
-    assert cool.tolist() == [*images.NEGATIVE, 255]
-    assert nothing[3] == 0
-
-
-def test_large_pictures_are_averaged_down():
-    picture = np.random.default_rng(0).random((700, 330, 1))
-    small = images.fitting(picture, 320)
-    assert small.shape == (234, 110, 1)
-    assert small[0, 0, 0] == pytest.approx(picture[:3, :3].mean())
-    assert small[-1, -1, 0] == pytest.approx(picture[699:, 327:].mean())
-
-
 def test_colour_pictures_with_channels_first_are_drawn_in_colour(tmp_path):
     stream = np.random.default_rng(0)
     pictures = stream.random((40, 3, 1, 1)) * np.linspace(0, 1, 12 * 9).reshape(12, 9)
@@ -386,3 +314,40 @@ def test_page_of_pictures_says_their_structural_similarity(tmp_path):
     made = report(model, X, path=tmp_path / "page.html")
     page = Page((tmp_path / "page.html").read_text(encoding="utf-8"))
     assert f"Mean SSIM: {made.similarity.rebuilt:.2f}." in page.text
+
+
+def test_pixels_that_span_far_more_than_the_others_do_not_hide_them(tmp_path):
+    rows = X[:100].copy()
+    rows[:, 10] *= 1e4
+    model = Autoencoder(3, **QUICK).fit(rows)
+    made = report(model, rows, path=tmp_path / "page.html")
+    light = made.subject.light(made.subject.clean)
+    assert made.subject.uneven
+    np.testing.assert_allclose(light.max(axis=(0, 3))[X[:100].max(axis=0).reshape(8, 8) > 0], 1)
+    assert not review(Autoencoder(3, **QUICK).fit(X[:100]), X[:100]).subject.uneven
+
+
+@pytest.mark.parametrize(("n_units", "folded"), [(12, 0), (15, 1)])
+def test_units_beyond_twelve_are_folded_away(n_units, folded, path):
+    _, page = written(Autoencoder(n_units, **QUICK).fit(X), X, path=path)
+    assert [tag for tag, _ in page.tags].count("details") == folded
+    assert ("3 more units, weaker than these" in page.text) == bool(folded)
+
+
+@pytest.mark.parametrize("validation", [0.1, 0])
+def test_page_tells_of_folds_where_there_were_some(validation, path):
+    model = Autoencoder(3, hidden=(8,), max_epochs=2, validation_fraction=validation)
+    _, page = written(model.fit(X), X, path=path)
+    assert ("parted into folds" in page.text) == (validation > 0)
+
+
+@pytest.mark.parametrize("scaling", ["none", "standard"])
+def test_one_share_of_the_variance_is_told_everywhere(scaling, path):
+    """By `score`, by the page and by `compare`, in the user's units whatever the scaling."""
+    rows = X[:, 20:26] * [1, 10, 100, 1, 1, 1]
+    model = Autoencoder(2, scaling=scaling, **QUICK).fit(rows)
+    made, page = written(model, rows, path=path)
+    share = model.score(rows)
+    assert made.subject.explained == pytest.approx(share)
+    assert compare({"it": model}, rows).rows[0]["explained"] == pytest.approx(share)
+    assert f"It keeps {percent(share)} of the variance" in page.text
