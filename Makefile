@@ -28,7 +28,7 @@ format: $(READY)
 
 # The site, in site/: open site/index.html. A warning is an error.
 docs: $(READY)
-	$(BIN)/python docs
+	$(BIN)/python docs/pages.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 bench: $(READY)

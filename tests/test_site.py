@@ -96,3 +96,10 @@ def test_navigation_has_every_page():
     nav = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:")[2]
     pages = {str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")}
     assert set(re.findall(r"[\w/-]+\.md", nav)) == pages
+
+
+def test_scripts_that_make_runs_are_there():
+    recipes = (ROOT / "Makefile").read_text(encoding="utf-8")
+    scripts = re.findall(r"\$\(BIN\)/python ([^-\s]\S*)", recipes)
+    assert len(scripts) > 5
+    assert [script for script in scripts if not (ROOT / script).is_file()] == []
