@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from isthmus.data.rows import select
+from isthmus.errors import ParameterError
 from isthmus.evaluation.subject import Subject
 from isthmus.fitting.pca import EXACT_UP_TO, PCA, principal_axes
 from isthmus.fitting.streams import Streams
@@ -50,6 +51,10 @@ def against_pca(subject: Subject, pca: PCA | None = None, *, seed: int = 0) -> A
     Units are those of `versus_pca_`: the user's, or standard deviations where each feature has a
     scale of its own. The PCA is fitted to the clean rows in scaled units.
     """
+    if subject.around:
+        raise ParameterError(
+            "the network leads its input around the code: no PCA is a match for it."
+        )
     k = subject.codes.shape[1]
     rows = subject.errors
     curves = pca_errors(subject, pca or pca_of(subject)) * subject.unit

@@ -193,7 +193,7 @@ def _compared(
         subject=subject,
         errors=_squared(subject.rebuilt - subject.clean, scale) if subject.rebuilds else None,
         explained=subject.explained if subject.rebuilds else None,
-        versus=against_pca(subject) if subject.rebuilds else None,
+        versus=against_pca(subject) if subject.rebuilds and not subject.around else None,
         times_best=None,
         quality=quality(subject, labels),
         findings=[finding.name for finding in findings(model, subject, used)],

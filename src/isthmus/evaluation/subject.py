@@ -77,6 +77,11 @@ class Subject(NamedTuple):
         return "standard deviations" if known else "scaled units"
 
     @property
+    def around(self) -> bool:
+        """Whether input goes around the code too, so that codes alone are not decoded."""
+        return _skips(self.model)
+
+    @property
     def rebuilds(self) -> bool:
         """Whether the model rebuilds rows."""
         return self.output is not None
@@ -199,7 +204,6 @@ def look(
         If the rows are not those that the model takes, or fewer than two.
     """
     _check_model(model)
-    _check_code(model)
     bare, X = _without_names(model), unwrapped(X)
     names = getattr(model, "feature_names_in_", None)
     n_given = len(inputs.check_rows(model, X, reset=False, at_least=2))
@@ -256,15 +260,9 @@ def _check_model(model: Any) -> None:
     check_is_fitted(model)
 
 
-def _check_code(model: Any) -> None:
-    """Refuse networks whose codes say too little to be looked at alone."""
+def _skips(model: Any) -> bool:
     parts = getattr(getattr(model, "model_", None), "parts", None)
-    network = getattr(parts, "network", None)
-    if network is not None and network.skips:
-        raise ParameterError(
-            f"network {str(network)!r} leads its input around the code, so that there is no code "
-            f"to look at: judge it by what denoise makes of pictures, or fit with skip=False."
-        )
+    return parts is not None and bool(parts.network.skips)
 
 
 def _without_names(model: Any) -> Any:
@@ -312,7 +310,7 @@ def _clean(model: Any, target: ArrayLike, n_rows: int) -> Array:
 
 def _rebuilt(bare: Any, seen: Floats, codes: Floats | None) -> Floats:
     """Return what the model makes of the rows, of which it may have the codes already."""
-    if _conditional(bare):  # each row under the label that is likeliest
+    if _conditional(bare) or _skips(bare):  # under the likeliest label; with what goes around
         return np.asarray(bare.reconstruct(seen), np.float64)
     codes = np.asarray(bare.transform(seen), np.float64) if codes is None else codes
     return np.asarray(bare.inverse_transform(codes), np.float64)

@@ -16,6 +16,7 @@ from isthmus.evaluation.words import count, figure, isolated, percent, times
 
 BETTER, WORSE = 0.99, 1.01  # times PCA's error
 WELL = 0.9  # of a feature's variance
+HALF = 0.5  # of the noise's squared error, from which on it is well taken off
 
 # What a finding makes of everything else.
 SPOILED = {
@@ -94,6 +95,8 @@ def _aims_elsewhere(seen: Evidence) -> bool:
 def _headline(seen: Evidence) -> tuple[str, Tone]:
     if seen.findings and seen.findings[0].name in SPOILED:
         return SPOILED[seen.findings[0].name], "bad"
+    if seen.subject.around:
+        return _of_noise(seen)
     if seen.versus is None:
         return _of_a_classifier(seen)
     if not _asked_to_rebuild(seen):
@@ -106,6 +109,24 @@ def _headline(seen: Evidence) -> tuple[str, Tone]:
     if _aims_elsewhere(seen):
         return "PCA rebuilds better: its code has to be worth it.", "even"
     return "PCA would have served better.", "bad"
+
+
+def _left(seen: Evidence) -> float:
+    """Return the squared error over that of the rows as they are seen; NaN without noise."""
+    subject = seen.subject
+    if not subject.noisy:
+        return math.nan
+    before = float(np.square(subject.seen - subject.clean).sum())
+    return float(np.square(subject.rebuilt - subject.clean).sum()) / before
+
+
+def _of_noise(seen: Evidence) -> tuple[str, Tone]:
+    left = _left(seen)
+    if math.isnan(left):
+        return "It rebuilds rows by a way around its code.", "even"
+    if left < 1:
+        return f"It takes off {percent(1 - left)} of the noise.", "good" if left < HALF else "even"
+    return "It adds to the noise.", "bad"
 
 
 def gravest_first(findings: list[Finding]) -> list[Finding]:
@@ -127,6 +148,11 @@ def _place(seen: Evidence) -> str:
     versus, n_features = seen.versus, seen.subject.clean.shape[1]
     width = count(seen.subject.codes.shape[1], "number")
     begin = f"With {width} for {count(n_features, 'feature')} it"
+    if seen.subject.around:
+        left = _left(seen)
+        some = f"leaves {times(left)} of the noise's error"
+        makes = "rebuilds rows" if math.isnan(left) else some
+        return f"{begin} {makes}; input goes around the code too, so no PCA is a match for it."
     if versus is None:
         return f"{begin} tells classes; it does not rebuild rows, so no PCA stands beside it."
     if not _asked_to_rebuild(seen):
@@ -241,6 +267,8 @@ def _figures(seen: Evidence) -> Iterator[KeyFigure]:
             yield KeyFigure(
                 f"{int(versus.ties.value):,}", f"numbers PCA needs to tie with {width:,}"
             )
+    if seen.subject.around and seen.subject.noisy:
+        yield KeyFigure(times(_left(seen)), "times the squared error of the noise")
     if seen.explained is not None:
         yield (
             KeyFigure(percent(seen.explained), "of the variance kept, in your units")
