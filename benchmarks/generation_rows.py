@@ -1,14 +1,15 @@
 """Generating: the rows of the published tables that are likelihoods of binary images."""
 
-import time
+import shutil
+import zlib
 
 import numpy as np
-from published_table import Figures, Setting, row
+from published_table import CHECKPOINTS, Figures, Setting, row
 
 from isthmus import VariationalAutoencoder
 
 LAYERS = {"hidden": (200, 200), "activation": "tanh", "likelihood": "bernoulli"}
-TRAINING = {"batch_size": 100, "validation_fraction": 0, "warmup": 0.0}
+TRAINING = {"batch_size": 200, "learning_rate": 4e-3, "validation_fraction": 0, "warmup": 0.2}
 N_DRAWS = 5000  # of each image, for its likelihood
 
 
@@ -34,9 +35,11 @@ def one_layer(setting: Setting, seed: int, *, dynamic: bool, **options: object) 
     model = VariationalAutoencoder(
         50, corruption=corruption, random_state=seed, **{**LAYERS, **TRAINING, **options}
     )
-    began = time.perf_counter()
-    model.fit(rows)
-    return {"training": time.perf_counter() - began, **nats(model, split.test)}
+    kept = CHECKPOINTS / f"{zlib.crc32(repr(model).encode()):08x}-{len(rows)}"
+    model.fit(rows, checkpoint=kept)
+    figures = {"training": model.history_[-1]["seconds"], **nats(model, split.test)}
+    shutil.rmtree(kept)
+    return figures
 
 
 @row(
@@ -45,10 +48,11 @@ def one_layer(setting: Setting, seed: int, *, dynamic: bool, **options: object) 
     grade="R",
     figure="nll",
     mark=86.8,
-    setting="tanh, Adam 3e-3, one-cycle, batch 100, 300 epochs; 5,000 importance samples",
+    setting="tanh, Adam 4e-3, one-cycle, batch 200, beta rising over a fifth of 800 epochs; 5,000 "
+    "importance samples",
 )
 def vae(setting: Setting, seed: int) -> Figures:
-    return one_layer(setting, seed, dynamic=True, learning_rate=3e-3, max_epochs=300)
+    return one_layer(setting, seed, dynamic=True, max_epochs=800)
 
 
 @row(

@@ -43,24 +43,29 @@ def main() -> None:
         for name in options.only or ROWS:
             print(name, ROWS[name].run(setting, seed=0), flush=True)
         return
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    for name in options.only or []:
-        results.pop(name, None)
     for name in options.only or ROWS:
-        run(ROWS[name], setting, results)
-    print(write_page(results))
+        run(ROWS[name], setting, again=bool(options.only))
+    print(write_page(known()))
 
 
-def run(row: Row, setting: Setting, results: dict[str, Any]) -> None:
-    """Run a row's seeds that are missing; write the figures after each."""
-    runs = results.setdefault(row.name, {"runs": []})["runs"]
+def known() -> dict[str, Any]:
+    """Return the figures so far."""
+    results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    return results
+
+
+def run(row: Row, setting: Setting, *, again: bool) -> None:
+    """Run a row's seeds that are missing, or all; write the figures after each."""
+    runs = [] if again else known().get(row.name, {}).get("runs", [])
     while len(runs) < (SEEDS if not runs or runs[0]["seconds"] < SHORT else 1):
         began = time.perf_counter()
         figures = row.run(setting, seed=len(runs))
         seconds = time.perf_counter() - began
-        runs.append({"seed": len(runs), "seconds": seconds, **figures})
+        facts = {"seed": len(runs), "threads": torch.get_num_threads(), "seconds": seconds}
+        runs.append(facts | figures)
         print(f"{row.name:14s} {runs[-1]}", flush=True)
-        results["machine"] = {"threads": torch.get_num_threads(), "torch": torch.__version__}
+        # Read again: another row may have been run beside this one.
+        results = known() | {"torch": torch.__version__, row.name: {"runs": runs}}
         RESULTS.parent.mkdir(parents=True, exist_ok=True)
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
 

@@ -21,6 +21,7 @@ text.
 <!-- figures -->
 """
 
+CHECKPOINTS = Path(__file__).resolve().parent / "checkpoints"  # of fits that take long
 Figures = dict[str, Any]
 
 

@@ -170,7 +170,9 @@ MORE = {
         {},
     ),
     "several draws": (
-        lambda: VariationalAutoencoder(3, importance_samples=3, warmup=0.5, **WHOLE), (X,), {}
+        lambda: VariationalAutoencoder(
+            3, importance_samples=3, growth=0.9, warmup=0.5, **WHOLE
+        ), (X,), {}
     ),
     "sequences": (
         lambda: Autoencoder(

@@ -64,6 +64,10 @@ class VariationalAutoencoder(BaseAutoencoder):
     importance_samples: Annotated[
         int, meaning("Draws of the importance-weighted bound; 1 is the plain one.", ge=1)
     ] = 1
+    growth: Annotated[
+        float,
+        meaning("Share of the training over which the draws rise from 1 to all.", ge=0, le=1),
+    ] = 0.0
     warmup: Annotated[
         float, meaning("Share of the training over which beta rises from 0.", ge=0, le=1)
     ] = 0.1
@@ -82,6 +86,7 @@ class VariationalAutoencoder(BaseAutoencoder):
         code = Gaussian(
             beta=float(self.beta),
             samples=self.importance_samples,
+            growth=float(self.growth),
             free_bits=float(self.free_bits),
             capacity=None if self.capacity is None else float(self.capacity),
             warmup=float(self.warmup),

@@ -22,6 +22,7 @@ from isthmus.parts.slots import (
     Around,
     Code,
     Corruption,
+    Drawn,
     Halves,
     Likelihood,
     Network,
@@ -151,7 +152,7 @@ class Model(Learner):
 
     @property
     def n_draws(self) -> int:
-        """S: outputs of a row."""
+        """S: outputs of a row, at the end of the training."""
         return self.parts.code.n_draws
 
     @property
@@ -213,13 +214,14 @@ class Model(Learner):
         head = head.float()
         with exact(x):
             code = self.parts.code.draw(head, self.memory, randomness.code, at)
-        z = torch.cat([code.z, self._each(labels)], 1) if self.parts.n_labels else code.z
+        n_draws = len(code.z) // len(x)
+        z = torch.cat([code.z, each(labels, n_draws)], 1) if self.parts.n_labels else code.z
         output = self.decoder(z, *beside).float()
-        predicted, beheld = (self._each(rows) for rows in (self._predicted(target), seen))
+        predicted, beheld = (each(rows, n_draws) for rows in (self._predicted(target), seen))
         rows = self._nll(output, predicted, beheld)
         terms = {"nll": rows.mean()}
         if code.divergence is not None:
-            rows = bound(rows, code.divergence, self.n_draws)
+            rows = bound(rows, code, n_draws)
             terms["divergence"] = rows.mean() - terms["nll"]
         halves = Halves(self.encoder, self.decoder)
         passed = Pass(
@@ -241,10 +243,6 @@ class Model(Learner):
             mean = torch.cat([code.mean, labels], 1) if self.parts.n_labels else code.mean
             output = self.decoder(mean, *beside).float()
         return Objective(rows, terms, reduce(add, terms.values()), output)
-
-    def _each(self, rows: Tensor) -> Tensor:
-        """Return each row (B, D) as often as its code is drawn, (B S, D)."""
-        return rows if self.n_draws == 1 else rows.repeat_interleave(self.n_draws, 0)
 
     def _down(self, x: Tensor) -> Around:
         """Scaled rows (B, D) to the head, and to what goes around the code."""
@@ -303,15 +301,26 @@ class Model(Learner):
         return self.scaling.inverse(scaled).clamp(likelihood.low, likelihood.high)
 
 
-def bound(nll: Tensor, divergence: Tensor, n_draws: int) -> Tensor:
+def each(rows: Tensor, n_draws: int) -> Tensor:
+    """Return each row (B, D) as often as its code is drawn, (B S, D)."""
+    return rows if n_draws == 1 else rows.repeat_interleave(n_draws, 0)
+
+
+def bound(nll: Tensor, code: Drawn, n_draws: int) -> Tensor:
     """Return ``-log 1/S sum_s exp(-nll_s - divergence_s)`` of each row's draws, nats, (B,).
 
-    Burda et al. (2016), equation 8; with one draw the negative evidence lower bound.
+    Burda et al. (2016), equation 8; with one draw the negative evidence lower bound. The encoder's
+    gradient is the doubly reparameterised one where the code asks for it.
     """
-    total = nll + divergence
+    total = nll if code.divergence is None else nll + code.divergence
     if n_draws == 1:
         return total
-    return math.log(n_draws) - (-total).view(-1, n_draws).logsumexp(1)
+    log_weights = -total.view(-1, n_draws)
+    if code.score > 0 and code.z.requires_grad:
+        shares = torch.softmax(log_weights.detach(), 1).flatten()[:, None]
+        own = 1 - code.score * (1 - shares)
+        code.z.register_hook(lambda gradient: gradient * own)  # type: ignore[no-untyped-call]
+    return math.log(n_draws) - log_weights.logsumexp(1)
 
 
 def nll_of(likelihood: Likelihood, output: Tensor, x: Tensor, judged: Tensor) -> Tensor:

@@ -31,6 +31,7 @@ class Drawn(NamedTuple):
     z: Tensor  # (B S, K) what the decoder sees: S draws of each row, one after the other
     mean: Tensor  # (B, K) the deterministic code
     divergence: Tensor | None  # (B S,) nats, weighted, or nothing
+    score: float = 0.0  # weight of log q(z|x) in it, whose own gradient goes by way of z alone
 
 
 class Pass(NamedTuple):
