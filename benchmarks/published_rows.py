@@ -132,20 +132,22 @@ def pixels(setting: Setting, seed: int) -> Figures:
 
 
 @row(
-    title="k-sparse, 1000 units, k = 25; logistic regression on the frozen code",
+    title="k-sparse, 1000 units; logistic regression on the frozen code",
     published="1.35 %",
     grade="R",
     figure="wrong",
     mark=1.35,
-    setting="tied linear units, 50 epochs, squared error; in use 3 k units are kept",
+    setting="tied linear units, k = 40 (published: 25), 100 epochs, squared error; in use 80 units "
+    "are kept; C = 0.01 on codes of unit spread. On training images 20 epochs gave 1.65 % with k = "
+    "25, 1.49 with 40, 1.54 with 60; 60 epochs 1.43 with 25; noise on the input made it worse",
 )
 def topk(setting: Setting, seed: int) -> Figures:
     split = setting.split()
     model = SparseAutoencoder(
         1000,
-        sparsity="topk(k=25, alpha=3)",
+        sparsity="topk(k=40, alpha=2)",
         network="dense(tied=True)",
-        max_epochs=50,
+        max_epochs=100,
         validation_fraction=0,
         random_state=seed,
     ).fit(split.X)
@@ -182,7 +184,7 @@ def logistic(model: Any, split: Split) -> float:
     """Return the test error of a logistic regression on frozen codes, percent."""
     codes = model.transform(split.X)
     scale = 1 / codes.std()
-    probe = LogisticRegression(C=1.0, max_iter=300).fit(scale * codes, split.y)
+    probe = LogisticRegression(C=0.01, max_iter=300).fit(scale * codes, split.y)
     return percent_wrong(probe.predict(scale * model.transform(split.test)), split.y_test)
 
 

@@ -4,7 +4,7 @@ Shapes: B rows, D features, K code units, S draws of a row. "Scaled" rows are `S
 rows are not.
 """
 
-import math
+from collections.abc import Callable
 from functools import reduce
 from operator import add
 from typing import NamedTuple
@@ -15,6 +15,7 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from isthmus.data.scaling import Scaling
+from isthmus.fitting.importance import MANY, bound, carried, choose, each
 from isthmus.fitting.learner import Learner, Objective, Randomness
 from isthmus.fitting.start import NoPretraining, Pretraining
 from isthmus.parts.networks.layers import exact
@@ -214,15 +215,16 @@ class Model(Learner):
         head = head.float()
         with exact(x):
             code = self.parts.code.draw(head, self.memory, randomness.code, at)
-        n_draws = len(code.z) // len(x)
-        z = torch.cat([code.z, each(labels, n_draws)], 1) if self.parts.n_labels else code.z
-        output = self.decoder(z, *beside).float()
-        predicted, beheld = (each(rows, n_draws) for rows in (self._predicted(target), seen))
-        rows = self._nll(output, predicted, beheld)
-        terms = {"nll": rows.mean()}
-        if code.divergence is not None:
-            rows = bound(rows, code, n_draws)
-            terms["divergence"] = rows.mean() - terms["nll"]
+        predicted = self._predicted(target)
+
+        def look(z: Tensor) -> tuple[Tensor, Tensor]:
+            """Decode draws, (B S, K), to natural parameters and nats."""
+            n_draws = len(z) // len(x)
+            told = torch.cat([z, each(labels, n_draws)], 1) if self.parts.n_labels else z
+            output = self.decoder(told, *beside).float()
+            return output, self._nll(output, each(predicted, n_draws), seen)
+
+        code, output, rows, terms = self._weigh(code, look, len(x), randomness.code)
         halves = Halves(self.encoder, self.decoder)
         passed = Pass(
             x=target,
@@ -233,7 +235,7 @@ class Model(Learner):
             encode=self.code_of,
             mean=self._mean,
             elementwise=self.parts.code.elementwise,
-            nll=lambda outputs: self._nll(outputs, predicted, beheld),
+            nll=lambda outputs: self._nll(outputs, predicted, seen),
         )
         for penalty in self.parts.penalties:
             with exact(x):
@@ -243,6 +245,29 @@ class Model(Learner):
             mean = torch.cat([code.mean, labels], 1) if self.parts.n_labels else code.mean
             output = self.decoder(mean, *beside).float()
         return Objective(rows, terms, reduce(add, terms.values()), output)
+
+    def _weigh(
+        self,
+        code: Drawn,
+        look: Callable[[Tensor], tuple[Tensor, Tensor]],
+        n_rows: int,
+        generator: torch.Generator,
+    ) -> tuple[Drawn, Tensor, Tensor, dict[str, Tensor]]:
+        """Return the draws that count, their outputs, each row's nats and the terms of the loss."""
+        if code.divergence is None:
+            output, rows = look(code.z)
+            return code, output, rows, {"nll": rows.mean()}
+        n_draws = len(code.z) // n_rows
+        if n_draws < MANY or not self.training or self.parts.likelihood.learns:
+            output, rows = look(code.z)
+            nll, rows = rows.mean(), bound(rows, code, n_draws)
+        else:
+            with torch.no_grad():
+                nats = look(code.z)[1]
+            nll, code, value = choose(nats, code, n_draws, generator)
+            output, rows = look(code.z)
+            rows = carried(rows, code, value)
+        return code, output, rows, {"nll": nll, "divergence": rows.mean() - nll}
 
     def _down(self, x: Tensor) -> Around:
         """Scaled rows (B, D) to the head, and to what goes around the code."""
@@ -287,7 +312,7 @@ class Model(Learner):
         if self.padded:
             return nll_of(self.parts.likelihood, output, x.nan_to_num(0), ~x.isnan())
         if seen is not None and self.parts.corruption.blind:
-            judged = seen != x
+            judged = each(seen, len(x) // len(seen)) != x
             share = judged.float().mean(1).clamp(min=1 / x.shape[1])
             return nll_of(self.parts.likelihood, output, x, judged) / share
         return self.parts.likelihood.nll(output, x, self.spread)
@@ -299,28 +324,6 @@ class Model(Learner):
             return scaled
         # Scaling and back must not leave the domain by a rounding error.
         return self.scaling.inverse(scaled).clamp(likelihood.low, likelihood.high)
-
-
-def each(rows: Tensor, n_draws: int) -> Tensor:
-    """Return each row (B, D) as often as its code is drawn, (B S, D)."""
-    return rows if n_draws == 1 else rows.repeat_interleave(n_draws, 0)
-
-
-def bound(nll: Tensor, code: Drawn, n_draws: int) -> Tensor:
-    """Return ``-log 1/S sum_s exp(-nll_s - divergence_s)`` of each row's draws, nats, (B,).
-
-    Burda et al. (2016), equation 8; with one draw the negative evidence lower bound. The encoder's
-    gradient is the doubly reparameterised one where the code asks for it.
-    """
-    total = nll if code.divergence is None else nll + code.divergence
-    if n_draws == 1:
-        return total
-    log_weights = -total.view(-1, n_draws)
-    if code.score > 0 and code.z.requires_grad:
-        shares = torch.softmax(log_weights.detach(), 1).flatten()[:, None]
-        own = 1 - code.score * (1 - shares)
-        code.z.register_hook(lambda gradient: gradient * own)  # type: ignore[no-untyped-call]
-    return math.log(n_draws) - log_weights.logsumexp(1)
 
 
 def nll_of(likelihood: Likelihood, output: Tensor, x: Tensor, judged: Tensor) -> Tensor:
