@@ -241,11 +241,12 @@ def three_layers(setting: Setting, seed: int, **options: Any) -> Figures:
     grade="A",
     figure="wrong",
     mark=1.14,
-    setting="tied sigmoid units, weight 0.1, 50 epochs; fine-tuning 40 epochs, masking 0.2",
+    setting="tied sigmoid units, weight 0.1, 50 epochs; fine-tuning 60 epochs, masking 0.3 (on "
+    "training images 1.37 %; 40 epochs, masking 0.2: 1.39)",
 )
 def cae(setting: Setting, seed: int) -> Figures:
     model = contractive(seed)
-    return fine_tuned(model, setting, seed, corruption="masking(fraction=0.2)")
+    return fine_tuned(model, setting, seed, corruption="masking(fraction=0.3)", max_epochs=60)
 
 
 @row(
@@ -321,10 +322,9 @@ def fine_tuned(autoencoder: Any, setting: Setting, seed: int, **options: Any) ->
     model = AutoencoderClassifier(
         autoencoder,
         learning_rate=1e-3,
-        max_epochs=40,
         validation_fraction=0,
         batch_size=128,
         random_state=seed,
-        **options,
+        **{"max_epochs": 40, **options},
     ).fit(split.X, split.y)
     return {"wrong": percent_wrong(model.predict(split.test), split.y_test)}
