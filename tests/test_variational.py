@@ -9,13 +9,14 @@ from scipy import stats
 from sklearn.decomposition import PCA
 from torch import distributions
 
-from isthmus import Autoencoder, VariationalAutoencoder, datasets
+from isthmus import Autoencoder, VariationalAutoencoder, datasets, load
 from isthmus.data.scaling import Scaling
-from isthmus.errors import ParameterError
+from isthmus.errors import ParameterError, TrainingWarning
 from isthmus.fitting import evidence
 from isthmus.fitting.assembly import build
 from isthmus.fitting.importance import bound
 from isthmus.fitting.learner import Randomness
+from isthmus.fitting.loop import lent
 from isthmus.fitting.model import Parts
 from isthmus.parts import (
     Bernoulli,
@@ -500,3 +501,61 @@ def test_binarised_rows_are_what_should_come_out():
 def test_binarised_rows_need_probabilities(pixels):
     with pytest.raises(ParameterError, match=r"write likelihood='bernoulli', and give no target\."):
         VariationalAutoencoder(corruption="binarised", likelihood="normal").fit(pixels)
+
+
+# Several draws at the edges ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_draws", [5, 20])
+def test_a_loss_that_is_not_finite_ends_a_fit_of_several_draws(n_draws):
+    model = VariationalAutoencoder(
+        2, hidden=(8,), likelihood="normal", optimizer="sgd", learning_rate=1e3, max_epochs=3,
+        importance_samples=n_draws, random_state=0,
+    )  # fmt: skip
+    with pytest.warns(TrainingWarning, match="diverged"):
+        model.fit(datasets.digits().images[:200])
+    assert model.stopped_by_ == "diverged"
+
+
+@pytest.mark.parametrize("n_draws", [5, 20])
+def test_several_draws_without_a_divergence_are_weighed_by_their_likelihoods(n_draws):
+    model = model_of(Gaussian(samples=n_draws, beta=0), Bernoulli()).eval()
+    x = (normal(B, D) > 0).float()
+    objective = model(x, x, randomness())
+    z = draw(*posterior(model.encoder(x)), generator(1), n_draws)
+    nll = model.nats(z, x.repeat_interleave(n_draws, 0)).view(B, n_draws)
+    torch.testing.assert_close(objective.rows, math.log(n_draws) - (-nll).logsumexp(1))
+
+
+def test_every_draw_carries_the_gradient_where_the_network_is_not_the_same_twice():
+    code, x = Gaussian(samples=20), (normal(B, D) > 0).float()
+    for network in ("dense(hidden=(5,), dropout=0.5)", "dense(hidden=(5,), norm=batch)"):
+        parts = Parts(Dense.of(network), Clean(), code, Bernoulli(), penalties=())
+        scaling = Scaling(torch.zeros(D), torch.ones(()))
+        model = build(parts, K, scaling, generator(7)).train().float()
+        seen = []
+        model.decoder.register_forward_hook(lambda _, z, __, seen=seen: seen.append(len(z[0])))
+        with lent(model, generator()):
+            model(x, x, randomness())
+        assert seen == [20 * B]
+
+
+def test_a_penalty_of_drawn_codes_is_refused_where_a_row_has_several():
+    expected = (
+        r"^penalty 'activity_l1' judges one code of a row, and code 'gaussian\(samples=5\)' draws "
+        r"5: write samples=1, or leave the penalty out\.$"
+    )
+    with pytest.raises(ParameterError, match=expected):
+        Autoencoder(2, code="gaussian(samples=5)", penalties="activity_l1").fit(normal(50, D))
+
+
+def test_conditional_is_what_it_was_when_fitted(tmp_path):
+    X, y = datasets.digits().images[:100], datasets.digits().labels[:100]
+    short = {"hidden": (8,), "max_epochs": 1, "random_state": 0}
+    told = VariationalAutoencoder(2, conditional=True, **short).fit(X, y)
+    told.set_params(conditional=False).save(tmp_path / "told")
+    assert load(tmp_path / "told").sample(3, y=5, random_state=0).shape == (3, 64)
+    plain = VariationalAutoencoder(2, **short).fit(X)
+    plain.set_params(conditional=True).save(tmp_path / "plain")
+    assert load(tmp_path / "plain").sample(3, random_state=0).shape == (3, 64)
+    assert not hasattr(told.fit(X), "classes_")

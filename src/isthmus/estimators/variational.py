@@ -102,7 +102,7 @@ class VariationalAutoencoder(BaseAutoencoder):
 
     def _learned(self) -> Learned:
         facts, tensors = super()._learned()
-        classes = self.classes_.tolist() if self.conditional else None
+        classes = self.classes_.tolist() if self.model_.parts.n_labels else None
         return {**facts, "classes": classes}, tensors
 
     def _relearn(self, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:

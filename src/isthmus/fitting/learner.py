@@ -26,7 +26,7 @@ class Objective(NamedTuple):
     rows: Tensor  # (B,) nats: likelihood and divergence of each row
     terms: dict[str, Tensor]  # () by name, averaged over the batch, weights applied
     loss: Tensor  # () their sum
-    output: Tensor  # (B, O) natural parameters, or of each draw of a row's code
+    output: Tensor  # (B S, O) natural parameters, of each draw that counts
 
 
 class Learner(nn.Module, ABC):

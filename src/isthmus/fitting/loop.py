@@ -213,7 +213,7 @@ def run_epoch(
         if (earlier + lap.n_steps) % FLUSH_EVERY == FLUSH_EVERY - 1:
             flush(optimizer)
         middle = lap.n_rows + len(x) / 2  # so that a warm-up does not waste its first step
-        at = (epoch - 1 + middle / training.n_rows) / plan.max_epochs
+        at = (epoch - 1 + middle / training.n_rows) / max(1, plan.max_epochs)
         for group in optimizer.param_groups:
             group["lr"] = plan.rate * plan.schedule.factor(at)
         terms = take_step(model, x, target, optimizer, draws, reduced=reduced, at=at)

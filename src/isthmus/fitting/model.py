@@ -15,7 +15,7 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from isthmus.data.scaling import Scaling
-from isthmus.fitting.importance import MANY, bound, carried, choose, each
+from isthmus.fitting.importance import ONE_IN, bound, choose, repeat_rows, surrogate
 from isthmus.fitting.learner import Learner, Objective, Randomness
 from isthmus.fitting.start import NoPretraining, Pretraining
 from isthmus.parts.networks.layers import exact
@@ -217,14 +217,14 @@ class Model(Learner):
             code = self.parts.code.draw(head, self.memory, randomness.code, at)
         predicted = self._predicted(target)
 
-        def look(z: Tensor) -> tuple[Tensor, Tensor]:
+        def judge(z: Tensor) -> tuple[Tensor, Tensor]:
             """Decode draws, (B S, K), to natural parameters and nats."""
             n_draws = len(z) // len(x)
-            told = torch.cat([z, each(labels, n_draws)], 1) if self.parts.n_labels else z
+            told = torch.cat([z, repeat_rows(labels, n_draws)], 1) if self.parts.n_labels else z
             output = self.decoder(told, *beside).float()
-            return output, self._nll(output, each(predicted, n_draws), seen)
+            return output, self._nll(output, repeat_rows(predicted, n_draws), seen)
 
-        code, output, rows, terms = self._weigh(code, look, len(x), randomness.code)
+        code, output, rows, terms = self._weigh(code, judge, len(x), randomness.code)
         halves = Halves(self.encoder, self.decoder)
         passed = Pass(
             x=target,
@@ -249,25 +249,32 @@ class Model(Learner):
     def _weigh(
         self,
         code: Drawn,
-        look: Callable[[Tensor], tuple[Tensor, Tensor]],
+        judge: Callable[[Tensor], tuple[Tensor, Tensor]],
         n_rows: int,
         generator: torch.Generator,
     ) -> tuple[Drawn, Tensor, Tensor, dict[str, Tensor]]:
         """Return the draws that count, their outputs, each row's nats and the terms of the loss."""
         if code.divergence is None:
-            output, rows = look(code.z)
+            output, rows = judge(code.z)
             return code, output, rows, {"nll": rows.mean()}
         n_draws = len(code.z) // n_rows
-        if n_draws < MANY or not self.training or self.parts.likelihood.learns:
-            output, rows = look(code.z)
+        if n_draws < ONE_IN or not (self.training and self._repeats):
+            output, rows = judge(code.z)
             nll, rows = rows.mean(), bound(rows, code, n_draws)
         else:
             with torch.no_grad():
-                nats = look(code.z)[1]
-            nll, code, value = choose(nats, code, n_draws, generator)
-            output, rows = look(code.z)
-            rows = carried(rows, code, value)
+                nats = judge(code.z)[1]
+            torch.clear_autocast_cache()  # torch < 2.10 would reuse its weights without gradients
+            chosen = choose(nats, code, n_draws, generator)
+            output, rows = judge(chosen.code.z)
+            code, nll, rows = chosen.code, chosen.nll, surrogate(rows, chosen)
         return code, output, rows, {"nll": nll, "divergence": rows.mean() - nll}
+
+    @property
+    def _repeats(self) -> bool:
+        """Whether decoding a code again, beside others, gives the same nats."""
+        network, likelihood = self.parts.network, self.parts.likelihood
+        return network.rows_apart and not (network.hides or likelihood.learns)
 
     def _down(self, x: Tensor) -> Around:
         """Scaled rows (B, D) to the head, and to what goes around the code."""
@@ -312,7 +319,7 @@ class Model(Learner):
         if self.padded:
             return nll_of(self.parts.likelihood, output, x.nan_to_num(0), ~x.isnan())
         if seen is not None and self.parts.corruption.blind:
-            judged = each(seen, len(x) // len(seen)) != x
+            judged = repeat_rows(seen, len(x) // len(seen)) != x
             share = judged.float().mean(1).clamp(min=1 / x.shape[1])
             return nll_of(self.parts.likelihood, output, x, judged) / share
         return self.parts.likelihood.nll(output, x, self.spread)

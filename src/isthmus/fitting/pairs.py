@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from isthmus.errors import ParameterError
 from isthmus.fitting.model import Parts
+from isthmus.parts.slots import Penalty
 
 
 def check_together(parts: Parts, *, paired: bool = False) -> None:
@@ -14,7 +15,6 @@ def check_together(parts: Parts, *, paired: bool = False) -> None:
 
     Where the rows are ``paired`` with clean ones, nothing can be copied.
     """
-    code = parts.code
     if parts.needs_target and not paired:
         raise ParameterError(
             "target='noise2noise' learns from pairs of noisy shots, and fit was given one of each: "
@@ -43,22 +43,33 @@ def check_together(parts: Parts, *, paired: bool = False) -> None:
             f"are left out: write a number, such as 'normal(std=0.5)'."
         )
     for penalty in parts.penalties:
-        said = f"penalty {penalty.name!r}"
-        if code.low < penalty.low or code.high > penalty.high:
-            raise ParameterError(
-                f"{said} needs a code from {penalty.low:g} to {penalty.high:g}, and code "
-                f"{str(code)!r} is not: write code='sigmoid'."
-            )
-        if penalty.switched and not code.switches:
-            raise ParameterError(
-                f"{said} needs a code that sets units to zero, and code {str(code)!r} does not: "
-                f"write code='topk(k=8)', or leave the penalty out."
-            )
-        if penalty.rows_apart and not parts.network.rows_apart:
-            raise ParameterError(
-                f"{said} needs rows that do not depend on each other, and network "
-                f"{str(parts.network)!r} mixes those of a batch: write norm='layer' or no norm."
-            )
+        _check_penalty(penalty, parts)
+
+
+def _check_penalty(penalty: Penalty, parts: Parts) -> None:
+    """Refuse a penalty of what the code or the network does not have."""
+    code = parts.code
+    said = f"penalty {penalty.name!r}"
+    if code.low < penalty.low or code.high > penalty.high:
+        raise ParameterError(
+            f"{said} needs a code from {penalty.low:g} to {penalty.high:g}, and code "
+            f"{str(code)!r} is not: write code='sigmoid'."
+        )
+    if penalty.switched and not code.switches:
+        raise ParameterError(
+            f"{said} needs a code that sets units to zero, and code {str(code)!r} does not: "
+            f"write code='topk(k=8)', or leave the penalty out."
+        )
+    if penalty.judges_draws and code.n_draws > 1:
+        raise ParameterError(
+            f"{said} judges one code of a row, and code {str(code)!r} draws {code.n_draws}: "
+            f"write samples=1, or leave the penalty out."
+        )
+    if penalty.rows_apart and not parts.network.rows_apart:
+        raise ParameterError(
+            f"{said} needs rows that do not depend on each other, and network "
+            f"{str(parts.network)!r} mixes those of a batch: write norm='layer' or no norm."
+        )
 
 
 def check_batches(parts: Parts, batch_size: int) -> None:

@@ -26,7 +26,8 @@ class Normal(Likelihood):
     """``-log p = sum_d (x_d - output_d)^2 / (2 std^2) + log(std sqrt(2 pi))``: squared error.
 
     With ``std="learned"`` one std serves all features and rows, the likeliest: the root of the
-    mean squared error of the batch, in use of the last batches of the training.
+    mean squared error of the batch, in use of the last batches of the training. For bounds of
+    several draws it is a little too wide: it counts draws alike that the bound does not.
 
     References
     ----------

@@ -53,6 +53,7 @@ class ActivityL1(Penalty):
     weight: Weight = 0.01
     warmup: Warmup = 0.0
     hides = True
+    judges_draws = True
 
     def value(self, halves: Halves, seen: Pass, generator: torch.Generator) -> Tensor:
         return seen.code.z.abs().sum(1).mean()
@@ -75,6 +76,7 @@ class ActivityKL(Penalty):
     hides = True
     low = 0.0
     high = 1.0
+    judges_draws = True
 
     def value(self, halves: Halves, seen: Pass, generator: torch.Generator) -> Tensor:
         target = self.target
@@ -103,6 +105,7 @@ class DeadUnits(Penalty):
     warmup: Warmup = 0.0
     hides = False
     switched = True
+    judges_draws = True
 
     def value(self, halves: Halves, seen: Pass, generator: torch.Generator) -> Tensor:
         asleep = (seen.code.z == 0).all(0)

@@ -28,10 +28,10 @@ from isthmus.parts.part import Part
 class Drawn(NamedTuple):
     """What a code makes of the encoder's head."""
 
-    z: Tensor  # (B S, K) what the decoder sees: S draws of each row, one after the other
+    z: Tensor  # (B S, K) what the decoder sees: S draws of each row that count, one by one
     mean: Tensor  # (B, K) the deterministic code
     divergence: Tensor | None  # (B S,) nats, weighted, or nothing
-    score: float = 0.0  # weight of log q(z|x) in it, whose own gradient goes by way of z alone
+    log_q_weight: float = 0.0  # in it, where the gradient of log q(z|x) goes by way of z alone
 
 
 class Pass(NamedTuple):
@@ -41,7 +41,7 @@ class Pass(NamedTuple):
     seen: Tensor  # (B, D) the rows that the encoder saw, scaled
     head: Tensor  # (B, H)
     code: Drawn
-    output: Tensor  # (B, O)
+    output: Tensor  # (B S, O)
     encode: Callable[[Tensor], Tensor]  # scaled rows (B, D) to deterministic codes (B, K)
     mean: Callable[[Tensor], Tensor]  # heads (B, H) to deterministic codes (B, K)
     elementwise: bool  # whether each code unit depends on its own output of the head alone
@@ -211,6 +211,7 @@ class Penalty(Part):
     hides: ClassVar[bool]  # whether it keeps a wide code from copying
     rows_apart: ClassVar[bool] = False  # needs codes that depend on no other row of the batch
     switched: ClassVar[bool] = False  # needs a code that sets units to zero
+    judges_draws: ClassVar[bool] = False  # looks at the codes as they are drawn, one of a row
     low: ClassVar[float] = float("-inf")  # the range that the code must keep to
     high: ClassVar[float] = float("inf")
     weight: float

@@ -22,8 +22,10 @@ class Gaussian(Code):
     - log s^2``. With ``samples`` S > 1 it is of each draw, ``beta log q(z|x) / p(z)``, and the loss
     the importance-weighted bound ``-log 1/S sum_s p(x|z_s) p(z_s) / q(z_s|x)``; the encoder's
     gradient is the doubly reparameterised one, which is exact on average as the plain one is, and
-    does not drown in noise as S grows. Over the first ``growth`` of the training S rises from 1,
-    by the same factor each step: first steps are cheap, and gain little from many draws.
+    does not drown in noise as S grows. From S = 10 on, S / 10 draws carry it, chosen with the
+    chances of their shares in the bound, where the network and the likelihood let a code be decoded
+    twice. Over the first ``growth`` of the training S rises from 1, by the same factor each step:
+    first steps are cheap, and gain little from many draws.
 
     With ``free_bits`` a unit's mean KL costs nothing below so many nats; with ``capacity`` C the
     divergence is ``beta |KL - C|``. Over the first ``warmup`` of the training beta rises from 0, or
@@ -63,7 +65,8 @@ class Gaussian(Code):
         if self.samples > 1 and (self.free_bits > 0 or self.capacity is not None):
             raise ParameterError(
                 f"code={str(self)!r} weighs single draws, and free_bits and capacity need whole "
-                f"distributions: leave them out, or write samples=1."
+                f"distributions: leave them out, or take one draw, samples=1 (of an estimator, "
+                f"importance_samples=1)."
             )
         return Nothing()
 
@@ -76,7 +79,7 @@ class Gaussian(Code):
         mean, log_variance = posterior(head)
         n_draws = round(self.samples ** _risen(at, self.growth))
         z = draw(mean, log_variance, generator, n_draws)
-        if self.beta == 0:
+        if self.beta == 0 and n_draws == 1:
             return Drawn(z, mean, None)
         risen = _risen(at, self.warmup)
         if n_draws > 1:
@@ -110,7 +113,7 @@ def log_ratio(z: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
     """Return ``log q(z|x) - log p(z)`` of the draws (B S, K) of each row, nats, (B S,).
 
     Its gradient goes by way of the draws alone: what remains of q's own has the mean that
-    `fitting.model.bound` puts in its place.
+    `fitting.importance.bound` puts in its place.
     """
     n_draws = len(z) // len(mean)
     centre, log_width = (
