@@ -3,6 +3,7 @@
 import copy
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
@@ -135,3 +136,9 @@ def test_report_is_written(model, digits, tmp_path):
 def test_labels_that_do_not_fit_are_refused(model, digits, call, error, sentence):
     with pytest.raises(error, match=sentence):
         call(copy.deepcopy(model), *digits)
+
+
+@pytest.mark.parametrize("rows", [None, 3.0, pl.DataFrame({"a": [1.0, 2.0]}).lazy()])
+def test_what_has_no_rows_is_refused_before_its_labels(rows):
+    with pytest.raises(DataError, match=r"^X (is a LazyFrame|cannot be taken as rows)"):
+        VariationalAutoencoder(2, conditional=True).fit(rows, [0, 1])

@@ -98,6 +98,13 @@ def test_saved_model_needs_the_modules_again(tmp_path):
             Custom(nn.Conv2d(2, 4, 3), nn.Linear(K, 36)),
             r"^The encoder of network 'custom' fails on input of shape \(2, 1, 6, 6\): ",
         ),
+        (
+            Custom(
+                nn.Sequential(nn.Flatten(), nn.Linear(36, K), nn.AlphaDropout(0.5)),
+                nn.Linear(K, 36),
+            ),
+            r"^A layer AlphaDropout of network 'custom' draws from torch's global generator, so ",
+        ),
     ],
 )
 def test_module_that_does_not_fit_is_refused(own, sentence):

@@ -641,3 +641,8 @@ def test_every_likelihood_is_compared_with_pca_by_its_squared_error(recording, l
     assert model.versus_pca_.error == pytest.approx(errors.mean(), rel=1e-4)
     expected = pca_errors(X[training] / unit, X[held] / unit).mean()
     assert model.versus_pca_.pca_error == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_portion_can_be_learned_where_a_fit_would_leave_the_start():
+    model = Autoencoder(2, hidden=(4,), max_epochs=0, random_state=0)
+    assert model.partial_fit(bent(50)).n_iter_ == 1

@@ -12,6 +12,7 @@ from sklearn.exceptions import NotFittedError
 
 from isthmus import Autoencoder, BernoulliRBM, DenoisingAutoencoder, SparseAutoencoder
 from isthmus.errors import DataError, ParameterError
+from isthmus.parts import Dense
 
 X = np.random.default_rng(0).normal(size=(40, 4))
 COLUMNS = ["age", "height", "colour", "weight"]
@@ -691,6 +692,15 @@ def test_lazy_frame_is_asked_to_be_collected():
     assert model().fit(lazy.collect()).n_features_in_ == 4
 
 
+def test_an_estimators_own_width_gives_way_to_the_networks():
+    short = {"max_epochs": 1, "random_state": 0}
+    fitted = SparseAutoencoder(3, network="dense(hidden=(256, 128), dropout=0.1)", **short).fit(X)
+    assert fitted.model_.parts.network.hidden == (256, 128)
+    fitted = SparseAutoencoder(3, network=Dense(hidden=(5,)), **short).fit(X)
+    assert fitted.model_.parts.network.hidden == (5,)
+    assert SparseAutoencoder(3, **short).fit(X).model_.parts.network.hidden == ()
+
+
 def test_widths_that_are_given_twice_are_refused():
     sentence = (
         "hidden is given twice, by hidden=(5,) and by network='dense(hidden=(3,))': leave one of "
@@ -698,4 +708,6 @@ def test_widths_that_are_given_twice_are_refused():
     )
     with pytest.raises(ParameterError, match=exactly(sentence)):
         model(hidden=(5,), network="dense(hidden=(3,))").fit(X)
+    with pytest.raises(ParameterError, match=r"^hidden is given twice, by hidden=\(5,\)"):
+        model(hidden=(5,), network="dense(hidden=(256, 128))").fit(X)
     assert model(hidden=(5,), network="dense(tied=True)").fit(X).model_.parts.network.tied

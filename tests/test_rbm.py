@@ -404,3 +404,24 @@ def test_command_line_knows_what_a_machine_can_do(tmp_path, monkeypatch, capsys)
     for command in (["score", "rows.npy"], ["denoise", "rows.npy", "clean.npy"]):
         assert run([*command, "--model", "machine"]) != 0
         assert sentence in capsys.readouterr().err
+
+
+def test_a_portion_goes_on_from_the_fit_and_its_history():
+    machine = BernoulliRBM(3, n_iter=4, random_state=0).fit(B)
+    machine.partial_fit(B)
+    assert (machine.n_iter_, len(machine.history_)) == (5, 5)
+    assert machine.history_[-1]["epoch"] == 5
+
+
+def test_a_machine_keeps_its_width_until_it_is_fitted_again():
+    machine = BernoulliRBM(3, n_iter=1, random_state=0).fit(B).set_params(n_components=2)
+    assert machine.transform(B).shape == (len(B), 3)
+    sentence = (
+        r"^n_components or the kind of the units are no longer those of the machine that has "
+    )
+    with pytest.raises(ParameterError, match=sentence):
+        machine.partial_fit(B)
+
+
+def test_an_odd_row_has_room_in_the_last_batch():
+    BernoulliRBM(3, batch_size=2, n_iter=2, random_state=0).fit(B[:5])

@@ -24,7 +24,7 @@ from isthmus.estimators.conditions import learn_labels, learn_shares, with_label
 from isthmus.estimators.diagnosis import Finding, diagnose
 from isthmus.estimators.gathering import gather, mean_of, scale
 from isthmus.estimators.inputs import Floats
-from isthmus.estimators.parameters import Parameters, check
+from isthmus.estimators.parameters import Parameters, check, declared
 from isthmus.estimators.planning import plan_for, warn
 from isthmus.estimators.resuming import CheckpointLike, keeping
 from isthmus.estimators.sampling import Sampling
@@ -290,22 +290,29 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
         return Task(parts, self.n_components, self.sample_shape_, scaling, plan, streams, observers)
 
     def _network(self) -> Network:
-        """Return the network with the shorthands applied."""
-        shorthand = {"hidden": self.hidden, "activation": self.activation}
-        given = {name: value for name, value in shorthand.items() if value is not None}
-        network = Network.of(self.network)
+        """Return the network with the shorthands applied.
+
+        An estimator's own default of a shorthand gives way to a network that says otherwise.
+        """
+        network, named = Network.of(self.network), Network.named_in(self.network)
         fields = [field.name for field in dataclasses.fields(network)]  # type: ignore[arg-type]
-        for name in given.keys() - {*fields}:
-            raise ParameterError(
-                f"{name}={given[name]!r} is not of network {str(network)!r}, whose fields are "
-                f"{', '.join(fields)}: leave it out."
-            )
-        for field in dataclasses.fields(network):  # type: ignore[arg-type]
-            if field.name in given and getattr(network, field.name) != field.default:
+        usual = {name: field.default for name, (field, _) in declared(type(self)).items()}
+        given = {}
+        for name in ("hidden", "activation"):
+            value, ruled_out = getattr(self, name), name in named or name not in fields
+            if value is None or (ruled_out and value == usual[name]):
+                continue
+            if name not in fields:
                 raise ParameterError(
-                    f"{field.name} is given twice, by {field.name}={given[field.name]!r} and by "
+                    f"{name}={value!r} is not of network {str(network)!r}, whose fields are "
+                    f"{', '.join(fields)}: leave it out."
+                )
+            if name in named:
+                raise ParameterError(
+                    f"{name} is given twice, by {name}={value!r} and by "
                     f"network={str(network)!r}: leave one of the two out."
                 )
+            given[name] = value
         return dataclasses.replace(network, **given)  # type: ignore[type-var]
 
     def _check_unchanged(self, parts: Parts) -> None:

@@ -9,6 +9,7 @@ from sklearn.utils.validation import _num_samples
 
 from isthmus.data.rows import Labelled, Selection
 from isthmus.errors import DataError, ParameterError
+from isthmus.estimators.arrays import refusing, unwrapped
 from isthmus.estimators.inputs import Array
 from isthmus.estimators.labels import UNLABELLED, check_labels
 from isthmus.fitting.model import Model
@@ -29,14 +30,16 @@ def learn_labels(estimator: "BaseAutoencoder", X: Any, y: Any, validation: Any) 
         If held-out rows are given, which have none.
     """
     if not getattr(estimator, "conditional", False):
-        vars(estimator).pop("classes_", None)  # of an earlier fit
+        estimator.__dict__.pop("classes_", None)  # of an earlier fit
         return None
     if validation is not None:
         raise ParameterError(
             "conditional=True needs labels, and validation has none: leave it out; "
             "validation_fraction of X is held out."
         )
-    labels = check_labels(y, _num_samples(X), f"{type(estimator).__name__}(conditional=True)")
+    with refusing(X, "X"):
+        n_rows = _num_samples(unwrapped(X))
+    labels = check_labels(y, n_rows, f"{type(estimator).__name__}(conditional=True)")
     unlabelled = int((labels.numbers == UNLABELLED).sum())
     if unlabelled:
         raise DataError(

@@ -239,7 +239,8 @@ class _Room:
         self, rbm: RestrictedBoltzmann, options: ContrastiveOptions, dtype: torch.dtype
     ) -> None:
         n_hidden, n_visible = rbm.weight.shape
-        n_rows = options.batch_size + max(options.batch_size, options.n_chains)
+        most = options.batch_size + 1  # an odd row joins a pair
+        n_rows = most + max(most, options.n_chains)
         self.v = rbm.weight.new_empty(n_rows, n_visible)
         self.h = rbm.weight.new_empty(n_rows, n_hidden)
         self.left = torch.empty_like(self.h, dtype=dtype)
@@ -252,10 +253,16 @@ class Session:
     """A machine in training in the user's own portions of rows, a pass at a time."""
 
     def __init__(
-        self, rbm: RestrictedBoltzmann, options: ContrastiveOptions, streams: Streams
+        self,
+        rbm: RestrictedBoltzmann,
+        options: ContrastiveOptions,
+        streams: Streams,
+        epoch: int = 0,
+        history: Sequence[dict[str, Any]] = (),
     ) -> None:
         self.rbm = rbm
-        self.history: list[dict[str, Any]] = []
+        self.epoch = epoch  # that made the machine
+        self.history = list(history)
         self._options = options._replace(schedule=Constant())
         self._contrast = Contrast(rbm, self._options, streams)
 
@@ -269,10 +276,11 @@ class Session:
         if not error <= most:  # NaN is not, either
             self.rbm.load_state_dict(good)
             return False
+        self.epoch += 1
         self.history.append(
             {
                 "stage": "partial fit",
-                "epoch": len(self.history) + 1,
+                "epoch": self.epoch,
                 "reconstruction_error": error,
                 "learning_rate": rate,
                 "seconds": time.perf_counter() - began,

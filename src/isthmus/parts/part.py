@@ -69,6 +69,16 @@ class Part(ABC):
         return kind(*args, **fields)
 
     @classmethod
+    def named_in(cls, value: "str | Part") -> set[str]:
+        """Return the fields that a string names, or that a part has other than by default."""
+        part = cls.of(value)
+        fields = dataclasses.fields(part)  # type: ignore[arg-type]
+        if isinstance(value, str):
+            _, args, named = parse(value, cls.slot)
+            return {*named, *(field.name for field in fields[: len(args)])}
+        return {field.name for field in fields if getattr(part, field.name) != field.default}
+
+    @classmethod
     def all_of(cls, values: "str | Part | Sequence[str | Part]") -> tuple[Self, ...]:
         """Return the parts of a parameter that takes one or several."""
         given = values if isinstance(values, tuple | list) else (values,)

@@ -101,8 +101,19 @@ def _tried(role: str, half: OfSamples, given: Tensor, n_wanted: int) -> Tensor:
 
 
 def _own_dropout(module: nn.Module) -> nn.Module:
-    """Replace torch's dropout, which draws from the global generator, by the library's."""
-    if _chance(module) and isinstance(module, nn.Dropout):
+    """Replace torch's dropout, which draws from the global generator, by the library's.
+
+    Raises
+    ------
+    ParameterError
+        If it is a kind of dropout that the library does not have.
+    """
+    if isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0:
+        if not isinstance(module, nn.Dropout):
+            raise ParameterError(
+                f"A layer {type(module).__name__} of network 'custom' draws from torch's global "
+                f"generator, so that no fit could be repeated: write nn.Dropout."
+            )
         return Dropout(module.p)
     for name, child in module.named_children():
         setattr(module, name, _own_dropout(child))
