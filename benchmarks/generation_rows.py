@@ -1,10 +1,8 @@
 """Generating: the rows of the published tables that are likelihoods of binary images."""
 
-import shutil
-import zlib
-
 import numpy as np
-from published_table import CHECKPOINTS, Figures, Setting, row
+from kept import kept
+from published_table import Figures, Setting, row
 
 from isthmus import VariationalAutoencoder
 
@@ -36,11 +34,9 @@ def one_layer(setting: Setting, seed: int, *, dynamic: bool, **options: object) 
     model = VariationalAutoencoder(
         50, corruption=corruption, random_state=seed, **{**LAYERS, **TRAINING, **options}
     )
-    kept = CHECKPOINTS / f"{zlib.crc32(repr(model).encode()):08x}-{len(rows)}"
-    model.fit(rows, checkpoint=kept)
-    figures = {"training": model.history_[-1]["seconds"], **nats(model, split.test)}
-    shutil.rmtree(kept)
-    return figures
+    with kept(model, len(rows)) as folder:
+        model.fit(rows, checkpoint=folder)
+        return {"training": model.history_[-1]["seconds"], **nats(model, split.test)}
 
 
 @row(

@@ -10,7 +10,6 @@ Settings were chosen on training pictures (MNIST: the last 10,000, BSD: the last
 
 import argparse
 import copy
-import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from kept import kept
 from PIL import Image
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -92,11 +92,11 @@ def _digits(
         random_state=0,
         **({"learning_rate": 2e-3, "batch_size": 128} | options),
     )
-    name = f"{len(train)}-{hashlib.sha256(repr(model).encode()).hexdigest()[:8]}"
-    model.fit(train, checkpoint=ROOT / "benchmarks" / "checkpoints" / name)
     noise = STD * np.random.default_rng(0).normal(size=test.shape)
     noisy = (test + noise).clip(0, 1).astype(np.float32)
-    cleaned = model.denoise(noisy).clip(0, 1)
+    with kept(model, len(train)) as folder:
+        model.fit(train, checkpoint=folder)
+        cleaned = model.denoise(noisy).clip(0, 1)
     if not choose:
         _draw(list(zip(noisy, cleaned, test, strict=True))[:4], STD, GALLERY / "digits.png")
     return {

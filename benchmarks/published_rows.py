@@ -317,15 +317,18 @@ def norm(model: Any, rows: np.ndarray) -> float:
     return float((((z * (1 - z)) ** 2) @ weight.double().square().sum(1)).sqrt().mean())
 
 
-def fine_tuned(autoencoder: Any, setting: Setting, seed: int, **options: Any) -> Figures:
+def fine_tuned(
+    autoencoder: Any, setting: Setting, seed: int, max_epochs: int = 40, **options: Any
+) -> Figures:
     """Return the test error of a softmax on the code, trained with the encoder, percent."""
     split = setting.split()
     model = AutoencoderClassifier(
         autoencoder,
         learning_rate=1e-3,
+        max_epochs=max_epochs,
         validation_fraction=0,
         batch_size=128,
         random_state=seed,
-        **{"max_epochs": 40, **options},
+        **options,
     ).fit(split.X, split.y)
     return {"wrong": percent_wrong(model.predict(split.test), split.y_test)}

@@ -21,7 +21,6 @@ text.
 <!-- figures -->
 """
 
-CHECKPOINTS = Path(__file__).resolve().parent / "checkpoints"  # of fits that take long
 Figures = dict[str, Any]
 
 

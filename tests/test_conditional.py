@@ -142,3 +142,10 @@ def test_labels_that_do_not_fit_are_refused(model, digits, call, error, sentence
 def test_what_has_no_rows_is_refused_before_its_labels(rows):
     with pytest.raises(DataError, match=r"^X (is a LazyFrame|cannot be taken as rows)"):
         VariationalAutoencoder(2, conditional=True).fit(rows, [0, 1])
+
+
+def test_a_refit_that_is_refused_leaves_the_labels(digits):
+    model = VariationalAutoencoder(2, conditional=True, max_epochs=1, random_state=0).fit(*digits)
+    with pytest.raises(DataError):
+        model.set_params(conditional=False).fit(np.full((4, 64), np.nan))
+    assert model.sample(2, y="one", random_state=0).shape == (2, 64)

@@ -24,7 +24,7 @@ from isthmus.estimators.conditions import learn_labels, learn_shares, with_label
 from isthmus.estimators.diagnosis import Finding, diagnose
 from isthmus.estimators.gathering import gather, mean_of, scale
 from isthmus.estimators.inputs import Floats
-from isthmus.estimators.parameters import Parameters, check, declared
+from isthmus.estimators.parameters import Parameters, check
 from isthmus.estimators.planning import plan_for, warn
 from isthmus.estimators.resuming import CheckpointLike, keeping
 from isthmus.estimators.sampling import Sampling
@@ -262,6 +262,8 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
     def _adopt(self, fitted: Fitted, scaling: Scaling) -> None:
         """Take over what a fit has made, or a file has kept."""
         self.model_ = settle(fitted.model, scaling)
+        if not self.model_.parts.n_labels:
+            self.__dict__.pop("classes_", None)  # of an earlier fit
         self.history_ = fitted.history
         self.versus_pca_ = fitted.versus_pca
         self.n_iter_ = fitted.n_epochs
@@ -296,7 +298,7 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
         """
         network, named = Network.of(self.network), Network.named_in(self.network)
         fields = [field.name for field in dataclasses.fields(network)]  # type: ignore[arg-type]
-        usual = {name: field.default for name, (field, _) in declared(type(self)).items()}
+        usual = {field.name: field.default for field in dataclasses.fields(self)}
         given = {}
         for name in ("hidden", "activation"):
             value, ruled_out = getattr(self, name), name in named or name not in fields

@@ -30,7 +30,6 @@ def learn_labels(estimator: "BaseAutoencoder", X: Any, y: Any, validation: Any) 
         If held-out rows are given, which have none.
     """
     if not getattr(estimator, "conditional", False):
-        estimator.__dict__.pop("classes_", None)  # of an earlier fit
         return None
     if validation is not None:
         raise ParameterError(

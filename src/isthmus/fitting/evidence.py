@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from isthmus.fitting.model import Model
-from isthmus.parts.variational import draw, kl, log_ratio, posterior
+from isthmus.parts.variational import draw, kl, log_ratio, posterior, repeat_rows
 
 TOGETHER = 2048  # draws that are decoded at a time: four times as many leave the cache
 
@@ -35,7 +35,7 @@ def log_likelihood(model: Model, x: Tensor, n_draws: int, generator: torch.Gener
     while done < n_draws:
         n = min(n_draws - done, max(1, TOGETHER // len(x)))
         z = draw(mean, log_variance, generator, n)
-        nats = model.nats(z, x.repeat_interleave(n, 0)) + log_ratio(z, mean, log_variance)
+        nats = model.nats(z, repeat_rows(x, n)) + log_ratio(z, mean, log_variance)
         weights = -nats.view(len(x), n)
         total = torch.logaddexp(total, weights.logsumexp(1))
         done += n

@@ -1,9 +1,10 @@
 """The bound of several draws of a row's code, and its gradient.
 
-Shapes: B rows, S draws of a row, one after the other, K code units.
+Shapes: B rows, S draws of a row, one after the other, K code units, O outputs.
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -22,9 +23,46 @@ class Chosen(NamedTuple):
     bound: Tensor  # (B,) nats, by all
 
 
-def repeat_rows(rows: Tensor, n_draws: int) -> Tensor:
-    """Return each row (B, D) as often as its code is drawn, (B S, D)."""
-    return rows if n_draws == 1 else rows.repeat_interleave(n_draws, 0)
+class Weighed(NamedTuple):
+    """What a batch comes to by its draws."""
+
+    code: Drawn  # the draws that carry the gradient
+    output: Tensor  # (B S, O) natural parameters of these
+    rows: Tensor  # (B,) nats
+    terms: dict[str, Tensor]  # () of the loss, by name
+
+
+def weigh(
+    code: Drawn,
+    judge: Callable[[Tensor], tuple[Tensor, Tensor]],
+    n_rows: int,
+    generator: torch.Generator,
+    *,
+    repeats: bool,
+) -> Weighed:
+    """Judge the draws of each row's code; where many can be judged twice, a tenth is learned from.
+
+    Parameters
+    ----------
+    judge : decodes draws (B S, K) to natural parameters (B S, O) and nats (B S,).
+    generator : of the choice.
+    repeats : whether the judge says of a code, beside others, what it said before.
+    """
+    n_draws = len(code.z) // n_rows
+    if n_draws < ONE_IN or not repeats:
+        output, rows = judge(code.z)
+        nll, rows = rows.mean(), bound(rows, code, n_draws)
+    else:
+        with torch.no_grad():
+            nats = judge(code.z)[1]
+        torch.clear_autocast_cache()  # older torch would take its weights, without gradients
+        chosen = choose(nats, code, n_draws, generator)
+        output, rows = judge(chosen.code.z)
+        code, nll, rows = chosen.code, chosen.nll, surrogate(rows, chosen)
+    terms = {"nll": nll}
+    if code.divergence is not None:
+        terms["divergence"] = rows.mean() - nll
+    return Weighed(code, output, rows, terms)
 
 
 def bound(nll: Tensor, code: Drawn, n_draws: int) -> Tensor:

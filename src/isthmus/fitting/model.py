@@ -4,7 +4,6 @@ Shapes: B rows, D features, K code units, S draws of a row. "Scaled" rows are `S
 rows are not.
 """
 
-from collections.abc import Callable
 from functools import reduce
 from operator import add
 from typing import NamedTuple
@@ -15,7 +14,7 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from isthmus.data.scaling import Scaling
-from isthmus.fitting.importance import ONE_IN, bound, choose, repeat_rows, surrogate
+from isthmus.fitting.importance import weigh
 from isthmus.fitting.learner import Learner, Objective, Randomness
 from isthmus.fitting.start import NoPretraining, Pretraining
 from isthmus.parts.networks.layers import exact
@@ -23,7 +22,6 @@ from isthmus.parts.slots import (
     Around,
     Code,
     Corruption,
-    Drawn,
     Halves,
     Likelihood,
     Network,
@@ -32,6 +30,7 @@ from isthmus.parts.slots import (
     Stage,
     around,
 )
+from isthmus.parts.variational import repeat_rows
 
 
 class Parts(NamedTuple):
@@ -224,7 +223,8 @@ class Model(Learner):
             output = self.decoder(told, *beside).float()
             return output, self._nll(output, repeat_rows(predicted, n_draws), seen)
 
-        code, output, rows, terms = self._weigh(code, judge, len(x), randomness.code)
+        repeats = self.training and self._repeats
+        code, output, rows, terms = weigh(code, judge, len(x), randomness.code, repeats=repeats)
         halves = Halves(self.encoder, self.decoder)
         passed = Pass(
             x=target,
@@ -245,30 +245,6 @@ class Model(Learner):
             mean = torch.cat([code.mean, labels], 1) if self.parts.n_labels else code.mean
             output = self.decoder(mean, *beside).float()
         return Objective(rows, terms, reduce(add, terms.values()), output)
-
-    def _weigh(
-        self,
-        code: Drawn,
-        judge: Callable[[Tensor], tuple[Tensor, Tensor]],
-        n_rows: int,
-        generator: torch.Generator,
-    ) -> tuple[Drawn, Tensor, Tensor, dict[str, Tensor]]:
-        """Return the draws that count, their outputs, each row's nats and the terms of the loss."""
-        if code.divergence is None:
-            output, rows = judge(code.z)
-            return code, output, rows, {"nll": rows.mean()}
-        n_draws = len(code.z) // n_rows
-        if n_draws < ONE_IN or not (self.training and self._repeats):
-            output, rows = judge(code.z)
-            nll, rows = rows.mean(), bound(rows, code, n_draws)
-        else:
-            with torch.no_grad():
-                nats = judge(code.z)[1]
-            torch.clear_autocast_cache()  # torch < 2.10 would reuse its weights without gradients
-            chosen = choose(nats, code, n_draws, generator)
-            output, rows = judge(chosen.code.z)
-            code, nll, rows = chosen.code, chosen.nll, surrogate(rows, chosen)
-        return code, output, rows, {"nll": nll, "divergence": rows.mean() - nll}
 
     @property
     def _repeats(self) -> bool:

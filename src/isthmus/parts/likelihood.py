@@ -27,7 +27,7 @@ class Normal(Likelihood):
 
     With ``std="learned"`` one std serves all features and rows, the likeliest: the root of the
     mean squared error of the batch, in use of the last batches of the training. For bounds of
-    several draws it is a little too wide: it counts draws alike that the bound does not.
+    several draws it is too wide: it counts draws alike that the bound does not.
 
     References
     ----------

@@ -44,6 +44,12 @@ class Part(ABC):
         """
         if isinstance(value, cls):
             return value
+        kind, fields = cls._read(value)
+        return kind(**fields)
+
+    @classmethod
+    def _read(cls, value: "str | Part") -> tuple[type[Self], dict[str, Any]]:
+        """Return the part that a string names, and the fields that it gives."""
         if not isinstance(value, str):
             known = ", ".join(cls.kinds)
             raise ParameterError(
@@ -66,17 +72,12 @@ class Part(ABC):
         twice = set(names[: len(args)]) & set(fields)
         if twice:
             raise ParameterError(f"{cls.slot}={value!r} gives {min(twice)} twice.")
-        return kind(*args, **fields)
+        return kind, {**dict(zip(names, args, strict=False)), **fields}
 
     @classmethod
     def named_in(cls, value: "str | Part") -> set[str]:
-        """Return the fields that a string names, or that a part has other than by default."""
-        part = cls.of(value)
-        fields = dataclasses.fields(part)  # type: ignore[arg-type]
-        if isinstance(value, str):
-            _, args, named = parse(value, cls.slot)
-            return {*named, *(field.name for field in fields[: len(args)])}
-        return {field.name for field in fields if getattr(part, field.name) != field.default}
+        """Return the fields that a string gives, or that a part has other than by default."""
+        return {*(value._changed if isinstance(value, cls) else cls._read(value)[1])}
 
     @classmethod
     def all_of(cls, values: "str | Part | Sequence[str | Part]") -> tuple[Self, ...]:
@@ -84,13 +85,15 @@ class Part(ABC):
         given = values if isinstance(values, tuple | list) else (values,)
         return tuple(cls.of(value) for value in given)
 
+    @property
+    def _changed(self) -> list[str]:
+        """Return the fields that are not default."""
+        fields = dataclasses.fields(self)  # type: ignore[arg-type]
+        return [field.name for field in fields if getattr(self, field.name) != field.default]
+
     def __str__(self) -> str:
         """Return the string that `of` turns back into this part: only what is not default."""
-        changed = [
-            f"{field.name}={getattr(self, field.name)!r}"
-            for field in dataclasses.fields(self)  # type: ignore[arg-type]
-            if getattr(self, field.name) != field.default
-        ]
+        changed = [f"{name}={getattr(self, name)!r}" for name in self._changed]
         return f"{self.name}({', '.join(changed)})" if changed else self.name
 
 

@@ -28,7 +28,7 @@ from isthmus.parts.part import Part
 class Drawn(NamedTuple):
     """What a code makes of the encoder's head."""
 
-    z: Tensor  # (B S, K) what the decoder sees: S draws of each row that count, one by one
+    z: Tensor  # (B S, K) what the decoder sees: S draws of each row, or those that count
     mean: Tensor  # (B, K) the deterministic code
     divergence: Tensor | None  # (B S,) nats, weighted, or nothing
     log_q_weight: float = 0.0  # in it, where the gradient of log q(z|x) goes by way of z alone
@@ -204,6 +204,11 @@ class Likelihood(Part):
         """Draw a row, (B, D)."""
 
 
+def risen(at: float, share: float) -> float:
+    """Return how far what rises over the first ``share`` of the training has come, 0 to 1."""
+    return min(1.0, at / share) if share > 0 else 1.0
+
+
 class Penalty(Part):
     """A term of the loss besides the likelihood, ``weight(t) * value``."""
 
@@ -219,7 +224,7 @@ class Penalty(Part):
 
     def strength(self, at: float) -> float:
         """Return the weight at a time of the training: it rises linearly over ``warmup``."""
-        return self.weight * (min(1.0, at / self.warmup) if self.warmup > 0 else 1.0)
+        return self.weight * risen(at, self.warmup)
 
     @abstractmethod
     def value(self, halves: Halves, seen: Pass, generator: torch.Generator) -> Tensor:

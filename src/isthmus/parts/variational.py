@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from isthmus.errors import ParameterError
 from isthmus.parts.part import part
-from isthmus.parts.slots import Code, Drawn, Nothing
+from isthmus.parts.slots import Code, Drawn, Nothing, risen
 
 
 @part("gaussian")
@@ -77,20 +77,20 @@ class Gaussian(Code):
         self, head: Tensor, memory: nn.Module, generator: torch.Generator, at: float = 1.0
     ) -> Drawn:
         mean, log_variance = posterior(head)
-        n_draws = round(self.samples ** _risen(at, self.growth))
+        n_draws = round(self.samples ** risen(at, self.growth))
         z = draw(mean, log_variance, generator, n_draws)
         if self.beta == 0 and n_draws == 1:
             return Drawn(z, mean, None)
-        risen = _risen(at, self.warmup)
+        warm = risen(at, self.warmup)
         if n_draws > 1:
-            weight = self.beta * risen
+            weight = self.beta * warm
             return Drawn(z, mean, weight * log_ratio(z, mean, log_variance), weight)
         units = kl(mean, log_variance)
         if self.capacity is not None:
-            return Drawn(z, mean, self.beta * distance(units.sum(1), risen * self.capacity))
+            return Drawn(z, mean, self.beta * distance(units.sum(1), warm * self.capacity))
         if self.free_bits > 0:
             units = torch.where(units.mean(0) > self.free_bits, units, self.free_bits)
-        return Drawn(z, mean, self.beta * risen * units.sum(1))
+        return Drawn(z, mean, self.beta * warm * units.sum(1))
 
 
 def posterior(head: Tensor) -> tuple[Tensor, Tensor]:
@@ -99,12 +99,16 @@ def posterior(head: Tensor) -> tuple[Tensor, Tensor]:
     return mean, log_variance
 
 
+def repeat_rows(rows: Tensor, n_draws: int) -> Tensor:
+    """Return each row (B, D) as often as its code is drawn, (B S, D)."""
+    return rows if n_draws == 1 else rows.repeat_interleave(n_draws, 0)
+
+
 def draw(
     mean: Tensor, log_variance: Tensor, generator: torch.Generator, n_draws: int = 1
 ) -> Tensor:
     """Draw S codes of each row, one after the other, (B S, K)."""
-    if n_draws > 1:
-        mean, log_variance = (each.repeat_interleave(n_draws, 0) for each in (mean, log_variance))
+    mean, log_variance = (repeat_rows(each, n_draws) for each in (mean, log_variance))
     noise = torch.empty_like(mean).normal_(generator=generator)
     return torch.addcmul(mean, noise, torch.exp(log_variance / 2))
 
@@ -116,9 +120,7 @@ def log_ratio(z: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
     `fitting.importance.bound` puts in its place.
     """
     n_draws = len(z) // len(mean)
-    centre, log_width = (
-        each.detach().repeat_interleave(n_draws, 0) for each in (mean, log_variance / 2)
-    )
+    centre, log_width = (repeat_rows(each.detach(), n_draws) for each in (mean, log_variance / 2))
     deviation = (z - centre) * torch.exp(-log_width)
     return (z.square() - deviation.square()).sum(1) / 2 - log_width.sum(1)
 
@@ -132,11 +134,6 @@ def distance(divergence: Tensor, capacity: float) -> Tensor:
     """Return rows (B,) of which the mean is ``|mean divergence - capacity|``."""
     apart = divergence - capacity
     return torch.where(apart.mean() < 0, -apart, apart)
-
-
-def _risen(at: float, share: float) -> float:
-    """Return how far what rises over the first ``share`` of the training has come, 0 to 1."""
-    return min(1.0, at / share) if share > 0 else 1.0
 
 
 @part("wasserstein_mmd")

@@ -4,7 +4,7 @@ Shapes: B rows, S the shape of a sample, D = product of S, K code units, H head 
 """
 
 import copy
-from typing import Annotated
+from typing import Annotated, TypeGuard
 
 import torch
 from pydantic import Field, SkipValidation
@@ -34,7 +34,7 @@ class Custom(Network):
 
     @property
     def hides(self) -> bool:
-        return any(_chance(module) > 0 for half in self._halves for module in half.modules())
+        return any(_drops(module) for half in self._halves for module in half.modules())
 
     @property
     def rows_apart(self) -> bool:
@@ -108,7 +108,7 @@ def _own_dropout(module: nn.Module) -> nn.Module:
     ParameterError
         If it is a kind of dropout that the library does not have.
     """
-    if isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0:
+    if _drops(module):
         if not isinstance(module, nn.Dropout):
             raise ParameterError(
                 f"A layer {type(module).__name__} of network 'custom' draws from torch's global "
@@ -120,5 +120,5 @@ def _own_dropout(module: nn.Module) -> nn.Module:
     return module
 
 
-def _chance(module: nn.Module) -> float:
-    return float(getattr(module, "p", 0)) if isinstance(module, nn.Dropout) else 0.0
+def _drops(module: nn.Module) -> TypeGuard[nn.modules.dropout._DropoutNd]:
+    return isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0
