@@ -17,10 +17,11 @@ TOGETHER = 2048  # draws that are decoded at a time: four times as many leave th
 def elbo(model: Model, x: Tensor, n_draws: int, generator: torch.Generator) -> Tensor:
     """Return ``E_q log p(x|z) - KL(q(z|x) || p(z))`` of rows, the mean by S draws, (B,)."""
     mean, log_variance = posterior(model.head_of(x))
+    predicted = model.predicted(x)
     expected = torch.zeros_like(mean[:, 0])
     for _ in range(n_draws):
         z = draw(mean, log_variance, generator)
-        expected -= model.nats(z, x) / n_draws
+        expected -= model.nats(z, predicted) / n_draws
     return expected - kl(mean, log_variance).sum(1)
 
 
@@ -29,13 +30,20 @@ def log_likelihood(model: Model, x: Tensor, n_draws: int, generator: torch.Gener
 
     From below it nears log p(x) as S grows (Burda et al. 2016, section 3).
     """
+    few = torch.split(x, TOGETHER)
+    return torch.cat([_log_likelihood(model, rows, n_draws, generator) for rows in few])
+
+
+def _log_likelihood(model: Model, x: Tensor, n_draws: int, generator: torch.Generator) -> Tensor:
+    """Weigh the draws of at most `TOGETHER` rows."""
     mean, log_variance = posterior(model.head_of(x))
+    predicted = model.predicted(x)
     total = torch.full_like(mean[:, 0], -math.inf)
     done = 0
     while done < n_draws:
-        n = min(n_draws - done, max(1, TOGETHER // len(x)))
+        n = min(n_draws - done, TOGETHER // len(x))
         z = draw(mean, log_variance, generator, n)
-        nats = model.nats(z, repeat_rows(x, n)) + log_ratio(z, mean, log_variance)
+        nats = model.nats(z, repeat_rows(predicted, n)) + log_ratio(z, mean, log_variance)
         weights = -nats.view(len(x), n)
         total = torch.logaddexp(total, weights.logsumexp(1))
         done += n

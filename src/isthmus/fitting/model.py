@@ -173,20 +173,27 @@ class Model(Learner):
         """Scaled rows (B, D) to what their codes are made of, (B, H)."""
         return self._down(x).head
 
-    def nats(self, z: Tensor, x: Tensor) -> Tensor:
-        """Return -log p(x | codes) of scaled rows (B, D), as they are predicted, (B,).
+    def predicted(self, x: Tensor) -> Tensor:
+        """Scaled rows (B, D) in the units that the likelihood predicts."""
+        likelihood = self.parts.likelihood
+        if likelihood.location:
+            return x
+        # Scaling and back must not leave the domain by a rounding error.
+        return self.scaling.inverse(x).clamp(likelihood.low, likelihood.high)
+
+    def nats(self, z: Tensor, predicted: Tensor) -> Tensor:
+        """Return -log p(x | codes) of rows as they are predicted (B, D), (B,).
 
         Where the decoder is told labels, ``p(x | z) = sum_l share_l p(x | z, l)``.
         """
         if not self.parts.n_labels:
-            return self._nll(self.decoder(z), self._predicted(x))
-        return -(self.shares.log() - self.nats_by_label(z, x)).logsumexp(1)
+            return self._nll(self.decoder(z), predicted)
+        return -(self.shares.log() - self.nats_by_label(z, predicted)).logsumexp(1)
 
-    def nats_by_label(self, z: Tensor, x: Tensor) -> Tensor:
-        """Return -log p(x | codes, label) of scaled rows, as they are predicted, (B, L)."""
+    def nats_by_label(self, z: Tensor, predicted: Tensor) -> Tensor:
+        """Return -log p(x | codes, label) of rows as they are predicted (B, D), (B, L)."""
         labels = torch.eye(self.parts.n_labels, dtype=z.dtype, device=z.device)
         told = (torch.cat([z, label.expand(len(z), -1)], 1) for label in labels)
-        predicted = self._predicted(x)
         return torch.stack([self._nll(self.decoder(each), predicted) for each in told], 1)
 
     def stages(self) -> list[Stage]:
@@ -214,7 +221,7 @@ class Model(Learner):
         head = head.float()
         with exact(x):
             code = self.parts.code.draw(head, self.memory, randomness.code, at)
-        predicted = self._predicted(target)
+        predicted = self.predicted(target)
 
         def judge(z: Tensor) -> tuple[Tensor, Tensor]:
             """Decode draws, (B S, K), to natural parameters and nats."""
@@ -268,7 +275,7 @@ class Model(Learner):
 
     def likeliest(self, z: Tensor, x: Tensor) -> Tensor:
         """Return the label of scaled rows that is likeliest given their codes, (B, L)."""
-        best = (self.shares.log() - self.nats_by_label(z, x)).argmax(1)
+        best = (self.shares.log() - self.nats_by_label(z, self.predicted(x))).argmax(1)
         return functional.one_hot(best, self.parts.n_labels).to(z)
 
     def _expected(self, output: Tensor) -> Tensor:
@@ -299,14 +306,6 @@ class Model(Learner):
             share = judged.float().mean(1).clamp(min=1 / x.shape[1])
             return nll_of(self.parts.likelihood, output, x, judged) / share
         return self.parts.likelihood.nll(output, x, self.spread)
-
-    def _predicted(self, scaled: Tensor) -> Tensor:
-        """Scaled rows in the units that the likelihood predicts."""
-        likelihood = self.parts.likelihood
-        if likelihood.location:
-            return scaled
-        # Scaling and back must not leave the domain by a rounding error.
-        return self.scaling.inverse(scaled).clamp(likelihood.low, likelihood.high)
 
 
 def nll_of(likelihood: Likelihood, output: Tensor, x: Tensor, judged: Tensor) -> Tensor:
