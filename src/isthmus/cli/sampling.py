@@ -14,7 +14,7 @@ from isthmus.data.writing import replacing, write, write_pictures
 from isthmus.errors import DataError, ParameterError, missing
 from isthmus.estimators.sampling import CHAINS
 from isthmus.estimators.saving import load
-from isthmus.evaluation.subject import drawn_shape, laid_out
+from isthmus.evaluation.drawing import drawn_shape, laid_out
 
 GRID = ".png"
 WIDE = 600  # pixels: a smaller grid is enlarged by a whole factor

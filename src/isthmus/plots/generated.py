@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from isthmus.errors import ParameterError
 from isthmus.estimators.arrays import unwrapped
-from isthmus.evaluation.subject import bounds_of, drawn_shape, laid_out
+from isthmus.evaluation.drawing import bounds_of, drawn_shape, laid_out
 from isthmus.plots.canvas import (
     ACROSS,
     MODEL,

@@ -7,7 +7,8 @@ from numpy.typing import ArrayLike
 
 from isthmus.errors import ParameterError
 from isthmus.evaluation import units
-from isthmus.evaluation.subject import known_shape, laid_out, look
+from isthmus.evaluation.drawing import known_shape, laid_out
+from isthmus.evaluation.subject import look
 from isthmus.evaluation.words import figure
 from isthmus.plots.canvas import (
     MOST_NAMES,
