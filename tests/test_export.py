@@ -357,7 +357,7 @@ def test_device_without_space_leaves_the_file_as_it_was(fitted, tmp_path, monkey
     path.write_bytes(b"before")
     beside = path.with_name(".beside.onnx")
     beside.symlink_to("/dev/full")
-    monkeypatch.setattr("isthmus.data.writing._beside", lambda target: beside)
+    monkeypatch.setattr("isthmus.data.replacing._beside", lambda target: beside)
     with pytest.raises(FileError, match=r"^No space is left on the device to write "):
         export_onnx(fitted, path)
     assert path.read_bytes() == b"before"

@@ -9,15 +9,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from isthmus.data import writing
 from isthmus.data.files import read
-from isthmus.data.writing import (
-    remove_halves,
-    replacing,
-    replacing_folder,
-    write,
-    write_pictures,
-)
+from isthmus.data.replacing import remove_halves, replacing, replacing_folder
+from isthmus.data.writing import write, write_pictures
 from isthmus.errors import DataError, FileError, MissingDependencyError
 
 A = np.random.default_rng(0).random((7, 3))
@@ -175,7 +169,7 @@ def test_replacing_writes_through_a_link_and_keeps_the_mode(tmp_path):
 def test_replacing_survives_a_kill_with_the_old_file_whole(tmp_path):
     target = fill(tmp_path, x_npy="old") / "x.npy"
     code = (
-        "import os, sys; from isthmus.data.writing import replacing\n"
+        "import os, sys; from isthmus.data.replacing import replacing\n"
         "with replacing(sys.argv[1]) as beside: beside.write_text('half'); os._exit(9)"
     )
     assert subprocess.run([sys.executable, "-c", code, target], check=False).returncode == 9
@@ -184,7 +178,7 @@ def test_replacing_survives_a_kill_with_the_old_file_whole(tmp_path):
 
 def test_remove_halves_takes_away_what_a_kill_left_and_nothing_else(tmp_path):
     code = (
-        "import os, sys; from isthmus.data.writing import replacing\n"
+        "import os, sys; from isthmus.data.replacing import replacing\n"
         "with replacing(sys.argv[1]) as beside: beside.write_text('half'); os._exit(9)"
     )
     kept = {tmp_path / name for name in ("x.png", ".mine.png", ".0123456789ab.png", "b/.x.tar.gz")}
@@ -355,7 +349,7 @@ def test_write_says_that_no_space_is_left(tmp_path, monkeypatch, ending, n_rows)
 
     target = tmp_path / f"x{ending}"
     target.write_text("old")
-    monkeypatch.setattr(writing, "_beside", on_a_full_device)
+    monkeypatch.setattr("isthmus.data.replacing._beside", on_a_full_device)
     with pytest.raises(FileError, match=no_space(target)):
         write(target, np.random.default_rng(0).random((n_rows, 3)))
     assert content_of(tmp_path) == {f"x{ending}": "old"}

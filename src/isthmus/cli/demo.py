@@ -16,7 +16,7 @@ from rich.table import Table
 
 from isthmus import datasets
 from isthmus.cli.outputs import check_model, titled
-from isthmus.data.writing import replacing
+from isthmus.data.replacing import replacing
 from isthmus.errors import MissingDependencyError, missing
 from isthmus.estimators.denoising import DenoisingAutoencoder
 from isthmus.evaluation import page, psnr

@@ -18,7 +18,7 @@ from isthmus.data.finished import Add, Record, digest
 from isthmus.data.picture_files import Picture, read_picture, write_picture
 from isthmus.data.picture_folders import pictures_below
 from isthmus.data.pictures import PICTURE_ENDINGS
-from isthmus.data.writing import remove_halves
+from isthmus.data.replacing import remove_halves
 from isthmus.errors import DataError, FileError, IsthmusError
 
 # Pixels (h, w) or (h, w, c), uint8, uint16 or float32 from 0 to 1, to others of the same shape

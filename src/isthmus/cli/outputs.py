@@ -12,7 +12,8 @@ from rich.table import Table
 
 from isthmus.cli.options import at_the_shell
 from isthmus.data.artefact import CONFIG
-from isthmus.data.writing import check_ending, check_replaceable, refusal_as_file_error
+from isthmus.data.replacing import check_replaceable, refusal_as_file_error
+from isthmus.data.writing import check_ending
 from isthmus.errors import FileError
 from isthmus.estimators import summary
 

@@ -14,8 +14,8 @@ from isthmus.cli.options import at_the_shell
 from isthmus.cli.outputs import check_page, say
 from isthmus.cli.rows import Rows, read_rows
 from isthmus.data.files import read
+from isthmus.data.replacing import replacing
 from isthmus.data.tables import read_column
-from isthmus.data.writing import replacing
 from isthmus.errors import DataError, FileError, ParameterError
 from isthmus.evaluation import page
 from isthmus.evaluation.code_map import Projection

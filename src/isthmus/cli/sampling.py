@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from isthmus.cli.outputs import check_file, check_folder, check_path, say
 from isthmus.data.pictures import levels_of
-from isthmus.data.writing import replacing, write, write_pictures
+from isthmus.data.replacing import replacing
+from isthmus.data.writing import write, write_pictures
 from isthmus.errors import DataError, ParameterError, missing
 from isthmus.estimators.sampling import CHAINS
 from isthmus.estimators.saving import load

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from isthmus.data.writing import null_in, replacing_folder, set_aside
+from isthmus.data.replacing import null_in, replacing_folder, set_aside
 from isthmus.errors import ArtefactError, FileError
 
 FORMAT = 2

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from isthmus.data.locking import locked
-from isthmus.data.writing import refusal_as_file_error
+from isthmus.data.replacing import refusal_as_file_error
 
 RECORD = ".isthmus-denoised.jsonl"
 

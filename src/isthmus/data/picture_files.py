@@ -22,8 +22,8 @@ from isthmus.data.picture_forms import (
     read_webp,
     too_large,
 )
+from isthmus.data.replacing import StrPath, replacing
 from isthmus.data.tiff_pictures import TiffPicture
-from isthmus.data.writing import StrPath, replacing
 from isthmus.errors import DataError, FileError, missing
 
 Array = npt.NDArray[Any]

@@ -18,7 +18,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from isthmus.data.locking import locked
-from isthmus.data.writing import refusal_as_file_error, remove_halves, replacing
+from isthmus.data.replacing import refusal_as_file_error, remove_halves, replacing
 from isthmus.errors import ArtefactError, FileError, TrainingWarning
 
 FORMAT = 1

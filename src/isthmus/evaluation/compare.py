@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from isthmus.data.writing import replacing
+from isthmus.data.replacing import replacing
 from isthmus.evaluation import page
 from isthmus.evaluation.comparison import Comparison, comparison
 

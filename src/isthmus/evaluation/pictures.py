@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from isthmus.data.writing import replacing
+from isthmus.data.replacing import replacing
 from isthmus.errors import DataError, missing
 from isthmus.fitting.curves import Point, Window, best_of, lines, window
 

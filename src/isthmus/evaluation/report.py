@@ -6,7 +6,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from isthmus.data.writing import replacing
+from isthmus.data.replacing import replacing
 from isthmus.evaluation import page
 from isthmus.evaluation.code_map import Projection
 from isthmus.evaluation.review import Review, review

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from isthmus.data.artefact import versions
-from isthmus.data.writing import replacing
+from isthmus.data.replacing import replacing
 from isthmus.errors import ExportError, FileError, missing
 from isthmus.export.agreement import TOLERANCE, Agreement, Answers, Rows, agreement, examples
 from isthmus.export.graphs import Graph, check_ours, check_part, given_shape, graph_of
