@@ -44,6 +44,11 @@ class Learner(nn.Module, ABC):
         """Outputs that a row becomes on the way to its loss."""
         return 1
 
+    @property
+    def steep(self) -> bool:
+        """Whether a single batch can have a gradient far beyond all others."""
+        return False
+
     @abstractmethod
     def forward(
         self, x: Tensor, target: Tensor, randomness: Randomness, at: float = 1.0

@@ -15,6 +15,7 @@ from torch.nn import functional
 from torch.optim import Optimizer
 
 from isthmus.data.rows import Selection
+from isthmus.fitting.holding import hold_back
 from isthmus.fitting.learner import Learner, Randomness
 from isthmus.fitting.memory import halving, tell_smaller
 from isthmus.fitting.observers import NOTHING_HELD, Epoch, Held, Observer, Terms
@@ -266,6 +267,8 @@ def take_step(
             if not math.isfinite(objective.loss.item()):
                 raise FloatingPointError
         objective.loss.backward()
+        if model.steep:
+            hold_back(model, optimizer)
         return objective.loss
 
     try:

@@ -151,6 +151,11 @@ class Model(Learner):
         return corruption.hides or corruption.redraws or self.parts.code.random
 
     @property
+    def steep(self) -> bool:
+        """Where codes are drawn, or errors go back through many steps."""
+        return self.parts.code.random or self.parts.network.sequences
+
+    @property
     def n_draws(self) -> int:
         """S: outputs of a row, at the end of the training."""
         return self.parts.code.n_draws
