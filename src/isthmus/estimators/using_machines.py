@@ -95,7 +95,8 @@ class UsingMachine(ABC):
         method : how the normalising constant is found
             "exact": by all states of the smaller binary side, of 25 units at the most. "ais": by
             annealed importance sampling; rather too high. "ais-reverse": by annealing back from
-            samples of the machine; rather too low.
+            samples of the machine; rather too low, unless its chain mixes badly: samples that
+            miss a mode make it too high as well.
         n_chains, n_betas : chains of the annealing, and its steps.
         random_state : of the annealing; the same number, the same answer.
 
