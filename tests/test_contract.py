@@ -5,8 +5,15 @@ import re
 from unittest import SkipTest
 
 import pytest
-from sklearn.base import BaseEstimator
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils.estimator_checks import (
+    check_global_output_transform_pandas,
+    check_global_set_output_transform_polars,
+    check_set_output_transform,
+    check_set_output_transform_pandas,
+    check_set_output_transform_polars,
+    parametrize_with_checks,
+)
 
 from isthmus import (
     Autoencoder,
@@ -17,6 +24,7 @@ from isthmus import (
     GaussianRBM,
     SparseAutoencoder,
     StackedAutoencoder,
+    VariationalAutoencoder,
 )
 from isthmus.errors import UnknownParameterError
 
@@ -74,3 +82,24 @@ def test_estimator_keeps_the_contract(estimator: BaseEstimator, check) -> None:
         check(estimator)
     except SkipTest as skipped:  # a skipped check proves nothing
         pytest.fail(f"skipped: {skipped}")
+
+
+@pytest.mark.filterwarnings("ignore:X (does not have valid|has) feature names")  # given by the checks
+@pytest.mark.parametrize(
+    "check",
+    [
+        check_set_output_transform,
+        check_set_output_transform_pandas,
+        check_set_output_transform_polars,
+        check_global_output_transform_pandas,
+        check_global_set_output_transform_polars,
+    ],
+)
+@pytest.mark.parametrize("estimator", [*ESTIMATORS, VariationalAutoencoder(2)], ids=str)
+def test_transform_answers_with_frames_where_it_is_asked_to(
+    estimator: BaseEstimator, check
+) -> None:
+    few = clone(estimator).set_params(
+        **{"n_iter" if hasattr(estimator, "n_iter") else "max_epochs": 1}
+    )
+    check(type(estimator).__name__, few)

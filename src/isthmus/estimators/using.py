@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
+from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -21,8 +22,11 @@ from isthmus.estimators.samples import like
 from isthmus.fitting.model import Model
 
 
-class Using:
-    """The methods of a fitted autoencoder; float32 rows give float32 answers."""
+class Using(TransformerMixin):
+    """The methods of a fitted autoencoder; float32 rows give float32 answers.
+
+    It is a transformer itself, since `set_output` reaches the `transform` of such classes alone.
+    """
 
     model_: Model
     mean_: Floats

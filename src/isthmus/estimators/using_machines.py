@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import torch
 from numpy.typing import ArrayLike
+from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -22,8 +23,8 @@ from isthmus.fitting.streams import RandomState, Streams
 from isthmus.parts.boltzmann import RestrictedBoltzmann
 
 
-class UsingMachine(ABC):
-    """The methods of a fitted machine."""
+class UsingMachine(TransformerMixin, ABC):
+    """The methods of a fitted machine; a transformer itself, so that `set_output` reaches it."""
 
     model_: RestrictedBoltzmann
     mean_: Floats

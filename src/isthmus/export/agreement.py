@@ -62,8 +62,8 @@ def examples(model: Any, part: str, X: ArrayLike | None) -> Examples:
     for name in ("feature_names_in_", "_sklearn_output_config"):
         vars(asked).pop(name, None)
     signature = PARTS[part]
-    given = asked.transform(rows) if signature.given == "codes" else rows
-    expected = getattr(asked, signature.method)(given).reshape(len(given), -1)
+    given = np.asarray(asked.transform(rows)) if signature.given == "codes" else rows
+    expected = np.asarray(getattr(asked, signature.method)(given)).reshape(len(given), -1)
     slots = getattr(model.model_, "parts", model.model_)
     switches = getattr(getattr(slots, "code", None), "switches", False)
     return Examples(given, expected, _size(expected, part, _scaling(model)), switches)
