@@ -84,7 +84,9 @@ def test_estimator_keeps_the_contract(estimator: BaseEstimator, check) -> None:
         pytest.fail(f"skipped: {skipped}")
 
 
-@pytest.mark.filterwarnings("ignore:X (does not have valid|has) feature names")  # given by the checks
+@pytest.mark.filterwarnings(
+    "ignore:X (does not have valid|has) feature names"
+)  # given by the checks
 @pytest.mark.parametrize(
     "check",
     [
