@@ -4,9 +4,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from isthmus import load
+from isthmus import datasets, load
 from isthmus.cli import main
-from isthmus.cli.photographs import are_photographs, read_photographs
+from isthmus.cli.photographs import (
+    USUAL,
+    USUAL_SMALL,
+    are_photographs,
+    read_photographs,
+    usual_to_clean,
+)
 from isthmus.errors import FileError
 
 RNG = np.random.default_rng(0)
@@ -108,7 +114,27 @@ def test_photographs_are_told_from_rows_of_small_pictures(folder, tmp_path):
     for i in range(3):
         Image.fromarray(picture(28, 28)).save(digits / f"{i}.png")
     assert not are_photographs(digits)
+    assert usual_to_clean(digits, {})["network"] == USUAL_SMALL["network"]
+    assert usual_to_clean(folder, {})["network"] == USUAL["network"]
+    assert are_photographs(tmp_path)  # nested ones
+    Image.fromarray(picture(28, 28, 3)).save(digits / "3.png")
+    assert are_photographs(digits)
     assert not are_photographs(folder / "0.png")
+
+
+def test_small_pictures_get_cleaner_by_the_usual_options(tmp_path, run):
+    rng, rows = np.random.default_rng(0), datasets.digits().images[:120].reshape(-1, 8, 8)
+    noisy = np.clip(rows + 0.2 * rng.normal(size=rows.shape), 0, 1)
+    for name, pictures in (("clean", rows), ("noisy", noisy)):
+        (tmp_path / name).mkdir()
+        for i, each in enumerate(pictures):
+            Image.fromarray((255 * each).astype(np.uint8)).save(tmp_path / name / f"{i:03}.png")
+    model, out = tmp_path / "model", tmp_path / "out"
+    asked = ("--noise", "gaussian(std=0.2)", "--max-epochs", 40, "--random-state", 0)
+    assert run("fit", tmp_path / "clean", *asked, "--model", model)[0] == 0
+    assert run("denoise", tmp_path / "noisy", out, "--model", model)[0] == 0
+    cleaned = np.stack([np.asarray(Image.open(file)) for file in sorted(out.glob("*.png"))]) / 255
+    assert np.square(cleaned - rows).mean() < 0.8 * np.square(noisy - rows).mean()
 
 
 def test_folder_without_a_picture_is_refused(tmp_path):

@@ -98,8 +98,8 @@ def fit(
     check_model(model, force=force)
     noisy = given.target is not None or options.get("blind") or options.get("corruption")
     named = any(name in options for name in SHORTHANDS)
-    if noisy and not named and are_photographs(given.data):
-        options = usual_to_clean(options)
+    if noisy and not named and given.data.is_dir():
+        options = usual_to_clean(given.data, options)
     observers = [] if log is None else [JSONLines(check_log(log))]
     return _run(assemble(**options), given, model, checkpoint, observers)
 
@@ -139,7 +139,7 @@ def _run(
     data, target, validation, validation_target, _ = given
     words = ["isthmus", "resume", str(checkpoint), *given.typed(), "--model", str(model)]
     again = shlex.join(words)
-    if data.is_dir() and estimator.parts().network.crop is not None:
+    if estimator.parts().network.crop is not None and are_photographs(data):
         with stopping(checkpoint, again) as stop:
             pairs = (target, validation, validation_target)
             fit_photographs(estimator, data, model, *pairs, stop.checkpoint, observers=observers)

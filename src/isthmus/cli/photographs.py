@@ -13,7 +13,7 @@ from isthmus.cli.options import at_the_shell
 from isthmus.cli.outputs import facts, plain_console, warn
 from isthmus.data.picture_files import read_picture
 from isthmus.data.picture_folders import pictures_below
-from isthmus.data.pictures import size_of
+from isthmus.data.pictures import header_of
 from isthmus.errors import DataError, FileError, IsthmusError
 
 if TYPE_CHECKING:
@@ -30,14 +30,23 @@ USUAL = {
     "learning_rate": 2e-3,
     "batch_size": 16,
 }
+# The same for grey pictures of one small size, whole and upright, such as digits.
+USUAL_SMALL = {
+    "n_components": 96,
+    "network": "conv(channels=(24, 48), blocks=2, skip=True)",
+    "optimizer": "muon",
+    "learning_rate": 4e-3,
+    "batch_size": 32,
+}
 LARGE = 64  # pixels of a side, beyond which a picture is more than a row of a table
 N_LOOKED_AT = 20  # pictures, for the level of the noise
 
 
-def usual_to_clean(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of a fit to photographs: the usual ones, where others are not given."""
+def usual_to_clean(data: Path, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a fit to a folder of pictures, usual where others are not given."""
+    usual = USUAL if are_photographs(data) else USUAL_SMALL
     other = {"learning_rate": "auto"} if "optimizer" in options else {}  # steps of its own size
-    return {**USUAL, **other, **options}
+    return {**usual, **other, **options}
 
 
 class Photographs(NamedTuple):
@@ -49,14 +58,16 @@ class Photographs(NamedTuple):
 
 
 def are_photographs(folder: Path) -> bool:
-    """Whether a folder holds pictures of several sizes, or of large ones."""
+    """Whether a folder holds pictures of several sizes, or large, coloured or nested ones."""
     if not folder.is_dir():
         return False
-    sizes = set()
-    for file in pictures_below(folder).files:
+    files, headers = pictures_below(folder).files, set()
+    for file in files:
         with contextlib.suppress(IsthmusError):
-            sizes.add(size_of(file))
-    return len(sizes) > 1 or any(max(size) > LARGE for size in sizes)
+            headers.add(header_of(file))
+    nested = any(file.parent != folder for file in files)
+    large = any(max(header.size) > LARGE or header.coloured for header in headers)
+    return nested or large or len(headers) > 1
 
 
 def read_photographs(folder: Path) -> Photographs:

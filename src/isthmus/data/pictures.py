@@ -68,8 +68,15 @@ def read_pictures(folder: Path) -> Pictures:
     return Pictures(values, tuple(file.name for file in files), deep)
 
 
-def size_of(file: Path) -> tuple[int, int]:
-    """Return a picture's width and height, as its header tells them.
+class Header(NamedTuple):
+    """What is known of a picture before its pixels are read."""
+
+    size: tuple[int, int]  # width and height
+    coloured: bool
+
+
+def header_of(file: Path) -> Header:
+    """Return what the header of a picture tells.
 
     Raises
     ------
@@ -79,8 +86,7 @@ def size_of(file: Path) -> tuple[int, int]:
         If Pillow is not installed.
     """
     with _opened(file) as picture:
-        size: tuple[int, int] = picture.size
-        return size
+        return Header(picture.size, picture.mode not in {*_GREY, *_DEEP})
 
 
 def levels_of(values: npt.NDArray[np.float32], *, deep: bool) -> Array:

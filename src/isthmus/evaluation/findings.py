@@ -16,11 +16,22 @@ def findings(model: Any, subject: Subject, used: Activity) -> list[Finding]:
     Of a classifier, what is found of the autoencoder that it began with comes after.
     """
     if hasattr(model, "diagnose"):
-        found: list[Finding] = model.diagnose(subject.rows)
-        return found
+        return [*_by_the_noise(model, subject), *model.diagnose(subject.rows)]
     within: Any = getattr(model, "autoencoder_", None)
     inner = within.diagnose(subject.rows) if hasattr(within, "diagnose") else []
     return [*_by_its_end(model), *_by_its_units(used), *map(_of_the_autoencoder, inner)]
+
+
+def _by_the_noise(model: Any, subject: Subject) -> Iterator[Finding]:
+    """Whether a model that is to take off noise puts more on."""
+    left = subject.noise_left
+    if hasattr(model, "denoise") and left >= 1:
+        yield Finding(
+            "adds to the noise",
+            f"Rows come out with {left:.3g} times the squared error with which they went in.",
+            "Raise n_components or max_epochs, or let what pictures show go around the code: "
+            'network="conv(skip=True)".',
+        )
 
 
 def _by_its_end(model: Any) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ Shapes: N rows, D features, K code units.
 """
 
 import copy
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -134,6 +135,14 @@ class Subject(NamedTuple):
         total = np.square(self.clean - mean).sum()
         lost = np.square(self.rebuilt - self.clean).sum()
         return float(1 - lost / total) if total > 0 else float(lost == 0)
+
+    @property
+    def noise_left(self) -> float:
+        """The squared error over that of the rows as they are seen; NaN without noise."""
+        if not (self.noisy and self.rebuilds):
+            return math.nan
+        before = float(np.square(self.seen - self.clean).sum())
+        return float(np.square(self.rebuilt - self.clean).sum()) / before
 
     @property
     def uneven(self) -> bool:

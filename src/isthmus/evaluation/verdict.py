@@ -24,6 +24,7 @@ SPOILED = {
     "learning rate too high": "The learning rate is too high.",
     "input not scaled": "A few columns drown the others.",
     "free to copy": "The code is wide enough to copy.",
+    "adds to the noise": "It adds to the noise.",
 }
 
 
@@ -111,22 +112,11 @@ def _headline(seen: Evidence) -> tuple[str, Tone]:
     return "PCA would have served better.", "bad"
 
 
-def _left(seen: Evidence) -> float:
-    """Return the squared error over that of the rows as they are seen; NaN without noise."""
-    subject = seen.subject
-    if not subject.noisy:
-        return math.nan
-    before = float(np.square(subject.seen - subject.clean).sum())
-    return float(np.square(subject.rebuilt - subject.clean).sum()) / before
-
-
 def _of_noise(seen: Evidence) -> tuple[str, Tone]:
-    left = _left(seen)
+    left = seen.subject.noise_left
     if math.isnan(left):
         return "It rebuilds rows by a way around its code.", "even"
-    if left < 1:
-        return f"It takes off {percent(1 - left)} of the noise.", "good" if left < HALF else "even"
-    return "It adds to the noise.", "bad"
+    return f"It takes off {percent(1 - left)} of the noise.", "good" if left < HALF else "even"
 
 
 def gravest_first(findings: list[Finding]) -> list[Finding]:
@@ -149,7 +139,7 @@ def _place(seen: Evidence) -> str:
     width = count(seen.subject.codes.shape[1], "number")
     begin = f"With {width} for {count(n_features, 'feature')} it"
     if seen.subject.around:
-        left = _left(seen)
+        left = seen.subject.noise_left
         some = f"leaves {times(left)} of the noise's error"
         makes = "rebuilds rows" if math.isnan(left) else some
         return f"{begin} {makes}; input goes around the code too, so no PCA is a match for it."
@@ -268,7 +258,7 @@ def _figures(seen: Evidence) -> Iterator[KeyFigure]:
                 f"{int(versus.ties.value):,}", f"numbers PCA needs to tie with {width:,}"
             )
     if seen.subject.around and seen.subject.noisy:
-        yield KeyFigure(times(_left(seen)), "times the squared error of the noise")
+        yield KeyFigure(times(seen.subject.noise_left), "times the squared error of the noise")
     if seen.explained is not None:
         yield (
             KeyFigure(percent(seen.explained), "of the variance kept, in your units")

@@ -3,7 +3,8 @@
 Large data hold one set of rows out. On small data a few rows would decide by chance, so each
 row is held out once, or twice where the first time left doubt: the folds' curves choose the
 number of epochs, and the model is trained again, that long, on all rows. Either way a network
-that began as PCA and did not beat it beyond chance is given up for the PCA of all rows.
+that began as PCA and did not beat it beyond chance is given up for the PCA of all rows. Networks
+with skips, for which no PCA is a match, hold one set out however few the rows are.
 
 Shapes: N rows, M held-out rows, E epochs, D features, K components.
 """
@@ -147,7 +148,7 @@ def _fit(task: Task, rows: Selection, judge: Selection | None, fraction: float) 
     if split.n_kinds < N_FOLDS:  # nobody could say that PCA was beaten
         stay = task.plan._replace(stop_after=0) if task.parts.starts_as_pca else task.plan
         return _unjudged(task._replace(plan=stay), rows)
-    if split.n_kinds < FOLDED_BELOW:
+    if split.n_kinds < FOLDED_BELOW and task.compares:
         return _folded(task, rows, split)
     order = torch.randperm(split.n_kinds, generator=task.streams.generator("split"))
     n_held = min(max(1, round(fraction * split.n_kinds)), split.n_kinds - 1)
