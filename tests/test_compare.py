@@ -107,6 +107,12 @@ def test_page_holds_the_table_and_asks_nobody_for_anything(tmp_path):
             "models is empty: give one fitted model or more, by name.",
         ),
         (
+            lambda: compare([3], X),
+            ParameterError,
+            "models has the type list: give fitted models by name, "
+            "{'first': model, 'second': other}.",
+        ),
+        (
             lambda: compare({"a": 3}, X),
             ParameterError,
             "3 is no fitted transformer: give an estimator of isthmus, after fit.",

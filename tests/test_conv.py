@@ -1,5 +1,7 @@
 """The convolutional network: shapes, starts, skips and pictures of any shape."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -239,3 +241,14 @@ def test_linear_path_and_skips_do_not_go_together():
 def test_hidden_is_of_dense_networks():
     with pytest.raises(ParameterError, match=r"^hidden=\(8,\) is not of network 'conv"):
         fitted(hidden=(8,))
+
+
+def test_pictures_with_their_colours_last_are_refused():
+    said = (
+        "network 'conv' takes pictures as (channels, height, width), and a sample of X has the "
+        "shape (16, 12, 3), with its colours last: give numpy.moveaxis(X, -1, 1)."
+    )
+    X = np.random.default_rng(0).random((9, 16, 12, 3))
+    with pytest.raises(ParameterError, match=f"^{re.escape(said)}$"):
+        Autoencoder(2, network="conv(channels=(4,))", max_epochs=1).fit(X)
+    Autoencoder(2, network="conv(channels=(4,))", max_epochs=1).fit(np.moveaxis(X, -1, 1))

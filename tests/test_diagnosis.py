@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from isthmus import Autoencoder
+from isthmus import Autoencoder, DenoisingAutoencoder, SparseAutoencoder
 from isthmus.errors import TrainingWarning
 from isthmus.estimators.diagnosis import Leap, highest_leap
 
@@ -212,6 +212,29 @@ def test_rate_that_is_too_high_is_never_answered_by_more_epochs():
         "Lower learning_rate (now 50.0) to a tenth, or leave it at 'auto'."
     )
     assert not any("max_epochs" in text for text in advice.values())
+
+
+@pytest.mark.parametrize(
+    ("estimator", "advised"),
+    [
+        (
+            model(code="sigmoid", max_epochs=1),
+            "start from PCA: likelihood='normal', code='plain', network='dense(linear_path=pca)'.",
+        ),
+        (
+            DenoisingAutoencoder(
+                2, corruption="gaussian(std=2)", network="dense(linear_path=none)", max_epochs=1
+            ),
+            "start from PCA: likelihood='normal', network='dense(linear_path=pca)'.",
+        ),
+        (SparseAutoencoder(4, max_epochs=1), "or fit an Autoencoder, which starts as PCA."),
+    ],
+)
+def test_advice_beside_pca_is_what_the_estimator_takes(estimator, advised):
+    fitted = estimator.set_params(random_state=0).fit(X)
+    assert found(fitted, X)["worse than PCA"].endswith(advised)
+    changed = dict(re.findall(r"(\w+)='([^']+)'", advised))
+    fitted.set_params(**changed).fit(X)
 
 
 def test_exact_rows_are_not_called_worse_than_pca():

@@ -27,6 +27,7 @@ IDX_CODES = {"u1": 8, "i1": 9, ">i2": 11, ">i4": 12, ">f4": 13, ">f8": 14}
 CUT_OFF = "it may be cut off or altered, so copy or write it again."
 ENCODE = "encode it as numbers (sklearn.preprocessing.OneHotEncoder)"
 COUNT = "turn it into a number, such as days since a date"
+THOUSANDS = "write it without marks between the thousands, as 1234567.5"
 PLAIN = "write it as plain numbers, such as 0.1 for 10%"
 ONE = "rename one."
 FORMS = ".npy, .npz, .csv, .tsv, .parquet, .idx, .idx.gz"
@@ -307,6 +308,7 @@ def test_read_csv_sees_a_late_fraction_in_a_column_of_integers(tmp_path):
         ("a,species,b\n1,setosa,x\n2,virginica,y\n", "species", "'setosa'", 0, ENCODE),
         ("a,b\n1,2\n3,?\n", "b", "'?'", 1, ENCODE),
         ("a,b\n1,10%\n", "b", "'10%'", 0, PLAIN),
+        ('a,b\n1,"1,234,567.5"\n', "b", "'1,234,567.5'", 0, THOUSANDS),
         ("a,b\n1,2024-05-01\n", "b", "'2024-05-01'", 0, COUNT),
         ("a,b\n1,01.05.2024 08:00\n", "b", "'01.05.2024 08:00'", 0, COUNT),
         ("a,b\n1,\n3," + "long" * 20 + "\n", "b", "'longlonglong...glonglonglong'", 1, ENCODE),

@@ -560,6 +560,7 @@ def test_labels_given_as_y_are_nothing_to_speak_of(y):
 # What is no table of real numbers ---------------------------------------------------------
 
 TABLE = "an array or a frame of (rows, features)."
+NO_TABLE = "and an array or a frame of (rows, features) is needed"
 RESHAPE = (
     "and a table is needed: Reshape your data to (rows, features), with reshape(-1, 1) if it is "
     "one feature and reshape(1, -1) if it is one row."
@@ -567,9 +568,13 @@ RESHAPE = (
 LATER = "drop that column, or turn it into a number, such as days since a date."
 NO_ROWS = {
     "one-dimensional": (X[0], f"X is of shape (4,), {RESHAPE}"),
-    "scalar": (3.0, f"X is a float, {RESHAPE}"),
-    "text": ("rows.csv", f"X is a str, {RESHAPE}"),
-    "nothing": (None, f"X is a NoneType, {RESHAPE}"),
+    "scalar": (3.0, f"X is a float, {NO_TABLE}."),
+    "text": (
+        "rows.csv",
+        f"X is a str, {NO_TABLE}: read the file first, as with numpy.load or pandas.read_csv.",
+    ),
+    "nothing": (None, f"X is None, {NO_TABLE}."),
+    "dictionary": ({"a": [1, 2]}, f"X is a dict, {NO_TABLE}."),
     "sparse": (sp.csr_array(X), "X is sparse, and dense rows are needed: give X.toarray()."),
     "sparse tensor": (
         torch.from_numpy(X).to_sparse(),

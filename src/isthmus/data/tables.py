@@ -310,10 +310,13 @@ def as_number(value: Any) -> str:
     text = str(value)
     if hasattr(value, "year") or isinstance(value, _TIMES) or _DATE.search(text):
         return "turn it into a number, such as days since a date"
+    if _THOUSANDS.fullmatch(text.strip()):
+        return f"write it without marks between the thousands, as {text.strip().replace(',', '')}"
     if re.search(r"\d", text) and not re.search(r"[^\W\d_]", text):
         return "write it as plain numbers, such as 0.1 for 10%"
     return "encode it as numbers (sklearn.preprocessing.OneHotEncoder)"
 
 
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
 _TIMES = (np.datetime64, np.timedelta64, datetime.timedelta)
 _DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}|\d{1,2}([./])\d{1,2}\1\d{2,4}|\d{1,2}:\d{2}")

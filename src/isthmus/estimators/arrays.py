@@ -5,8 +5,10 @@ Shapes: N rows, D features.
 
 import contextlib
 import datetime
+import numbers
+import os
 import reprlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -101,6 +103,13 @@ def column_of(X: Any, column: int) -> str:
 def _refusal(error: Exception, X: Any, name: str) -> str:
     """Say in one sentence why `X` cannot be used."""
     words = str(error)
+    if X is None or isinstance(X, _NO_TABLES):
+        read = ": read the file first, as with numpy.load or pandas.read_csv" * isinstance(
+            X, _PATHS
+        )
+        return (
+            f"{name} is {_shape(X)}, and an array or a frame of (rows, features) is needed{read}."
+        )
     if words.startswith(_PLAIN_ENOUGH):
         return words
     if words.startswith(_OTHER_NAMES):
@@ -119,6 +128,9 @@ def _refusal(error: Exception, X: Any, name: str) -> str:
     )
 
 
+_PATHS = (str, os.PathLike)
+_NO_TABLES = (*_PATHS, bytes, Mapping, numbers.Number)
+
 # What is meant by the beginnings of other people's sentences; X is the name of the argument.
 _SAID = {
     **dict.fromkeys(
@@ -136,7 +148,12 @@ _SAID = {
 
 
 def _shape(X: Any) -> str:
-    return f"of shape {tuple(X.shape)}" if hasattr(X, "shape") else f"a {type(X).__name__}"
+    if X is None:
+        return "None"
+    if hasattr(X, "shape"):
+        return f"of shape {tuple(X.shape)}"
+    kind = type(X).__name__
+    return f"{'an' if kind[0].lower() in 'aeiou' else 'a'} {kind}"
 
 
 def _why(error: Exception, X: Any) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from isthmus.data.copies import find_copies
 from isthmus.data.rows import chunks, moments
 from isthmus.estimators.inputs import Array, Floats
+from isthmus.parts.code import Plain
 
 if TYPE_CHECKING:
     from isthmus.estimators.base import BaseAutoencoder
@@ -104,13 +105,29 @@ def worse_than_pca(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterato
     if versus is not None and versus.ratio > WORSE:
         yield Finding(
             "worse than PCA",
-            f"The squared error on {versus.rows} rows is {versus.ratio:.2f} times that of PCA of "
-            f"the same width.",
-            _lower_rate(model)
-            if unsteady(model)
-            else "Train longer (max_epochs), penalise or corrupt less, or start from PCA: "
-            "likelihood='normal', code='plain', network=\"dense(linear_path='pca')\".",
+            f"The squared error on {versus.rows} rows is {_ratio(versus.ratio)} times that of PCA "
+            f"of the same width.",
+            _lower_rate(model) if unsteady(model) else _closer_to_pca(model),
         )
+
+
+def _ratio(ratio: float) -> str:
+    """Return a ratio, 1.25, and of a huge one its size alone."""
+    return f"{ratio:.2f}" if ratio < HUGE else f"{ratio:.0e}".replace("e+", "e")
+
+
+def _closer_to_pca(model: "BaseAutoencoder") -> str:
+    """Say what brings the error down; a start from PCA only where the estimator allows it."""
+    known = model.get_params(deep=False)
+    if "code" in known:
+        start = "likelihood='normal', code='plain', network='dense(linear_path=pca)'"
+    elif isinstance(model.model_.parts.code, Plain):
+        start = "likelihood='normal', network='dense(linear_path=pca)'"
+    else:
+        return (
+            "Train longer (max_epochs), penalise less, or fit an Autoencoder, which starts as PCA."
+        )
+    return f"Train longer (max_epochs), penalise or corrupt less, or start from PCA: {start}."
 
 
 def unsteady(model: Any) -> bool:

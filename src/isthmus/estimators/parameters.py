@@ -144,7 +144,10 @@ class Training(Running):
     ] = 0.1
     patience: Annotated[
         Annotated[int, Field(ge=1)] | None,
-        meaning("Epochs without a better held-out loss before stopping; None: never stop early."),
+        meaning(
+            "Epochs without a better held-out loss before stopping; None: never stop early, as for "
+            "denoising unless it is given."
+        ),
     ] = 15
 
 

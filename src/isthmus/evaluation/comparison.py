@@ -160,6 +160,11 @@ def comparison(
     target: ArrayLike | None = None,
 ) -> Comparison:
     """Show the same rows to several models; `compare` names the parameters and the errors."""
+    if not isinstance(models, Mapping):
+        raise ParameterError(
+            f"models has the type {type(models).__name__}: give fitted models by name, "
+            f"{{'first': model, 'second': other}}."
+        )
     if not models:
         raise ParameterError("models is empty: give one fitted model or more, by name.")
     subjects = {str(name): look(model, X, target=target) for name, model in models.items()}

@@ -35,7 +35,9 @@ class Normal(Likelihood):
     calibrated decoders. Section 3.1 (optimal sigma-VAE).
     """
 
-    std: Width | Literal["learned"] = 1.0
+    std: Annotated[
+        Width | Literal["learned"], Field(description="in scaled units; or learned, one for all")
+    ] = 1.0
 
     location = True
     squared_error = True

@@ -30,6 +30,7 @@ from isthmus.parts.part import part
 from isthmus.parts.slots import Around, Code, Halves, Likelihood, Network, Sizes, Stage
 
 Shape = tuple[int, int, int]  # (C, H, W)
+COLOURS, SMALLEST = (3, 4), 8  # channels, where a picture of so many pixels a side has them last
 TILE, FARTHEST = 512, 64  # pixels of a tile, and of its margin: beyond, little depends on little
 
 
@@ -211,13 +212,18 @@ def picture_shape(shape: tuple[int, ...], name: str) -> Shape:
     Raises
     ------
     ParameterError
-        If samples of the shape are no pictures.
+        If samples of the shape are no pictures, or have their colours last.
     """
     if len(shape) not in (2, 3):
         raise ParameterError(
             f"network {name!r} needs pictures, and a sample of X has the shape {shape}: give X of "
             f"shape (n, height, width) or (n, channels, height, width), or say what the rows are "
             f"by sample_shape=(channels, height, width)."
+        )
+    if len(shape) == 3 and shape[2] in COLOURS and min(shape[:2]) >= SMALLEST:
+        raise ParameterError(
+            f"network {name!r} takes pictures as (channels, height, width), and a sample of X has "
+            f"the shape {shape}, with its colours last: give numpy.moveaxis(X, -1, 1)."
         )
     n_channels, height, width = (1, *shape)[-3:]
     return n_channels, height, width
