@@ -385,6 +385,12 @@ def test_an_option_of_another_estimator_is_refused(home, option):
         assembled(home, "--estimator", "denoising", option, "sigmoid")
 
 
+def test_options_of_different_estimators_are_refused_together(home):
+    text = "--weight and --beta are options of different estimators: leave one out."
+    with pytest.raises(ParameterError, match=f"^{re.escape(text)}$"):
+        assembled(home, "--beta", "2", "--weight", "1")
+
+
 # fit
 
 
@@ -772,6 +778,10 @@ def test_next_command_does_not_write_over_its_input(tmp_path, monkeypatch, data,
         (
             "write network=\"dense(linear_path='pca')\".",
             """write --network 'dense(linear_path='"'"'pca'"'"')'.""",
+        ),
+        (
+            "say what the rows are by sample_shape=(channels, height, width).",
+            "say what the rows are by --sample-shape channels,height,width.",
         ),
         ("a fit with hidden=[8, 4], and hidden is", "a fit with --hidden 8,4, and hidden is"),
         ("hidden=() or device='cpu'", "--hidden '()' or --device cpu"),

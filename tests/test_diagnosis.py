@@ -237,6 +237,24 @@ def test_advice_beside_pca_is_what_the_estimator_takes(estimator, advised):
     fitted.set_params(**changed).fit(X)
 
 
+def test_noise_in_another_unit_is_found():
+    loud = DenoisingAutoencoder(2, corruption="gaussian(std=25)", max_epochs=1, random_state=0)
+    text = found(loud.fit(X / 255), X / 255)["noise too strong"]
+    assert text.startswith("The noise has a standard deviation of 25, and no feature one above 0.0")
+    fair = DenoisingAutoencoder(2, corruption="gaussian(std=0.5)", max_epochs=1, random_state=0)
+    assert "noise too strong" not in found(fair.fit(X), X)
+
+
+def test_feature_that_counts_the_rows_is_found():
+    table = pd.DataFrame(X, columns=list("abcdef"))
+    table.insert(0, "row", np.arange(len(X)))
+    text = found(model().fit(table), table)["row numbers"]
+    assert text.startswith(f"Feature 'row' counts the rows, from 0 to {len(X) - 1}. Drop it")
+    shuffled = table.sample(frac=1, random_state=0)
+    assert "row numbers" not in found(model().fit(shuffled), shuffled)
+    assert "row numbers" not in found(model().fit(X), X)
+
+
 def test_exact_rows_are_not_called_worse_than_pca():
     exact = X[:, :2] @ np.random.default_rng(1).normal(size=(2, 6))
     assert "worse than PCA" not in found(model(n_components=3, hidden=(4,)).fit(exact), exact)

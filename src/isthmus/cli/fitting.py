@@ -201,6 +201,11 @@ def assemble(estimator: str | None, *, blind: bool = False, **options: Any) -> "
     cls = getattr(isthmus, ESTIMATORS[kind])
     for name in given:
         if name not in declared(cls):
+            typed = [TYPED.get(each, f"--{each}") for each in given]
+            if estimator is None and len(given) > 1:
+                raise ParameterError(
+                    f"{' and '.join(typed)} are options of different estimators: leave one out."
+                )
             option = TYPED.get(name, f"--{name}")
             raise ParameterError(
                 f"{option} is no option of --estimator {kind}: leave one of the two out."

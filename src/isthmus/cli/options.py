@@ -119,6 +119,9 @@ def at_the_shell(text: str, command: click.Command | None = None) -> str:
 
     text = re.sub(rf"fit an? ({'|'.join(_KINDS)})\b(?:\(([^()]*)\))?", kind, text)
     text = text.replace("target='blind'", "--blind")
+    text = text.replace(
+        "sample_shape=(channels, height, width)", "--sample-shape channels,height,width"
+    )
     text = re.sub(rf"(?<![\w(-])({names})=({_VALUE})", typed, text)
     bare = "|".join(name for name in flags if "_" in name)
     return re.sub(rf"(?<![\w'-])({bare})\b(?!=)", lambda found: flags[found[1]], text)

@@ -23,6 +23,8 @@ DEAD = 1e-6  # of the widest unit's standard deviation
 NEAR_LIMIT = 0.01  # of a unit's range
 MOSTLY = 0.95  # of the rows
 ACTIVE = 0.01  # variance of a unit that tells something, beside a prior of 1
+LOUD = 5.0  # times the widest feature's standard deviation, that the noise's may be
+FEWEST_COUNTED = 10  # rows, from which on numbers that rise evenly are no accident
 REPEATED = 0.1  # of the rows
 HUGE = 1e6  # from which the size of a loss is enough
 LEAP = 2.0  # times the loss at the start, by which a later one exceeds it
@@ -150,14 +152,47 @@ def not_scaled(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Fi
     if not len(varying) or varying.max() < UNLIKE * np.median(varying):
         return
     widest = int(variance.argmax())
-    names = getattr(model, "feature_names_in_", None)
-    name = repr(str(names[widest])) if names is not None else str(widest)
+    name = _name(model, widest)
     share = variance[widest] / variance.sum()
     yield Finding(
         "input not scaled",
         f"Feature {name} alone makes {share:.0%} of the variance: the model sees little else.",
         "If the features have different units, write scaling='standard'.",
     )
+
+
+def loud_noise(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Finding]:
+    """Whether the noise of the training drowns the rows, as in another unit it would."""
+    std = getattr(model.model_.parts.corruption, "std", 0.0)
+    widest = float(moments(X)[1].max()) ** 0.5
+    if std > LOUD * widest > 0:
+        yield Finding(
+            "noise too strong",
+            f"The noise has a standard deviation of {std:g}, and no feature one above "
+            f"{widest:.3g}: little is left to see.",
+            "Lower it; it is in X's units, for pictures of 0 to 1 such as 25/255.",
+        )
+
+
+def row_numbers(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Finding]:
+    """Whether a feature does nothing but count the rows, as a table's index does."""
+    if len(X) < FEWEST_COUNTED:
+        return
+    steps = X[1] - X[0]
+    for feature in np.flatnonzero((steps != 0) & (X[2] - X[1] == steps)):
+        column = X[:, feature]
+        if (np.diff(column) == steps[feature]).all():
+            name = _name(model, int(feature))
+            yield Finding(
+                "row numbers",
+                f"Feature {name} counts the rows, from {column[0]:g} to {column[-1]:g}.",
+                "Drop it, unless it is the time.",
+            )
+
+
+def _name(model: "BaseAutoencoder", feature: int) -> str:
+    names = getattr(model, "feature_names_in_", None)
+    return repr(str(names[feature])) if names is not None else str(feature)
 
 
 def repeated_rows(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Finding]:
@@ -273,6 +308,8 @@ CHECKS: tuple[Callable[["BaseAutoencoder", Array, Floats], Iterator[Finding]], .
     leapt,
     worse_than_pca,
     not_scaled,
+    loud_noise,
+    row_numbers,
     repeated_rows,
     idle_units,
     collapsed_units,
