@@ -140,7 +140,7 @@ def test_demo_ends_with_commands_that_work(shown, tmp_path, monkeypatch):
         few = cli_demo.pictures(cli_demo.split(SEED).train[:12])
         write_pictures(folder, few, [f"{i}.png" for i in range(12)])
     assert [run(shlex.split(command)[1:]) for command in commands] == [0, 0, 0, 0]
-    assert len(list(Path("clean").iterdir())) == 12
+    assert len(list(Path("clean").glob("*.png"))) == 12
 
 
 # What it does beforehand -----------------------------------------------------------------
