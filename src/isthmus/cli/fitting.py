@@ -199,17 +199,16 @@ def assemble(estimator: str | None, *, blind: bool = False, **options: Any) -> "
     if estimator is None and len(given) > 1:
         kind = "autoencoder"
     cls = getattr(isthmus, ESTIMATORS[kind])
-    for name in given:
-        if name not in declared(cls):
-            typed = [TYPED.get(each, f"--{each}") for each in given]
-            if estimator is None and len(given) > 1:
-                raise ParameterError(
-                    f"{' and '.join(typed)} are options of different estimators: leave one out."
-                )
-            option = TYPED.get(name, f"--{name}")
-            raise ParameterError(
-                f"{option} is no option of --estimator {kind}: leave one of the two out."
-            )
+    typed = {name: TYPED.get(name, f"--{name}") for name in given}
+    strange = [typed[name] for name in given if name not in declared(cls)]
+    if strange and estimator is None and len(given) > 1:
+        raise ParameterError(
+            f"{' and '.join(typed.values())} are options of different estimators: leave one out."
+        )
+    if strange:
+        raise ParameterError(
+            f"{strange[0]} is no option of --estimator {kind}: leave one of the two out."
+        )
     built: BaseAutoencoder = cls(**given, **options)
     # `fit` refuses all this too, but only once a large file is read.
     check(built)
