@@ -62,12 +62,15 @@ def are_photographs(folder: Path) -> bool:
     if not folder.is_dir():
         return False
     files, headers = pictures_below(folder).files, set()
+    if any(file.parent != folder for file in files):
+        return True
     for file in files:
         with contextlib.suppress(IsthmusError):
-            headers.add(header_of(file))
-    nested = any(file.parent != folder for file in files)
-    large = any(max(header.size) > LARGE or header.coloured for header in headers)
-    return nested or large or len(headers) > 1
+            header = header_of(file)
+            headers.add(header)
+            if len(headers) > 1 or max(header.size) > LARGE or header.coloured:
+                return True
+    return False
 
 
 def read_photographs(folder: Path) -> Photographs:

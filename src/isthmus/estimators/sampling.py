@@ -169,19 +169,19 @@ class Sampling:
 
     def _keep_codes(self, rows: Selection, streams: Streams) -> Floats:
         """Return codes of rows drawn at random, in float32; none with skips."""
-        model = self.model_
-        if model.parts.network.skips:
-            return np.empty((0, model.n_components), np.float32)
+        if self.model_.parts.network.skips:
+            return np.empty((0, self.model_.n_components), np.float32)
+        model = copy.deepcopy(self.model_).float()  # as exact as they are kept, and twice as fast
         most = max(1, min(MOST_CODES, MOST_NUMBERS // model.n_components))
         order = torch.randperm(rows.n_rows, generator=streams.generator("kept"))
         chosen = order[:most].sort().values.to(rows.index.device)
         few = rows.at(rows.index[chosen])
 
         def codes(size: int) -> list[Tensor]:
-            return [model.code_of(x.double()) for x, _ in few.batches(size)]
+            return [model.code_of(x) for x, _ in few.batches(size)]
 
         with torch.no_grad():
-            kept: Floats = torch.cat(halving(codes, 4096)[0]).float().cpu().numpy()
+            kept: Floats = torch.cat(halving(codes, 4096)[0]).cpu().numpy()
         return kept
 
     def _check_decodes(self, verb: str) -> None:
