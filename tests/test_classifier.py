@@ -557,3 +557,65 @@ def test_command_line_knows_what_a_classifier_can_do(tmp_path, monkeypatch, caps
     assert how_it_went(model)["epochs"] in capsys.readouterr().out
     assert run(["score", "rows.npy", "--model", "model"]) != 0
     assert "model is of AutoencoderClassifier, which only tr" in capsys.readouterr().err
+
+
+# Rows are read as the autoencoder within reads them ----------------------------------------
+
+SEEN = Autoencoder(
+    4,
+    network="conv(channels=(4,), skip=True, side=8)",
+    corruption="gaussian(std=0.1)",
+    max_epochs=1,
+    random_state=0,
+)
+
+
+def test_classifier_takes_bytes_for_the_light_that_its_autoencoder_does():
+    pixels = (255 * DIGITS.images[:60].reshape(-1, 8, 8)).astype(np.uint8)
+    given = AutoencoderClassifier(SEEN, **ALONE).fit(pixels, DIGITS.labels[:60])
+    codes = given.autoencoder_.transform(pixels)
+    assert given.transform(pixels) == pytest.approx(codes, abs=1e-6)
+
+
+def test_pictures_that_an_autoencoder_would_crop_are_refused():
+    pictures = RNG.random((20, 1, 12, 12))
+    sentence = (
+        "network 'conv(channels=(4,), skip=True, side=8)' learns from crops of 8 x 8 pixels, and a "
+        "sample of X has the shape (1, 12, 12): write side=12 in it."
+    )
+    with pytest.raises(ParameterError, match=f"^{re.escape(sentence)}$"):
+        AutoencoderClassifier(SEEN, **ALONE).fit(pictures, np.arange(20) % 2)
+
+
+def test_padding_stays_padding_under_the_noise_of_a_classifier():
+    waves = [RNG.normal(size=(length, 1)) for length in [3, 5, 4, 5] * 5]
+    inner = Autoencoder(2, network="recurrent(hidden=(4,))", max_epochs=1, random_state=0)
+    noisy = AutoencoderClassifier(inner, corruption="masking(fraction=0.5)", **QUICK)
+    assert noisy.fit(waves, np.arange(20) % 2).stopped_by_ != "diverged"
+
+
+def test_blind_spots_are_refused_for_a_classifier():
+    with pytest.raises(ParameterError, match=r"judges the pixels that it hides, and a classifier"):
+        AutoencoderClassifier(SMALL, corruption="blind_spot").fit(X, Y)
+
+
+def test_products_of_convolutions_are_counted_at_every_pixel():
+    pictures = RNG.random((20, 1, 8, 8)).astype("float32")
+    inner = Autoencoder(2, network="conv(channels=(4,))", max_epochs=1, random_state=0)
+    given = AutoencoderClassifier(inner, max_epochs=1).fit(pictures, np.arange(20) % 2)
+    model = given.model_
+    assert model.n_products > sum(weight.numel() for weight in model.parameters())
+
+
+@pytest.mark.parametrize("dtype", [int, object])
+def test_classes_of_minus_one_and_one_alone_are_two_whatever_holds_them(dtype):
+    signs = np.where(Y > 0, 1, -1).astype(dtype)
+    assert AutoencoderClassifier(SMALL, **ALONE).fit(X, signs).classes_.tolist() == [-1, 1]
+
+
+def test_fit_that_fails_leaves_the_classifier_as_it_was():
+    model = AutoencoderClassifier(SMALL, **ALONE).fit(X, Y)
+    before = model.predict(X)
+    with pytest.raises(DataError):
+        model.fit(X[:, :3], np.zeros(len(X)))
+    assert np.array_equal(model.predict(X), before)

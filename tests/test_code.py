@@ -168,3 +168,24 @@ def test_fewer_units_than_are_kept_are_refused(code):
         f"code={str(code)!r} keeps 9 units, and n_components=8 is fewer: lower k, or raise "
         f"n_components."
     )
+
+
+def test_batch_that_keeps_nothing_teaches_batch_topk_nothing():
+    code = BatchTopK(2)
+    memory = code.memory(K)
+    drawn(code, torch.zeros(4, K), memory)
+    assert memory.values == 0
+    assert memory.n_batches == 0
+    drawn(code, heads(), memory)
+    assert memory.values.isfinite()
+    assert memory.n_batches == 1
+
+
+@pytest.mark.parametrize("name", ["topk(k=3)", "batch_topk(k=3)", "winner_take_all", "rectified"])
+def test_codes_that_are_drawn_near_others_are_projected_to_possible_ones(name):
+    code = Code.of(name)
+    memory = code.memory(K)
+    drawn(code, heads(), memory)
+    z = code.project(torch.rand(20, K) - (name == "rectified") / 2, memory.eval())
+    assert torch.equal(code.mean(z, memory), z)
+    assert (z == 0).any()

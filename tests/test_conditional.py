@@ -149,3 +149,19 @@ def test_a_refit_that_is_refused_leaves_the_labels(digits):
     with pytest.raises(DataError):
         model.set_params(conditional=False).fit(np.full((4, 64), np.nan))
     assert model.sample(2, y="one", random_state=0).shape == (2, 64)
+
+
+def test_chain_of_noise_is_told_the_label(digits):
+    noisy = VariationalAutoencoder(
+        4, conditional=True, corruption="gaussian(std=0.1)", **{**QUICK, "max_epochs": 2}
+    ).fit(*digits)
+    samples = noisy.sample(6, method="walkback", n_steps=3, y="two", random_state=0)
+    assert samples.shape == (6, digits[0].shape[1])
+
+
+def test_fit_that_fails_leaves_the_model_its_classes(digits):
+    X, y = digits
+    given = VariationalAutoencoder(4, conditional=True, **{**QUICK, "max_epochs": 1}).fit(X, y)
+    with pytest.raises(DataError):
+        given.fit(np.full_like(X, np.nan), np.char.add(y, "!"))
+    assert given.sample(y="two").shape == (1, X.shape[1])

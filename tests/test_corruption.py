@@ -5,8 +5,10 @@ import pytest
 import torch
 from scipy import stats
 
+from isthmus import DenoisingAutoencoder
 from isthmus.data.rows import fit_scaling
 from isthmus.data.scaling import SCALINGS
+from isthmus.errors import ParameterError
 from isthmus.fitting.model import nll_of
 from isthmus.parts import (
     Binarised,
@@ -260,3 +262,28 @@ def test_values_that_are_judged_count_alone():
 def test_every_corruption_is_tested_here():
     tested = {type(corruption) for corruption in [*AT_ZERO_STRENGTH, *NOISY, BLIND, Binarised()]}
     assert set(Corruption.kinds.values()) == tested
+
+
+def test_blind_spots_are_judged_where_a_neighbour_is_alike_too():
+    """Pixels that differ from their neighbour alone would say: not what you see."""
+    corruption, x = BlindSpot(0.4), torch.zeros(50, H * W)
+    seen = corruption.see(x, fit_scaling("none", x.numpy()), generator(), (1, H, W))
+    assert torch.equal(seen.rows, x)
+    assert_share(seen.judged.sum().numpy(), 0.4, x.numel())
+
+
+def test_two_valued_pictures_are_cleaned_from_noisy_ones_alone():
+    rng = np.random.default_rng(0)
+    down, right = np.mgrid[:8, :8]
+    centre = rng.uniform(2, 6, (400, 2, 1, 1))
+    clean = ((down - centre[:, 0]) ** 2 + (right - centre[:, 1]) ** 2 < 6).astype("float32")
+    noisy = np.where(rng.random(clean.shape) < 0.1, 1 - clean, clean).astype("float32")
+    network = "conv(channels=(8,), skip=True, side=8)"
+    model = DenoisingAutoencoder(8, target="blind", network=network, max_epochs=20, random_state=0)
+    cleaned = model.fit(noisy).denoise(noisy)
+    assert np.square(cleaned - clean).mean() < np.square(noisy - clean).mean()
+
+
+def test_range_of_clipped_noise_names_its_lower_end_first():
+    with pytest.raises(ParameterError, match=r"^clip of corruption 'gaussian' should name the "):
+        GaussianNoise(0.1, clip=(1, 0))

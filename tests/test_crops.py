@@ -19,9 +19,9 @@ def table(pictures=PICTURES, name="none", side=SIDE):
     return Crops(pictures, side, fit_crop_scaling(name, pictures, side))
 
 
-def fitted(X=PICTURES, network=SKIPS, target=None, **options):
+def fitted(X=PICTURES, network=SKIPS, target=None, validation=None, **options):
     model = DenoisingAutoencoder(3, network=network, **{**FAST, **options})
-    return model.fit(X, target=target)
+    return model.fit(X, target=target, validation=validation)
 
 
 # The table -------------------------------------------------------------------------------
@@ -262,3 +262,45 @@ def test_network_of_one_shape_takes_no_other_picture():
 def test_picture_that_does_not_fit_is_refused(picture, sentence):
     with pytest.raises(DataError, match=sentence):
         fitted().denoise_picture(picture)
+
+
+# Pictures to stop by ------------------------------------------------------------------------
+
+
+def test_pictures_to_stop_by_need_clean_ones_where_x_has_a_target():
+    sentence = r"^validation has no clean rows, and X has target: give validation="
+    with pytest.raises(DataError, match=sentence):
+        fitted(target=PICTURES, validation=PICTURES)
+
+
+def test_pictures_to_stop_by_are_of_the_likelihoods_domain():
+    with pytest.raises(DataError, match=r"^validation runs from .* needs values from 0 to 1"):
+        fitted(likelihood="bernoulli", validation=[50 * picture for picture in PICTURES])
+
+
+def test_pictures_to_stop_by_have_the_channels_of_x():
+    grey = [picture[:1] for picture in PICTURES]
+    with pytest.raises(DataError, match=r"^validation has pictures of 1 channel\(s\) and X of 2: "):
+        fitted(validation=grey)
+
+
+def test_one_picture_at_least_is_learned_from():
+    assert fitted(PICTURES * 4, validation_fraction=0.99).n_samples_seen_ == 12
+
+
+@pytest.mark.parametrize("size", [(8, 8), (11, 9)])
+def test_pictures_of_bytes_come_back_as_bytes_whatever_their_size(size):
+    model = DenoisingAutoencoder(4, network=SKIPS, max_epochs=1, random_state=0)
+    pixels = RNG.integers(0, 256, (12, *size), dtype=np.uint8)
+    model.fit(pixels)
+    cleaned = model.denoise(pixels)
+    assert cleaned.dtype == np.uint8
+    assert cleaned.shape == pixels.shape
+
+
+def test_rows_are_read_as_in_fit_whatever_is_set_since():
+    rows = RNG.integers(0, 256, (50, 64), dtype=np.uint8)
+    model = Autoencoder(2, max_epochs=1, random_state=0).fit(rows)
+    before = model.transform(rows)
+    model.set_params(network=SKIPS)
+    assert np.array_equal(model.transform(rows), before)

@@ -8,7 +8,7 @@ import torch
 from sklearn.base import clone
 from torch import nn
 
-from isthmus import Autoencoder, load
+from isthmus import Autoencoder, AutoencoderClassifier, load
 from isthmus.errors import ArtefactError, ParameterError
 from isthmus.parts import Custom
 
@@ -110,3 +110,64 @@ def test_saved_model_needs_the_modules_again(tmp_path):
 def test_module_that_does_not_fit_is_refused(own, sentence):
     with pytest.raises(ParameterError, match=sentence):
         fitted(own)
+
+
+class Twice(nn.Module):
+    """One layer of dropout under two names."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = self.second = nn.Dropout(0.5)
+        self.layer = nn.Linear(36, K)
+
+    def forward(self, x):
+        return self.layer(self.second(self.first(x.flatten(1))))
+
+
+class Reads(nn.Module):
+    """The last state of an LSTM."""
+
+    def __init__(self):
+        super().__init__()
+        self.cell = nn.LSTM(6, K, num_layers=2, dropout=0.5, batch_first=True)
+
+    def forward(self, x):
+        return self.cell(x[:, 0])[0][:, -1]
+
+
+DECODER = nn.Linear(K, 36)
+
+
+def test_dropout_that_is_used_twice_draws_from_the_stream_of_the_fit_twice():
+    torch.get_rng_state()
+    layers = fitted(Custom(Twice(), DECODER)).model_.encoder.module
+    assert layers.first is layers.second
+    assert not isinstance(layers.first, nn.Dropout)
+
+
+@pytest.mark.parametrize(
+    "encoder", [Reads(), nn.Sequential(nn.Flatten(), nn.RReLU(), nn.Linear(36, K))]
+)
+def test_layers_that_draw_from_the_global_generator_are_refused(encoder):
+    place = torch.get_rng_state()
+    with pytest.raises(
+        ParameterError, match=r"^The encoder of network 'custom' draws from torch's"
+    ):
+        fitted(Custom(encoder, DECODER))
+    assert torch.equal(torch.get_rng_state(), place)
+
+
+def test_weights_that_are_held_are_held_by_partial_fit_and_a_classifier_too():
+    encoder = nn.Sequential(nn.Flatten(), nn.Linear(36, K)).requires_grad_(False)
+    network = Custom(encoder, DECODER)
+    model = Autoencoder(K, network=network, **FAST).fit(PICTURES).partial_fit(PICTURES)
+    assert torch.equal(model.model_.encoder.module[1].weight.float(), encoder[1].weight)
+    inner = Autoencoder(K, network=network, **FAST)
+    labels = np.arange(50) % 2
+    given = AutoencoderClassifier(inner, max_epochs=2, random_state=0).fit(PICTURES, labels)
+    assert torch.equal(given.model_.encoder.module[1].weight.float(), encoder[1].weight)
+
+
+def test_portions_go_on_with_modules():
+    model = Autoencoder(K, network=network(), **FAST)
+    assert model.partial_fit(PICTURES).partial_fit(PICTURES).n_iter_ == 2

@@ -272,3 +272,8 @@ def test_finding_reads_as_its_two_sentences():
     finding = model(n_components=6).fit(X).diagnose(X)[-1]
     assert str(finding) == f"{finding.what} {finding.change}"
     assert re.search(r"\d", finding.what)
+
+
+def test_rows_of_truth_values_are_looked_at():
+    flags = DRAW.random((40, 5)) < 0.4
+    assert isinstance(found(model(**LINEAR).fit(flags), flags), list | set | tuple | dict)

@@ -547,3 +547,19 @@ def test_linear_path_is_refused_where_there_is_no_pca():
     assert model(network=network).fit(X).versus_pca_ is not None
     with pytest.raises(ParameterError, match=r"^linear_path='pca' needs a plain code, .*\.$"):
         model(network=network, code="sigmoid").fit(X)
+
+
+def test_fit_that_fails_leaves_the_model_as_it_was():
+    X = curve(100)
+    fitted = model().fit(X)
+    before = fitted.transform(X)
+    with pytest.raises(ValueError, match="NaN"):
+        fitted.fit(np.full((20, X.shape[1] + 2), np.nan))
+    assert np.array_equal(fitted.transform(X), before)
+
+
+def test_shape_of_samples_may_be_a_list():
+    X = np.random.default_rng(0).random((30, 1, 8, 8))
+    network = "conv(channels=(4,))"
+    given = Autoencoder(2, network=network, sample_shape=[1, 8, 8], max_epochs=1).fit(X)
+    assert given.transform(X).shape == (30, 2)

@@ -744,3 +744,16 @@ def test_modules_that_lie_beside_a_parquet_file_are_not_run(tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     assert read("x.parquet").values.shape == A.shape
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("first", ["1.0,,3.5", "5.1,NA,1.4", "nan,2,3"])
+def test_first_line_of_numbers_of_which_some_are_missing_is_values(tmp_path, first):
+    path = tmp_path / "a.csv"
+    path.write_text(f"{first}\n4,5,6\n7,8,9\n")
+    assert read(path).values.shape == (3, 3)
+
+
+def test_counted_columns_beside_an_index_without_a_name_are_names(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(",0,1\n0,5,6\n1,8,9\n")
+    assert read(path).values.shape[0] == 2

@@ -646,3 +646,11 @@ def test_every_likelihood_is_compared_with_pca_by_its_squared_error(recording, l
 def test_a_portion_can_be_learned_where_a_fit_would_leave_the_start():
     model = Autoencoder(2, hidden=(4,), max_epochs=0, random_state=0)
     assert model.partial_fit(bent(50)).n_iter_ == 1
+
+
+def test_learning_a_std_is_no_gain_over_pca():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 3)) @ rng.normal(size=(3, 20)) + rng.normal(size=(200, 20))
+    model = Autoencoder(3, likelihood="normal(std=learned)", random_state=0).fit(X)
+    assert model.n_iter_ == 0
+    assert model.versus_pca_.ratio == pytest.approx(1)

@@ -431,3 +431,10 @@ REFUSED = [
 def test_measures_refuse_what_they_cannot_judge(call, kind, message):
     with pytest.raises(kind, match=f"^{re.escape(message)}$"):
         call()
+
+
+def test_parzen_likelihood_is_the_same_far_from_zero():
+    made, real, chooser = RNG.normal(size=(3, 100, 3))
+    near = parzen_log_likelihood(real, made, validation=chooser)
+    far = parzen_log_likelihood(real + 1e7, made + 1e7, validation=chooser + 1e7)
+    assert far.log_likelihood == pytest.approx(near.log_likelihood, abs=1e-6)

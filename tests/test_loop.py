@@ -488,7 +488,7 @@ def test_held_out_rows_are_judged_under_the_noise_by_their_clean_values():
 def test_held_out_loss_is_the_same_in_one_batch_and_in_many(monkeypatch):
     model = model_of(penalties=["weight_l2(weight=0.1)"])
     whole = evaluate(model, selection_of(X_HELD), Streams(0))
-    monkeypatch.setattr("isthmus.fitting.loop.EVALUATION_BATCH", 7)
+    monkeypatch.setattr("isthmus.fitting.memory.MOST_ROWS", 7)
     many = evaluate(model, selection_of(X_HELD), Streams(0))
     torch.testing.assert_close(many.rows, whole.rows)
     assert many.terms == pytest.approx(whole.terms, rel=1e-5)
@@ -498,7 +498,7 @@ def test_held_out_loss_is_the_same_in_one_batch_and_in_many(monkeypatch):
 def test_evaluation_of_a_wide_network_takes_few_rows_at_once(monkeypatch):
     model, sizes = model_of(), []
     model.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
-    monkeypatch.setattr("isthmus.fitting.loop.EVALUATION_WORK", 7 * model.n_products)
+    monkeypatch.setattr("isthmus.fitting.memory.MOST_PRODUCTS", 7 * model.n_products)
     evaluate(model, selection_of(X_HELD), Streams(0))
     assert max(sizes) == 7
     assert sum(sizes) == len(X_HELD)

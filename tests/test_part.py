@@ -11,7 +11,7 @@ import annotated_types
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic.fields import FieldInfo
 from sklearn.base import clone
 
@@ -70,8 +70,17 @@ def values_of(annotation, extras=()):
         least = max([each.min_length for each in extras if hasattr(each, "min_length")], default=0)
         return st.lists(values_of(args[0]), min_size=least, max_size=4).map(tuple)
     if origin is tuple:
-        return st.tuples(*map(values_of, args))
+        checks = [extra.func for extra in extras if isinstance(extra, AfterValidator)]
+        return st.tuples(*map(values_of, args)).filter(lambda value: allowed(value, checks))
     return number_of(annotation, extras)
+
+
+def allowed(value, checks):
+    """Return whether no check of a part's own refuses a value."""
+    try:
+        return all(check(value) for check in checks)
+    except ValueError:
+        return False
 
 
 def number_of(annotation, extras):

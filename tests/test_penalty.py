@@ -258,3 +258,18 @@ def test_parts_that_do_not_go_together_are_refused(options, message, method):
 def test_every_penalty_is_tested_here_or_beside():
     tested = {*OF_ONE_WEIGHT, "activity_l1", "activity_kl", "dead_units", "contraction"}
     assert set(Penalty.kinds) == tested
+
+
+def test_dead_units_are_refused_where_codes_alone_say_little():
+    network = "conv(channels=(4,), skip=True, side=8)"
+    model = Autoencoder(
+        8, network=network, code="topk(k=2)", penalties="dead_units", corruption="gaussian"
+    )
+    with pytest.raises(ParameterError, match=r"^penalty 'dead_units' decodes codes alone, and "):
+        model.fit(np.zeros((20, 8, 8)))
+
+
+def test_contraction_is_refused_for_a_code_that_leaps():
+    model = Autoencoder(4, code="vector_quantized(n_codes=8)", penalties="contraction")
+    with pytest.raises(ParameterError, match=r"^penalty 'contraction' needs a code that follows"):
+        model.fit(np.random.default_rng(0).normal(size=(40, 6)))

@@ -7,6 +7,8 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
+import warnings
 import zlib
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, TiffImagePlugin
 
+from isthmus.data.damage import quietly
 from isthmus.data.picture_files import read_picture, write_picture
 from isthmus.errors import DataError, FileError, MissingDependencyError
 
@@ -711,3 +714,25 @@ def test_altered_bytes_give_a_picture_or_one_typed_sentence(form, changes):
         except (FileError, DataError) as error:
             sentence = str(error)
         assert re.fullmatch(r"(?!.*\. [A-Z])[^\n]+\.", sentence)
+
+
+def test_stderr_is_heard_again_when_threads_have_read_together():
+    inside, outside = threading.Barrier(2), threading.Barrier(2)
+    before = os.fstat(2)
+
+    def reads(first):
+        with quietly():
+            inside.wait()
+            if first:
+                outside.wait()
+        if not first:
+            outside.wait()
+
+    with warnings.catch_warnings():
+        threads = [threading.Thread(target=reads, args=(each,)) for each in (True, False)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    after = os.fstat(2)
+    assert (before.st_dev, before.st_ino) == (after.st_dev, after.st_ino)

@@ -425,3 +425,11 @@ def test_a_machine_keeps_its_width_until_it_is_fitted_again():
 
 def test_an_odd_row_has_room_in_the_last_batch():
     BernoulliRBM(3, batch_size=2, n_iter=2, random_state=0).fit(B[:5])
+
+
+def test_portions_follow_the_parameters_of_their_call():
+    model = BernoulliRBM(**SHORT).partial_fit(B[:2])
+    model.set_params(learning_rate=0.5, batch_size=10, n_chains=7).partial_fit(B)
+    assert [record["learning_rate"] for record in model.history_] == [0.1, 0.5]
+    assert model._session._contrast.options.batch_size == 10
+    assert len(model._session._contrast.chains) == 7

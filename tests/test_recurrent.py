@@ -228,3 +228,31 @@ def test_rows_that_are_no_sequences_are_refused():
 def test_likelihood_that_leaves_nothing_out_is_refused():
     with pytest.raises(ParameterError, match=r"cannot leave values out, and X has sequ"):
         fitted([each.clip(0, 1) for each in RAGGED], likelihood="bernoulli")
+
+
+def test_blind_spots_are_of_pictures_and_refused_for_sequences():
+    message = r"^corruption 'blind_spot' guesses pixels from those around, and network "
+    with pytest.raises(ParameterError, match=message):
+        DenoisingAutoencoder(2, network=SMALL, target="blind").fit(WAVES)
+
+
+def test_mean_and_score_are_of_the_steps_that_are_there_without_scaling_too():
+    model = fitted(RAGGED, scaling="none")
+    mean = np.concatenate(RAGGED).mean(0)
+    assert model.mean_.reshape(T, -1) == pytest.approx(np.tile(mean, (T, 1)))
+    rebuilt = model.reconstruct(RAGGED)
+    pairs = [np.square(a - b).sum() for a, b in zip(RAGGED, rebuilt, strict=True)]
+    total = sum(np.square(each - mean).sum() for each in RAGGED)
+    assert model.score(RAGGED) == pytest.approx(1 - sum(pairs) / total)
+
+
+def test_sequences_that_end_early_are_refused_where_the_likelihood_cannot_leave_values_out():
+    light = (WAVES - WAVES.min()) / np.ptp(WAVES)
+    model = fitted(light, likelihood="bernoulli")
+    early = [light[0], light[1][:3]]
+    with pytest.raises(ParameterError, match=r"cannot leave values out, and X has sequences of"):
+        model.score_samples(early)
+
+
+def test_diagnosis_of_sequences_that_end_early_counts_what_is_there():
+    assert all("nan" not in str(finding) for finding in fitted(RAGGED).diagnose(RAGGED))

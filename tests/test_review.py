@@ -523,3 +523,8 @@ def test_similarity_is_the_mean_ssim_of_evenly_spread_pictures(noise, monkeypatc
 def test_similarity_is_of_pictures_alone():
     rows = np.random.default_rng(0).normal(size=(60, 5))
     assert similarity(look(Autoencoder(2, hidden=(), max_epochs=1).fit(rows), rows)) is None
+
+
+def test_clean_rows_that_are_the_rows_are_looked_at():
+    model = DenoisingAutoencoder(4, **QUICK).fit(DIGITS.images)
+    assert np.isnan(look(model, DIGITS.images, target=DIGITS.images).noise_left)

@@ -9,6 +9,7 @@ from scipy import special, stats
 from isthmus import (
     Autoencoder,
     DenoisingAutoencoder,
+    SparseAutoencoder,
     StackedAutoencoder,
     VariationalAutoencoder,
     datasets,
@@ -282,3 +283,20 @@ def test_ways_of_a_model_of_a_frame_take_one_of_its_rows():
     np.testing.assert_array_equal(model.interpolate(a, b), expected)
     np.testing.assert_array_equal(model.traverse(a, 1), bare.traverse(a.to_numpy(), 1))
     np.testing.assert_allclose(expected[[0, -1]], bare.reconstruct(table.to_numpy()[:2]), rtol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["gaussian", "mixture", "kde"])
+def test_one_kept_code_is_drawn_again_and_again(pixels, method):
+    model = Autoencoder(3, **QUICK).partial_fit(pixels).partial_fit(pixels[:1])
+    assert np.isfinite(model.sample(5, method=method, random_state=0)).all()
+
+
+def test_samples_of_a_sparse_code_are_as_sparse():
+    X = np.random.default_rng(0).normal(size=(200, 12))
+    model = SparseAutoencoder(20, sparsity="topk(k=3)", **QUICK).fit(X)
+    samples = model.sample(50, method="gaussian", random_state=0)
+    codes = [model.codes_.astype(np.float64)]
+    drawn = DENSITIES["gaussian"](codes[0], 50, 1)
+    z = model.model_.parts.code.project(torch.from_numpy(drawn), model.model_.memory)
+    assert ((z != 0).sum(1) <= 3).all()
+    assert np.isfinite(samples).all()

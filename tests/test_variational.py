@@ -559,3 +559,24 @@ def test_conditional_is_what_it_was_when_fitted(tmp_path):
     plain.set_params(conditional=True).save(tmp_path / "plain")
     assert load(tmp_path / "plain").sample(3, random_state=0).shape == (3, 64)
     assert not hasattr(told.fit(X), "classes_")
+
+
+def test_vector_that_is_seldom_hit_stays_the_mean_of_what_it_stands_for():
+    vectors = torch.linspace(10, 265, 256)
+    book = VectorQuantized(256).memory(1)
+    book.vectors.copy_(vectors[None, :, None])
+    book.counts.fill_(32 / 256)
+    book.counts[0, 0] = 1 / 50
+    draws = torch.Generator().manual_seed(0)
+    for step in range(1000):
+        heads = vectors[1:][torch.randint(255, (32,), generator=draws)][:, None].clone()
+        if step % 50 == 0:
+            heads[0] = 10
+        book.learn(heads, 0.99, draws)
+    assert book.vectors[0, 0, 0] == pytest.approx(10, abs=1e-3)
+
+
+def test_learned_std_is_that_of_the_start_where_nothing_is_trained():
+    X = np.random.default_rng(0).normal(size=(60, 1)) @ np.ones((1, 5))
+    model = Autoencoder(1, likelihood="normal(std=learned)", max_epochs=0, random_state=0).fit(X)
+    assert float(model.model_.spread.values) < 1e-8

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import re
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,18 +51,39 @@ def quietly() -> Iterator[None]:
                 log.setLevel(level)
 
 
-@contextlib.contextmanager
-def _unheard() -> Iterator[None]:
-    """Lead what is written to stderr, in whatever language, to nowhere."""
-    with contextlib.ExitStack() as stack:
+class _Unheard:
+    """Leads what is written to stderr, in whatever language, to nowhere; for threads together."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._n_readers = 0
+        self._kept = contextlib.ExitStack()
+
+    @contextlib.contextmanager
+    def __call__(self) -> Iterator[None]:
+        with self._lock:
+            if self._n_readers == 0:
+                self._lead_away()
+            self._n_readers += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._n_readers -= 1
+                if self._n_readers == 0:
+                    self._kept.close()
+
+    def _lead_away(self) -> None:
         with contextlib.suppress(OSError):  # there is no stderr
             kept = os.dup(STDERR)
-            stack.callback(os.close, kept)
+            self._kept.callback(os.close, kept)
             nowhere = os.open(os.devnull, os.O_WRONLY)
-            stack.callback(os.close, nowhere)
+            self._kept.callback(os.close, nowhere)
             os.dup2(nowhere, STDERR)
-            stack.callback(os.dup2, kept, STDERR)
-        yield
+            self._kept.callback(os.dup2, kept, STDERR)
+
+
+_unheard = _Unheard()
 
 
 def _advice(error: Exception) -> str:

@@ -253,13 +253,16 @@ def _separator(line: str) -> str:
 def _names(cells: list[str], *, comma: bool) -> bool:
     """Whether a first line names the columns.
 
-    A line of numbers is values, unless it counts 0, 1, 2 ..., as pandas names columns.
+    A line of numbers, of which some may be missing, is values; unless it counts 0, 1, 2 ..., as
+    pandas names columns.
     """
+    filled = [cell for cell in cells if cell.strip().lower() not in _MISSING]
     try:
-        [float(cell.replace(",", ".") if comma else cell) for cell in cells]
+        [float(cell.replace(",", ".") if comma else cell) for cell in filled]
     except ValueError:
         return True
-    return len(cells) > 1 and cells == [str(i) for i in range(len(cells))]
+    counted = len(cells) > 1 and filled == [str(i) for i in range(len(filled))]
+    return counted or not filled
 
 
 def _without_blank_end(frame: "pl.DataFrame") -> "pl.DataFrame":

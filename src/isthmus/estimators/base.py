@@ -30,6 +30,7 @@ from isthmus.estimators.resuming import CheckpointLike, keeping
 from isthmus.estimators.sampling import Sampling
 from isthmus.estimators.saving import Learned, filled
 from isthmus.estimators.transformer import SavedTransformer
+from isthmus.estimators.unharmed import or_unharmed
 from isthmus.estimators.using import Using, apply
 from isthmus.estimators.watching import watching
 from isthmus.fitting.assembly import build, settle
@@ -95,6 +96,7 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
 
     # Fitting -----------------------------------------------------------------------------
 
+    @or_unharmed
     def fit(
         self,
         X: ArrayLike,
@@ -162,6 +164,7 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
         warn(self.stopped_by_, self.n_iter_, self.history_, self.learning_rate)
         return self
 
+    @or_unharmed
     def partial_fit(self, X: ArrayLike, y: Any = None) -> Self:
         """Pass once over the rows of `X`; the first call also fixes the scaling and the start.
 
@@ -207,7 +210,7 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
         if begun:
             inputs.count_further(self, array)
         else:
-            self.mean_ = mean_of(parts, array, scaling)
+            self.mean_ = mean_of(parts, array, scaling, self.sample_shape_)
         self._adopt(fitted, scaling)
         self.codes_ = self._keep_codes(rows, Streams(self.random_state))
         warn(self.stopped_by_, self.n_iter_)
@@ -222,10 +225,17 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
 
     def _encoder(self) -> Encoder:
         """Return a copy of what makes the codes."""
-        model, parts = self.model_, self.model_.parts
-        scaling, network, memory = copy.deepcopy((model.scaling, model.encoder, model.memory))
+        model = copy.deepcopy(self.model_)
+        model.thaw()
+        parts = model.parts
         return Encoder(
-            scaling, network, parts.code, memory, model.n_components, parts.network.rows_apart
+            scaling=model.scaling,
+            network=model.encoder,
+            code=parts.code,
+            memory=model.memory,
+            n_components=model.n_components,
+            rows_apart=parts.network.rows_apart,
+            padded=parts.network.sequences,
         )
 
     def _learned(self) -> Learned:
@@ -269,16 +279,6 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
         self.n_iter_ = fitted.n_epochs
         self.stopped_by_ = fitted.reason
         self.parameters_ = self.get_params(deep=False)
-
-    @property
-    def _pads(self) -> bool:
-        """Whether rows may be sequences that end early."""
-        return Network.of(self.network).sequences
-
-    @property
-    def _light(self) -> bool:
-        """Whether pixels of bytes are shares of full light, as for pictures of any size."""
-        return Network.of(self.network).skips
 
     def _task(
         self,

@@ -25,6 +25,7 @@ from isthmus.estimators.parameters import BoltzmannParameters, check
 from isthmus.estimators.resuming import CheckpointLike, keeping
 from isthmus.estimators.saving import Learned, filled
 from isthmus.estimators.transformer import SavedTransformer
+from isthmus.estimators.unharmed import or_unharmed
 from isthmus.estimators.using_machines import UsingMachine
 from isthmus.estimators.watching import watching
 from isthmus.fitting.classifier import Encoder, layer_of
@@ -79,6 +80,7 @@ class BaseRBM(UsingMachine, SavedTransformer, BoltzmannParameters, BaseEstimator
 
     # Fitting -----------------------------------------------------------------------------
 
+    @or_unharmed
     def fit(
         self,
         X: ArrayLike,
@@ -119,11 +121,13 @@ class BaseRBM(UsingMachine, SavedTransformer, BoltzmannParameters, BaseEstimator
         self._warn()
         return self
 
+    @or_unharmed
     def partial_fit(self, X: ArrayLike, y: Any = None) -> Self:
         """Pass once over the rows of `X`; the first call also fixes the scaling and the start.
 
-        The learning rate does not move. After `fit` or `load`, it goes on from there with fresh
-        chains; `history_` goes on too.
+        The learning rate does not move within a portion; it and the batches are those of the
+        parameters at each call. After `fit` or `load`, it goes on from there with fresh chains;
+        `history_` goes on too.
 
         Raises
         ------
@@ -138,12 +142,13 @@ class BaseRBM(UsingMachine, SavedTransformer, BoltzmannParameters, BaseEstimator
         self._check_domain(array)
         scaling = self._scaling if begun else self._fit_scaling(array)
         rows = select(array, array, scaling, pick_device(self.device))
-        session = getattr(self, "_session", None)
+        session, options = getattr(self, "_session", None), self._options(len(array))
         if session is None:
             streams = Streams(self.random_state)
             rbm = copy.deepcopy(self.model_).float() if begun else self._begin(rows, streams)
             made = (self.n_iter_, self.history_) if begun else (0, [])
-            session = Session(rbm, self._options(len(array)), streams, *made)
+            session = Session(rbm, options, streams, *made)
+        session.follow(options)
         sound = session.run(rows)
         if begun:
             inputs.count_further(self, array)
@@ -162,7 +167,7 @@ class BaseRBM(UsingMachine, SavedTransformer, BoltzmannParameters, BaseEstimator
     def _encoder(self) -> Encoder:
         """Return a copy of what makes the codes, as a layer with the weights in float32."""
         scaling = copy.deepcopy(self._scaling).to(self.model_.weight.device)
-        layer, width = layer_of(self.model_), self._n_features_out
+        layer, width = layer_of(self.model_).requires_grad_(True), self._n_features_out
         return Encoder(scaling, layer, Plain(), Nothing(), width, True)
 
     def _check_unchanged(self) -> None:

@@ -38,6 +38,7 @@ from isthmus.estimators.planning import plan_for, warn
 from isthmus.estimators.resuming import CheckpointLike, keeping
 from isthmus.estimators.saving import NESTED, Learned, filled
 from isthmus.estimators.transformer import SavedTransformer
+from isthmus.estimators.unharmed import or_unharmed
 from isthmus.estimators.watching import guarded, watching
 from isthmus.fitting.assembly import settle
 from isthmus.fitting.classifier import (
@@ -54,7 +55,7 @@ from isthmus.fitting.plan import Plan
 from isthmus.fitting.pretraining import identity
 from isthmus.fitting.streams import Streams
 from isthmus.parts.corruption import Clean
-from isthmus.parts.slots import Corruption
+from isthmus.parts.slots import Corruption, Network
 
 WIDEST_DEFAULT = 64  # units of the code where no autoencoder is given
 HEAD_ALONE = 5.0  # times the usual learning rate, which a convex problem bears
@@ -156,6 +157,7 @@ class AutoencoderClassifier(
 
     # Fitting -----------------------------------------------------------------------------
 
+    @or_unharmed
     def fit(
         self,
         X: ArrayLike,
@@ -188,6 +190,7 @@ class AutoencoderClassifier(
         check(self)
         self._check_together()
         array = inputs.check_rows(self, X, reset=True, at_least=2)
+        self._check_crops()
         labels = check_labels(y, len(array), type(self).__name__)
         watchers = guarded(observers)
         given = {"X": X, "y": y}
@@ -255,10 +258,26 @@ class AutoencoderClassifier(
                 f"autoencoder={given!r} is no autoencoder of this library: write one such as "
                 f"StackedAutoencoder(30), or leave it out."
             )
+        if Corruption.of(self.corruption).blind:
+            raise ParameterError(
+                f"corruption={str(self.corruption)!r} judges the pixels that it hides, and a "
+                f"classifier judges labels: write corruption='masking'."
+            )
         if Corruption.of(self.corruption).hides and not self.fine_tune:
             raise ParameterError(
                 f"corruption={str(self.corruption)!r} needs an encoder that is trained, and "
                 f"fine_tune=False leaves it as it is: write fine_tune=True, or corruption='clean'."
+            )
+
+    def _check_crops(self) -> None:
+        """Refuse pictures that the autoencoder would learn crop by crop."""
+        network = getattr(self.autoencoder, "network", None)
+        crop = None if network is None else Network.of(network).crop
+        if crop is not None and len(self.sample_shape_) > 1 and max(self.sample_shape_[-2:]) > crop:
+            raise ParameterError(
+                f"network {str(network)!r} learns from crops of {crop} x {crop} pixels, and a "
+                f"sample of X has the shape {self.sample_shape_}: write side="
+                f"{max(self.sample_shape_[-2:])} in it."
             )
 
     def _plan(self, n_rows: int) -> Plan:

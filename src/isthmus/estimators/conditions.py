@@ -67,7 +67,7 @@ def drawn_labels(estimator: Any, n: int, streams: Streams) -> Any:
     if not model.parts.n_labels:
         return None
     shares = model.shares.cpu()
-    index = torch.multinomial(shares, n, replacement=True, generator=streams.generator("kept"))
+    index = torch.multinomial(shares, n, replacement=True, generator=streams.generator("labels"))
     return estimator.classes_[index.numpy()]
 
 

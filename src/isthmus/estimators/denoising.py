@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from pydantic import Field
 from sklearn.utils.validation import check_is_fitted
 
+from isthmus.data.tiles import from_light
 from isthmus.estimators.arrays import Array, refusing, unwrapped
 from isthmus.estimators.base import BaseAutoencoder
 from isthmus.estimators.parameters import PartLike, estimator, meaning
@@ -85,8 +86,12 @@ class DenoisingAutoencoder(BaseAutoencoder):
         check_is_fitted(self, "model_")
         any_size = self.model_.parts.network.tiling is not None
         with refusing(X, "X"):
-            if not any_size or fits(X, self.sample_shape_):
+            if not any_size:
                 return self.reconstruct(X)
+            if fits(X, self.sample_shape_):
+                of = np.asarray(unwrapped(X)).dtype
+                rebuilt = self.reconstruct(X)
+                return from_light(rebuilt, of) if of.kind == "u" else rebuilt
             cleaned = [self._denoise_sample(np.asarray(unwrapped(sample))) for sample in X]  # type: ignore[union-attr]
             return cleaned if isinstance(X, list | tuple) else np.stack(cleaned)
 

@@ -20,6 +20,8 @@ N_CHOOSING = 2000  # codes that choose a width
 
 def gaussian(codes: Floats, n: int, seed: int) -> Floats:
     """Draw from the Normal with the codes' mean and covariance, (n, K)."""
+    if len(codes) == 1:
+        return codes.repeat(n, axis=0)
     rng = np.random.default_rng(seed)
     covariance = np.atleast_2d(np.cov(codes, rowvar=False))
     return rng.multivariate_normal(codes.mean(axis=0), covariance, n, method="eigh")
@@ -28,6 +30,8 @@ def gaussian(codes: Floats, n: int, seed: int) -> Floats:
 def mixture(codes: Floats, n: int, seed: int) -> Floats:
     """Draw from a mixture of ten Normals, (n, K), in no order; fewer where codes are few."""
     n_codes, n_units = codes.shape
+    if n_codes == 1:
+        return codes.repeat(n, axis=0)
     n_peaks = max(1, min(N_PEAKS, n_codes // (2 * PER_PEAK)))
     full = n_codes >= PER_PEAK * n_peaks * n_units
     fit = GaussianMixture(

@@ -147,7 +147,7 @@ def not_scaled(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Fi
     """Whether a few features drown the others."""
     if model.parameters_["scaling"] == "standard":
         return
-    variance = moments(X)[1].numpy()
+    variance = _variance(X)
     varying = variance[variance > 0]
     if not len(varying) or varying.max() < UNLIKE * np.median(varying):
         return
@@ -164,7 +164,7 @@ def not_scaled(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Fi
 def loud_noise(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Finding]:
     """Whether the noise of the training drowns the rows, as in another unit it would."""
     std = getattr(model.model_.parts.corruption, "std", 0.0)
-    widest = float(moments(X)[1].max()) ** 0.5
+    widest = float(_variance(X).max()) ** 0.5
     if std > LOUD * widest > 0:
         yield Finding(
             "noise too strong",
@@ -176,7 +176,7 @@ def loud_noise(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Fi
 
 def row_numbers(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Finding]:
     """Whether a feature does nothing but count the rows, as a table's index does."""
-    if len(X) < FEWEST_COUNTED:
+    if len(X) < FEWEST_COUNTED or X.dtype.kind == "b":
         return
     steps = X[1] - X[0]
     for feature in np.flatnonzero((steps != 0) & (X[2] - X[1] == steps)):
@@ -188,6 +188,13 @@ def row_numbers(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[F
                 f"Feature {name} counts the rows, from {column[0]:g} to {column[-1]:g}.",
                 "Drop it, unless it is the time.",
             )
+
+
+def _variance(X: Array) -> Floats:
+    """Return the variance of each feature, (D,); of sequences that end early, of those there."""
+    if X.dtype.kind == "f" and np.isnan(X[:, -1]).any():
+        return np.nanvar(X.astype(np.float64), axis=0)
+    return moments(X)[1].numpy()
 
 
 def _name(model: "BaseAutoencoder", feature: int) -> str:

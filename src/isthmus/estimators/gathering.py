@@ -97,7 +97,8 @@ def _gather_rows(
         paired = target is not None
         held_out = inputs.held_out(estimator, validation, parts.likelihood, paired=paired)
         judge = select(*held_out, scaling, plan.device)
-    rows, mean = select(array, clean, scaling, plan.device), mean_of(parts, array, scaling)
+    rows = select(array, clean, scaling, plan.device)
+    mean = mean_of(parts, array, scaling, estimator.sample_shape_)
     return Gathered(rows, judge, estimator.validation_fraction, scaling, plan, mean)
 
 
@@ -108,19 +109,28 @@ def scale(estimator: "BaseAutoencoder", parts: Parts, array: inputs.Array) -> Sc
     """
     shape = estimator.sample_shape_
     if parts.network.sequences and len(shape) == 2:
-        steps = array.reshape(-1, shape[1])
-        scaling = fit_scaling(estimator.scaling, steps[~np.isnan(steps[:, 0])])
+        scaling = fit_scaling(estimator.scaling, _steps(array, shape))
         scale = scaling.scale if scaling.scale.ndim == 0 else scaling.scale.repeat(shape[0])
         return Scaling(scaling.offset.repeat(shape[0]), scale)
     pooled = (1, *shape)[-3] if parts.network.skips and len(shape) > 1 else None
     return fit_scaling(estimator.scaling, array, pooled)
 
 
-def mean_of(parts: Parts, array: inputs.Array, scaling: Scaling) -> Floats:
+def mean_of(parts: Parts, array: inputs.Array, scaling: Scaling, shape: tuple[int, ...]) -> Floats:
     """Return the mean row (D,); of sequences that of all steps."""
-    sequences = parts.network.sequences and scaling.changes
-    mean: Floats = (scaling.offset if sequences else moments(array)[0]).numpy()
-    return mean
+    if not (parts.network.sequences and len(shape) == 2):
+        mean = moments(array)[0]
+    elif scaling.changes:
+        mean = scaling.offset
+    else:
+        mean = moments(_steps(array, shape))[0].repeat(shape[0])
+    return np.asarray(mean)
+
+
+def _steps(array: inputs.Array, shape: tuple[int, ...]) -> inputs.Array:
+    """Return all steps of sequences, without padding, as rows (steps, F)."""
+    steps = array.reshape(-1, shape[1])
+    return steps[~np.isnan(steps[:, 0])]
 
 
 # Crops -----------------------------------------------------------------------------------
@@ -135,22 +145,24 @@ def _gather_crops(
     validation: Any,
 ) -> Gathered:
     side = parts.network.crop or 0
-    pairs = _check_pairs(X, X if target is None else target, side, ("X", "target"))
-    for picture in pairs.clean:
-        inputs.check_domain(picture, parts.likelihood, "X" if target is None else "target")
+    pairs = _check_pairs(X, X if target is None else target, side, ("X", "target"), parts)
     shape = (len(pairs.clean[0]), side, side)
     if hasattr(estimator, "feature_names_in_"):  # of an earlier fit
         del estimator.feature_names_in_
     estimator.n_features_in_ = shape[0] * side**2
     estimator.sample_shape_ = estimator._given_shape = shape
     estimator._feature_dtypes, estimator.n_samples_seen_ = None, len(pairs.clean)
+    estimator._reading = inputs.Reading.of(estimator)
     scaling = fit_crop_scaling(estimator.scaling, pairs.clean, side)
     plan, judge = plan_for(estimator, n_covering(pairs.clean, side)), None
     check_batches(parts, plan.batch_size)
     if validation is not None:
-        given = validation if isinstance(validation, tuple) else (validation, validation)
-        names = ("validation[0]", "validation[1]")
-        judge = _judge(_check_pairs(given[0], given[1], side, names), scaling, streams, plan)
+        noisy, clean = inputs.pair_of(validation, paired=target is not None)
+        one = noisy is clean
+        names = ("validation",) * 2 if one else ("validation[0]", "validation[1]")
+        held = _check_pairs(noisy, clean, side, names, parts)
+        _check_channels(held.clean[0], shape[0], names[1])
+        judge = _judge(held, scaling, streams, plan)
     else:
         held, pairs = _divide(pairs, estimator.validation_fraction, streams)
         judge = _judge(held, scaling, streams, plan) if held.clean else None
@@ -171,7 +183,7 @@ class Pairs(NamedTuple):
         return Pairs(noisy, noisy if self.clean is self.noisy else clean, self.side)
 
 
-def _check_pairs(noisy: Any, clean: Any, side: int, names: tuple[str, str]) -> Pairs:
+def _check_pairs(noisy: Any, clean: Any, side: int, names: tuple[str, str], parts: Parts) -> Pairs:
     first = check_pictures(noisy, side, names[0])
     second = first if clean is noisy else check_pictures(clean, side, names[1])
     if [each.shape for each in first] != [each.shape for each in second]:
@@ -179,7 +191,17 @@ def _check_pairs(noisy: Any, clean: Any, side: int, names: tuple[str, str]) -> P
             f"The pictures of {names[0]} and of {names[1]} differ in number or size: give one of "
             f"the same size for each, in the same order."
         )
+    for picture in second:
+        inputs.check_domain(picture, parts.likelihood, names[0] if clean is noisy else names[1])
     return Pairs(first, second, side)
+
+
+def _check_channels(picture: Picture, n_channels: int, name: str) -> None:
+    if len(picture) != n_channels:
+        raise DataError(
+            f"{name} has pictures of {len(picture)} channel(s) and X of {n_channels}: give "
+            f"pictures of as many channels."
+        )
 
 
 def check_pictures(X: Any, side: int, name: str) -> list[Picture]:
@@ -226,7 +248,7 @@ def _divide(pairs: Pairs, fraction: float, streams: Streams) -> tuple[Pairs, Pai
     n_pictures = len(pairs.clean)
     order = torch.randperm(n_pictures, generator=streams.generator("split")).tolist()
     few = n_pictures < WORTH_JUDGING or fraction == 0
-    n_held = 0 if few else max(1, round(fraction * n_pictures))
+    n_held = 0 if few else min(max(1, round(fraction * n_pictures)), n_pictures - 1)
     return pairs.at(sorted(order[:n_held])), pairs.at(sorted(order[n_held:]))
 
 

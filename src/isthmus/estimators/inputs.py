@@ -5,7 +5,7 @@ import math
 import warnings
 from collections.abc import Callable
 from numbers import Integral
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,12 +19,29 @@ from isthmus.errors import DataError, ParameterError
 from isthmus.estimators import samples
 from isthmus.estimators.arrays import column_of, real_numbers, refusing, unwrapped
 from isthmus.fitting.memory import halving
-from isthmus.parts.slots import Likelihood
+from isthmus.parts.slots import Likelihood, Network
 
 WIDEST = 1024  # features that a chunk is planned for at least, since hidden layers take room too
 
 Array = NDArray[np.generic]
 Floats = NDArray[np.floating[Any]]
+
+
+class Reading(NamedTuple):
+    """How an estimator reads its rows."""
+
+    pads: bool = False  # rows may be sequences that end early
+    light: bool = False  # bytes are shares of full light, as for pictures of any size
+
+    @classmethod
+    def of(cls, estimator: Any) -> "Reading":
+        """Return how rows are read for the network that an estimator, or one within it, names."""
+        within = getattr(estimator, "autoencoder", None)
+        network = getattr(estimator if within is None else within, "network", None)
+        if network is None:
+            return cls()
+        network = Network.of(network)
+        return cls(network.sequences, network.skips)
 
 
 def check_rows(
@@ -44,7 +61,9 @@ def check_rows(
     DataError
         If there are too few rows, text, or values that are not finite.
     """
-    X, pads = unwrapped(X, name), getattr(estimator, "_pads", False)
+    if reset:
+        estimator._reading = Reading.of(estimator)
+    X, (pads, light) = unwrapped(X, name), getattr(estimator, "_reading", Reading())
     fitted = None if reset else getattr(estimator, "sample_shape_", None)
     with refusing(X, name):
         if pads:
@@ -71,7 +90,6 @@ def check_rows(
         samples.check_padding(array, estimator.sample_shape_[1], name)
     else:
         check_finite(array, X, name)
-    light = getattr(estimator, "_light", False)
     return to_light(array) if light and array.dtype != np.float32 else array
 
 
@@ -217,17 +235,31 @@ def held_out(
     DataError
         As `check_rows`; and if they are no pair of noisy and clean rows where X is ``paired``.
     """
-    if not isinstance(validation, tuple) or len(validation) != 2:
-        if paired:
-            raise DataError(
-                "validation has no clean rows, and X has target: give validation=(noisy, clean)."
-            )
-        rows = further(estimator, validation, likelihood, "validation")
+    first, second = pair_of(validation, paired=paired)
+    if first is second:
+        rows = further(estimator, first, likelihood, "validation")
         return rows, rows
-    noisy = check_rows(estimator, validation[0], reset=False, name="validation[0]")
-    clean = further(estimator, validation[1], likelihood, "validation[1]")
+    noisy = check_rows(estimator, first, reset=False, name="validation[0]")
+    clean = further(estimator, second, likelihood, "validation[1]")
     check_paired(noisy, clean, "validation[1]", "validation[0]")
     return noisy, clean
+
+
+def pair_of(validation: Any, *, paired: bool) -> tuple[Any, Any]:
+    """Return what goes in and what should come out; the same object where one is both.
+
+    Raises
+    ------
+    DataError
+        If there is no pair where X is ``paired``.
+    """
+    if isinstance(validation, tuple) and len(validation) == 2:
+        return validation
+    if paired:
+        raise DataError(
+            "validation has no clean rows, and X has target: give validation=(noisy, clean)."
+        )
+    return validation, validation
 
 
 def check_domain(array: Array, likelihood: Likelihood, name: str) -> None:

@@ -82,7 +82,9 @@ def label_column(y: Any, n_rows: int, *, warn: bool = False) -> Array:
 def known_labels(labels: Array) -> NDArray[np.bool_]:
     """Return which rows have a label, (N,)."""
     if labels.dtype.kind == "O":
-        return np.array([not _missing(label) for label in labels], dtype=bool)
+        there = np.array([not _missing(label) for label in labels], dtype=bool)
+        signs = {-1, 1} == set(labels[there].tolist())
+        return there if signs else there & np.array([each != UNLABELLED for each in labels])
     if labels.dtype.kind not in "iuf":
         return np.ones(len(labels), dtype=bool)
     known: NDArray[np.bool_] = labels == labels  # NaN is not
@@ -91,10 +93,10 @@ def known_labels(labels: Array) -> NDArray[np.bool_]:
 
 
 def _missing(label: Any) -> bool:
-    """Whether an object is None, NaN, pandas' NA or -1."""
+    """Whether an object is None, NaN or pandas' NA."""
     if label is None or type(label).__name__ in ("NAType", "NaTType"):
         return True
-    return not isinstance(label, str) and bool(label != label or label == UNLABELLED)
+    return not isinstance(label, str) and bool(label != label)
 
 
 def _plain(labels: Array) -> Array:

@@ -51,7 +51,7 @@ def check_shape(declared: Shape | None, found: Shape | None, n_features: int) ->
     ParameterError
         If the two do not go together.
     """
-    shape = declared or found or (n_features,)
+    shape = tuple(declared or found or (n_features,))
     if declared is not None and math.prod(declared) != n_features:
         raise ParameterError(
             f"sample_shape={declared} holds {math.prod(declared)} numbers, and a sample of X has "

@@ -22,7 +22,7 @@ from isthmus.estimators.densities import DENSITIES
 from isthmus.estimators.inputs import Floats
 from isthmus.estimators.using import apply
 from isthmus.fitting.chains import gibbs, walkback
-from isthmus.fitting.memory import halving
+from isthmus.fitting.memory import halving, rows_at_once
 from isthmus.fitting.model import Model
 from isthmus.fitting.streams import RandomState, Streams
 
@@ -85,12 +85,14 @@ class Sampling:
             method = "prior" if code.prior else "mixture"
         streams, model = Streams(random_state), self.model_
         generator = streams.generator("code", model.scaling.offset.device)
+        labels = drawn_labels(self, n_samples, streams) if y is None else y
         if method in CHAINS:
-            start = self._tensor(self._drawn_codes(n_samples, streams))
-            z = self._in_light(CHAINS[method], start, n_steps, generator)
+            start = self._tensor(told(self, self._drawn_codes(n_samples, streams), labels))
+            z = self._in_light(CHAINS[method], start.float(), n_steps, generator)
         elif method in DENSITIES:
             drawn = DENSITIES[method](self._kept(), n_samples, streams.seed("init") % 2**32)
-            z = self._tensor(drawn.clip(code.low, code.high))
+            with torch.no_grad():
+                z = code.project(self._tensor(drawn), model.memory)
         elif method == "prior":
             z = self._prior(n_samples, generator)
         else:
@@ -99,7 +101,6 @@ class Sampling:
                 f"method={method!r} is unknown{did_you_mean(str(method), known)} "
                 f"(known: {', '.join(known)})."
             )
-        labels = drawn_labels(self, n_samples, streams) if y is None else y
         codes = told(self, z.double().cpu().numpy(), labels)
         return self._decoded(codes, None if expected else generator)
 
@@ -180,8 +181,9 @@ class Sampling:
         def codes(size: int) -> list[Tensor]:
             return [model.code_of(x) for x, _ in few.batches(size)]
 
+        at_once = rows_at_once(model.n_products)
         with torch.no_grad():
-            kept: Floats = torch.cat(halving(codes, 4096)[0]).cpu().numpy()
+            kept: Floats = torch.cat(halving(codes, at_once)[0]).cpu().numpy()
         return kept
 
     def _check_decodes(self, verb: str) -> None:

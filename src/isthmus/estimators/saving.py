@@ -16,6 +16,7 @@ from torch import nn
 from isthmus.data import artefact
 from isthmus.errors import ArtefactError, FileError, IsthmusError, plain_words
 from isthmus.estimators import ESTIMATORS
+from isthmus.estimators.inputs import Reading
 from isthmus.estimators.parameters import Count, check
 from isthmus.parts.part import Part
 from isthmus.parts.slots import Network
@@ -33,6 +34,7 @@ class Saveable(Protocol):
     _given_shape: tuple[int, ...]
     feature_names_in_: Any
     _feature_dtypes: list[str] | None
+    _reading: Reading
     history_: list[dict[str, Any]]
     n_iter_: int
 
@@ -194,6 +196,7 @@ def rebuilt(config: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Any:
     estimator.sample_shape_ = tuple(config["sample_shape"])
     estimator._given_shape = tuple(config["given_shape"])
     estimator._feature_dtypes = config["feature_dtypes"]
+    estimator._reading = Reading.of(estimator)
     if config["feature_names_in"] is not None:
         estimator.feature_names_in_ = np.array(config["feature_names_in"], dtype=object)
     estimator._relearn(config, tensors)

@@ -20,6 +20,7 @@ from isthmus.estimators.conditions import told
 from isthmus.estimators.inputs import Floats
 from isthmus.estimators.samples import like
 from isthmus.fitting.model import Model
+from isthmus.fitting.pairs import check_padded
 
 
 class Using(TransformerMixin):
@@ -135,9 +136,7 @@ class Using(TransformerMixin):
         DataError
             If a value is outside the likelihood's domain, as in `fit`.
         """
-        rows = self._rows(X)
-        inputs.check_domain(rows, self.model_.parts.likelihood, "X")
-        return apply(self.model_, Model.log_likelihood, rows, exact=True)
+        return apply(self.model_, Model.log_likelihood, self._likely_rows(X), exact=True)
 
     def score(self, X: ArrayLike, y: Any = None) -> float:
         """Return the fraction of the variance about the training mean that is explained.
@@ -161,6 +160,13 @@ class Using(TransformerMixin):
         """Check rows that are not learned from."""
         check_is_fitted(self, "model_")
         return inputs.check_rows(self, X, reset=False)
+
+    def _likely_rows(self, X: ArrayLike) -> inputs.Array:
+        """Check rows that the likelihood is to judge."""
+        rows, parts = self._rows(X), self.model_.parts
+        inputs.check_domain(rows, parts.likelihood, "X")
+        check_padded(parts, rows)
+        return rows
 
 
 def apply(

@@ -153,9 +153,8 @@ class VariationalAutoencoder(BaseAutoencoder):
         n_samples: int,
         random_state: RandomState,
     ) -> Floats:
-        rows = self._rows(X)
+        rows = self._likely_rows(X)
         inputs.check_count("n_samples", n_samples, 1)
-        inputs.check_domain(rows, self.model_.parts.likelihood, "X")
         fitted, light = self.model_, copy.deepcopy(self.model_).float()
         generator = Streams(random_state).generator("code", fitted.scaling.offset.device)
 

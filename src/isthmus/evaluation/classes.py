@@ -28,6 +28,8 @@ def class_errors(subject: Subject, labels: Labels) -> ClassErrors | None:
     if not hasattr(subject.model, "predict") or not labels.classes:
         return None
     rows = np.flatnonzero(labels.known)
+    if not len(rows):  # those with labels were not drawn
+        return None
     said = [word(label) for label in subject.model.predict(subject.coded[rows])]
     true = [labels.classes[code] for code in labels.codes[rows]]
     totals, right = Counter(true), Counter(a for a, b in zip(true, said, strict=True) if a == b)

@@ -138,11 +138,11 @@ class Subject(NamedTuple):
 
     @property
     def noise_left(self) -> float:
-        """The squared error over that of the rows as they are seen; NaN without noise."""
+        """The squared error over that of the rows as they are seen; NaN where these are clean."""
         if not (self.noisy and self.rebuilds):
             return math.nan
         before = float(np.square(self.seen - self.clean).sum())
-        return float(np.square(self.rebuilt - self.clean).sum()) / before
+        return float(np.square(self.rebuilt - self.clean).sum()) / before if before else math.nan
 
     @property
     def uneven(self) -> bool:
@@ -295,7 +295,7 @@ def _corrupted(model: Any, array: Floats, seed: int) -> Floats:
     """Return rows with the noise of the training, in the user's units."""
     module = copy.deepcopy(model.model_).cpu()
     noise = Streams(seed).generator("held_out")
-    seen = module.see(module.scaling(torch.from_numpy(array)), noise)
+    seen = module.see(module.scaling(torch.from_numpy(array)), noise).rows
     corrupted: Floats = module.scaling.inverse(seen).numpy()
     return corrupted
 

@@ -69,6 +69,9 @@ def settle(model: L, scaling: Scaling) -> L:
     A network of convolutions stays in float32, which makes it ten times faster. The weights keep
     their float32 values; the scaling is the exact one.
     """
+    if model.frozen is None:
+        weights = model.named_parameters()
+        model.frozen = frozenset(name for name, weight in weights if not weight.requires_grad)
     model.double().eval().requires_grad_(False)
     for part in model.modules():
         if isinstance(part, InFloat32):

@@ -1,4 +1,4 @@
-"""Markov chains over what autoencoders have learned. n chains, D features, K code units."""
+"""Markov chains over what was learned. n chains, D features, K code units, L labels."""
 
 import torch
 from torch import Tensor
@@ -8,7 +8,9 @@ from isthmus.fitting.model import Model
 
 
 def walkback(model: Model, z: Tensor, n_steps: int, generator: torch.Generator) -> Tensor:
-    """Corrupt and clean rows in turns, from those of codes (n, K); return the last codes.
+    """Corrupt and clean rows in turns, from those of codes (n, K + L); return the last (n, K).
+
+    After the code stands what the decoder is told of a label, if anything.
 
     x' ~ C(x' | x), x ~ p(x | x'). A likelihood that is a measure of error more than a
     distribution, of location, gives its mean.
@@ -29,14 +31,14 @@ def walkback(model: Model, z: Tensor, n_steps: int, generator: torch.Generator) 
             f"method='walkback' goes by the noise of the training, and corruption "
             f"{str(corruption)!r} is none: fit a DenoisingAutoencoder, or write method='mixture'."
         )
-    z = z.float()
+    z, told = z[:, : model.n_components], z[:, model.n_components :]
     for _ in range(n_steps):
-        output = model.decoder(z)
+        output = model.decoder(torch.cat([z, told], 1))
         if likelihood.location:
             x = likelihood.mean(output)
         else:
             x = model.scaling(likelihood.sample(output, generator, model.spread))
-        z = model.code_of(model.see(x, generator))
+        z = model.code_of(model.see(x, generator).rows)
     return z
 
 
@@ -61,7 +63,6 @@ def gibbs(model: Model, z: Tensor, n_steps: int, generator: torch.Generator) -> 
             "StackedAutoencoder(code='sigmoid', pretraining='rbm'), or write method='mixture'."
         )
     top, scaling = stages[-1], model.scaling
-    z = z.float()
     for _ in range(n_steps):
         below = top.decoder(torch.bernoulli(z, generator=generator))
         if top.likelihood.location:

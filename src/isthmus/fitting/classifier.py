@@ -17,8 +17,9 @@ from torch.nn import functional
 
 from isthmus.data.rows import Rows, Selection, fit_scaling
 from isthmus.data.scaling import Scaling
-from isthmus.fitting.learner import Learner, Objective, Randomness
-from isthmus.fitting.loop import EVALUATION_BATCH, Outcome, train
+from isthmus.fitting.learner import Learner, Objective, Randomness, count_products
+from isthmus.fitting.loop import Outcome, train
+from isthmus.fitting.memory import rows_at_once
 from isthmus.fitting.observers import Observer
 from isthmus.fitting.plan import Plan
 from isthmus.fitting.pretraining import identity
@@ -38,6 +39,7 @@ class Encoder(NamedTuple):
     memory: nn.Module  # the code's
     n_components: int  # K
     rows_apart: bool  # whether a row's code depends on no other row of its batch
+    padded: bool = False  # whether NaN in a row stands for nothing
 
 
 def layer_of(rbm: RestrictedBoltzmann) -> nn.Module:
@@ -87,7 +89,7 @@ class Classifier(Learner):
         self.memory = encoder.memory
         self.codes = codes
         self.head = Linear(encoder.n_components, head.n_classes)
-        self.corruption = head.corruption
+        self.corruption, self.padded = head.corruption, encoder.padded
         self.weight_l2 = head.weight_l2
 
     @property
@@ -107,6 +109,10 @@ class Classifier(Learner):
 
     # What the loop calls; rows scaled ----------------------------------------------------
 
+    def output_of(self, x: Tensor) -> Tensor:
+        """Scaled rows (B, D) to scores (B, C)."""
+        return self.scores_of(self.code_of(x))
+
     def code_of(self, x: Tensor) -> Tensor:
         """Scaled rows (B, D) to their codes (B, K)."""
         return self.code.mean(around(self.encoder(x)).head, self.memory)
@@ -120,7 +126,8 @@ class Classifier(Learner):
     ) -> Objective:
         """Return the objective of scaled rows (B, D) whose classes are `target`, (B, 1)."""
         if self.training:
-            x = self.corruption.corrupt(x, self.scaling, randomness.corruption)
+            seen = self.corruption.corrupt(x, self.scaling, randomness.corruption)
+            x = torch.where(x.isnan(), x, seen) if self.padded else seen
         z = self.code_of(x).float()
         with exact(x):
             output = self.scores_of(z)
@@ -145,7 +152,7 @@ class Lesson(NamedTuple):
 
     def teach(self, classifier: Classifier) -> Outcome:
         """Train; leave the classifier with the weights that were best held out."""
-        classifier.to(self.plan.device, torch.float32).requires_grad_(True)
+        classifier.to(self.plan.device, torch.float32)
         return train(
             classifier, self.training, self.held_out, self.plan, self.streams, self.observers
         )
@@ -190,9 +197,11 @@ def codes_of(encoder: Encoder, lesson: Lesson) -> NDArray[np.float32]:
         for module in (encoder.network, encoder.memory)
     )
     everything = whole.at(torch.arange(len(whole.rows)))
+    row = torch.zeros_like(encoder.scaling.offset, dtype=torch.float32, device=device)[None]
+    size = rows_at_once(count_products(network, row))
     codes = [
         encoder.code.mean(around(network(x)).head, memory).cpu()
-        for x, _ in everything.batches(EVALUATION_BATCH)
+        for x, _ in everything.batches(size)
     ]
     return torch.cat(codes).numpy()
 

@@ -117,18 +117,26 @@ class Contrast:
         self, rbm: RestrictedBoltzmann, options: ContrastiveOptions, streams: Streams
     ) -> None:
         self.rbm = rbm
-        self.options = options
         self.n_epochs = 0
         self._order = streams.generator("order")
         self._draws = streams.generator("gibbs", rbm.weight.device)
+        self._ascent = _ascent(rbm)
+        self._memory: dict[str, Tensor] = {}
+        self.follow(options)
+
+    def follow(self, options: ContrastiveOptions) -> None:
+        """Go by these options from now on; as many chains as there are go on."""
+        rbm = self.rbm
         reduced = uses_bfloat16(options, rbm.weight.numel())
+        self.options = options
         self._quick = rbm.rounded(torch.bfloat16 if reduced else rbm.weight.dtype)
-        self._ascent = self._optimizer()
         self._room = _Room(rbm, options, self._quick.weight.dtype)
-        # Chains begin as if there were no weights.
-        bias = rbm.visible_bias.expand(options.n_chains, -1)
-        v = rbm.visible.sample(bias, self._draws)
-        self._memory = {"chains": rbm.sample_hidden(v, self._draws)}
+        self._ascent.param_groups[0]["weight_decay"] = options.weight_decay
+        if len(self._memory.get("chains", ())) != options.n_chains:
+            # Chains begin as if there were no weights.
+            bias = rbm.visible_bias.expand(options.n_chains, -1)
+            v = rbm.visible.sample(bias, self._draws)
+            self._memory["chains"] = rbm.sample_hidden(v, self._draws)
 
     @property
     def chains(self) -> Tensor:
@@ -214,15 +222,14 @@ class Contrast:
                 torch.lerp(rbm.hidden_offset, mean_h, rate),
             )
 
-    def _optimizer(self) -> torch.optim.SGD:
-        """Return what climbs with momentum; only the weights decay."""
-        rbm = self.rbm
-        groups: list[dict[str, Any]] = [
-            {"params": [rbm.weight], "weight_decay": self.options.weight_decay},
-            {"params": [rbm.visible_bias, rbm.hidden_bias]},
-        ]
-        momentum = self.options.momentum
-        return torch.optim.SGD(groups, 1.0, momentum=momentum, maximize=True, fused=True)
+
+def _ascent(rbm: RestrictedBoltzmann) -> torch.optim.SGD:
+    """Return what climbs with momentum; only the weights, its first group, decay."""
+    groups: list[dict[str, Any]] = [
+        {"params": [rbm.weight]},
+        {"params": [rbm.visible_bias, rbm.hidden_bias]},
+    ]
+    return torch.optim.SGD(groups, 1.0, momentum=0.5, maximize=True, fused=True)
 
 
 def _threads(
@@ -263,14 +270,17 @@ class Session:
         self.rbm = rbm
         self.epoch = epoch  # that made the machine
         self.history = list(history)
-        self._options = options._replace(schedule=Constant())
-        self._contrast = Contrast(rbm, self._options, streams)
+        self._contrast = Contrast(rbm, options._replace(schedule=Constant()), streams)
+
+    def follow(self, options: ContrastiveOptions) -> None:
+        """Go by these options from now on, at a rate that does not move."""
+        self._contrast.follow(options._replace(schedule=Constant()))
 
     def run(self, rows: Selection) -> bool:
         """Pass once over the rows; leave the machine as it was if its error leaps."""
         began, good = time.perf_counter(), snapshot(self.rbm)
         most = _bearable(self.rbm, rows, LEAP)
-        with _threads(self._options, self.rbm):
+        with _threads(self._contrast.options, self.rbm):
             rate = self._contrast.run_epoch(rows)
         error = reconstruction_error(self.rbm, rows)
         if not error <= most:  # NaN is not, either

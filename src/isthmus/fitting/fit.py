@@ -20,7 +20,7 @@ from isthmus.data.rows import Selection
 from isthmus.data.scaling import Scaling
 from isthmus.fitting.assembly import assemble
 from isthmus.fitting.loop import Outcome, evaluate, train
-from isthmus.fitting.memory import enough_memory
+from isthmus.fitting.memory import MOST_ROWS, enough_memory
 from isthmus.fitting.model import Model, Parts
 from isthmus.fitting.observers import Epoch, Held, History, Observer
 from isthmus.fitting.pca import PCA, no_axes, principal_axes
@@ -72,6 +72,9 @@ class Task(NamedTuple):
         pca = find(training.unlabelled, self.n_components, generator)
         linear = Parts(Dense(hidden=()), self.parts.corruption, Plain(), Normal(), ())
         model = self._assemble(self.parts, pca)
+        if self.parts.likelihood.learns:
+            stride = -(-training.n_rows // MOST_ROWS)
+            model.acquaint(training.at(training.index[::stride]))
         around = Surroundings(training, self.plan, self.streams, self.observers)
         pretrained = self.parts.pretraining.run(model, around)
         return Begun(model, self._assemble(linear, pca), pretrained)

@@ -4,10 +4,12 @@ Shapes: B rows of a batch, D features, T numbers of a target, O outputs.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from isthmus.data.scaling import Scaling
 
@@ -33,6 +35,13 @@ class Learner(nn.Module, ABC):
     """A module with an objective; its scaling belongs to it."""
 
     scaling: Scaling
+    frozen: frozenset[str] | None = None  # weights that their user holds; known once it is settled
+
+    def thaw(self) -> None:
+        """Let the weights be trained that were trained before the model was settled."""
+        if self.frozen is not None:
+            for name, weight in self.named_parameters():
+                weight.requires_grad_(name not in self.frozen)
 
     @property
     @abstractmethod
@@ -62,7 +71,24 @@ class Learner(nn.Module, ABC):
     def errors(self, output: Tensor, target: Tensor) -> Tensor:
         """Return how wrong each row's output is, (B,); for comparison, not for training."""
 
+    @abstractmethod
+    def output_of(self, x: Tensor) -> Tensor:
+        """Scaled rows (B, D) to outputs (B, O), by way of their deterministic codes."""
+
     @property
     def n_products(self) -> int:
-        """Multiplications by which a row goes forward; one per weight in a dense network."""
-        return sum(weight.numel() for weight in self.parameters())
+        """Multiplications by which a row goes forward."""
+        settled = any(weight.dtype == torch.float64 for weight in self.parameters())
+        precision = torch.float64 if settled else torch.float32
+        row = torch.zeros_like(self.scaling.offset, dtype=precision)[None]
+        training = self.training
+        n_products = count_products(self.eval().output_of, row)
+        self.train(training)
+        return n_products
+
+
+def count_products(forward: Callable[[Tensor], object], row: Tensor) -> int:
+    """Return the multiplications by which a row (1, D) goes forward."""
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        forward(row)
+    return counter.get_total_flops() // 2  # a product and a sum each

@@ -17,15 +17,13 @@ from torch.optim import Optimizer
 from isthmus.data.rows import Selection
 from isthmus.fitting.holding import hold_back
 from isthmus.fitting.learner import Learner, Randomness
-from isthmus.fitting.memory import halving, tell_smaller
+from isthmus.fitting.memory import halving, rows_at_once, tell_smaller
 from isthmus.fitting.observers import NOTHING_HELD, Epoch, Held, Observer, Terms
 from isthmus.fitting.plan import Plan, threads_for, uses_bfloat16
 from isthmus.fitting.progress import Lap, Progress
 from isthmus.fitting.streams import Streams
 from isthmus.parts.networks.dropout import Dropout
 
-EVALUATION_BATCH = 4096
-EVALUATION_WORK = 2**32  # products at once: wide pictures would fill gigabytes with one layer
 WILD = 1000.0  # times the loss at the start, from where no fit comes back
 BEYOND_CHANCE = 2.0  # standard errors, by which rows are worse than at the start
 SLIGHT = 0.01  # of the loss at the start, by which nobody calls them worse
@@ -298,7 +296,7 @@ def _losses(held: Held, start: Held) -> float:
 
 def evaluate(model: Learner, held_out: Selection, streams: Streams) -> Held:
     """Judge the held-out rows, with the same noise at every call."""
-    size = max(1, min(EVALUATION_BATCH, EVALUATION_WORK // max(1, model.n_products)))
+    size = rows_at_once(model.n_products)
     return halving(lambda size: _evaluate(model, held_out, streams, size), size)[0]
 
 

@@ -11,6 +11,14 @@ from isthmus.errors import ParameterError, TrainingWarning
 
 T = TypeVar("T")
 
+MOST_ROWS = 4096
+MOST_PRODUCTS = 2**32  # at once: wide pictures would fill gigabytes with one layer
+
+
+def rows_at_once(n_products: int) -> int:
+    """Return how many rows may go forward at once, where each takes so many multiplications."""
+    return max(1, min(MOST_ROWS, MOST_PRODUCTS // max(1, n_products)))
+
 
 def halving(attempt: Callable[[int], T], size: int, least: int = 1) -> tuple[T, int]:
     """Call `attempt` with so many rows at once, and with half as many until they fit.

@@ -11,11 +11,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.flop_counter import FlopCounterMode
 
+from isthmus.data.rows import Selection
 from isthmus.data.scaling import Scaling
 from isthmus.fitting.importance import weigh
 from isthmus.fitting.learner import Learner, Objective, Randomness
+from isthmus.fitting.memory import rows_at_once
 from isthmus.fitting.start import NoPretraining, Pretraining
 from isthmus.parts.networks.layers import exact
 from isthmus.parts.slots import (
@@ -27,6 +28,7 @@ from isthmus.parts.slots import (
     Network,
     Pass,
     Penalty,
+    Seen,
     Stage,
     around,
 )
@@ -107,19 +109,19 @@ class Model(Learner):
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """Encode and decode user's rows, (B, D); what is padding stays so."""
-        rebuilt = self._expected(self._output(self.scaling(x)))
+        rebuilt = self._expected(self.output_of(self.scaling(x)))
         return torch.where(x.isnan(), x, rebuilt) if self.padded else rebuilt
 
     def redraw(self, pictures: Tensor) -> Tensor:
         """Rebuild pictures (B, C, h, w) of any size, as networks with skips can, in float32."""
         offset, scale = self.scaling.of_channels(pictures.shape[1])
-        output = self._output((pictures - offset) / scale)
+        output = self.output_of((pictures - offset) / scale)
         mean = self.parts.likelihood.mean(output).view_as(pictures)
         return mean * scale + offset if self.parts.likelihood.location else mean
 
     def log_likelihood(self, x: Tensor) -> Tensor:
         """Return log p(x | its deterministic code) of user's rows, nats in user's units, (B,)."""
-        output = self._output(self.scaling(x))
+        output = self.output_of(self.scaling(x))
         if self.parts.likelihood.location:
             return -self._nll(output, self.scaling(x)) - self.log_volume(x)
         return -self.parts.likelihood.nll(output, x, self.spread)
@@ -160,16 +162,6 @@ class Model(Learner):
         """S: outputs of a row, at the end of the training."""
         return self.parts.code.n_draws
 
-    @property
-    def n_products(self) -> int:
-        """Multiplications by which a row goes forward."""
-        row = torch.zeros_like(self.scaling.offset, dtype=torch.float32)[None]
-        training, counter = self.training, FlopCounterMode(display=False)
-        with torch.no_grad(), counter:
-            self.eval()._output(row)
-        self.train(training)
-        return counter.get_total_flops() // 2  # a product and a sum each
-
     def code_of(self, x: Tensor) -> Tensor:
         """Scaled rows (B, D) to their deterministic codes (B, K)."""
         return self._mean(self.head_of(x))
@@ -177,6 +169,15 @@ class Model(Learner):
     def head_of(self, x: Tensor) -> Tensor:
         """Scaled rows (B, D) to what their codes are made of, (B, H)."""
         return self._down(x).head
+
+    def output_of(self, x: Tensor) -> Tensor:
+        """Scaled rows (B, D) to natural parameters, by way of their codes, (B, O)."""
+        head, beside = self._down(x)
+        z = self._mean(head)
+        if self.parts.n_labels:  # the label under which the row is likeliest
+            z = torch.cat([z, self.likeliest(z, x)], 1)
+        output: Tensor = self.decoder(z, *beside)
+        return output
 
     def predicted(self, x: Tensor) -> Tensor:
         """Scaled rows (B, D) in the units that the likelihood predicts."""
@@ -201,16 +202,23 @@ class Model(Learner):
         told = (torch.cat([z, label.expand(len(z), -1)], 1) for label in labels)
         return torch.stack([self._nll(self.decoder(each), predicted) for each in told], 1)
 
+    @torch.no_grad()
+    def acquaint(self, rows: Selection) -> None:
+        """Let the likelihood learn what it can of scaled rows, as the model rebuilds them now."""
+        for x, target in rows.batches(rows_at_once(self.n_products)):
+            predicted = self.predicted(target[:, : x.shape[1]])
+            self.parts.likelihood.nll(self.eval().output_of(x), predicted, self.spread.train())
+
     def stages(self) -> list[Stage]:
         """Return the layers that can be trained one after the other; they share the weights."""
         halves = Halves(self.encoder, self.decoder)
         parts = self.parts
         return parts.network.stages(halves, parts.code, self.memory, parts.likelihood)
 
-    def see(self, x: Tensor, generator: torch.Generator) -> Tensor:
+    def see(self, x: Tensor, generator: torch.Generator) -> Seen:
         """Corrupt scaled rows (B, D); what is padding stays so."""
-        seen = self.parts.corruption.corrupt(x, self.scaling, generator, self.shape)
-        return torch.where(x.isnan(), x, seen) if self.padded else seen
+        seen = self.parts.corruption.see(x, self.scaling, generator, self.shape)
+        return Seen(torch.where(x.isnan(), x, seen.rows)) if self.padded else seen
 
     def forward(
         self, x: Tensor, target: Tensor, randomness: Randomness, at: float = 1.0
@@ -220,7 +228,7 @@ class Model(Learner):
         ``at`` is the time of the training, 0 to 1; the weights of the penalties depend on it.
         """
         target, labels = target[:, : x.shape[1]], target[:, x.shape[1] :]
-        seen = self.see(x, randomness.corruption)
+        seen, judged = self.see(x, randomness.corruption)
         target = seen if self.parts.corruption.redraws else target
         head, beside = self._down(seen)
         head = head.float()
@@ -233,7 +241,7 @@ class Model(Learner):
             n_draws = len(z) // len(x)
             told = torch.cat([z, repeat_rows(labels, n_draws)], 1) if self.parts.n_labels else z
             output = self.decoder(told, *beside).float()
-            return output, self._nll(output, repeat_rows(predicted, n_draws), seen)
+            return output, self._nll(output, repeat_rows(predicted, n_draws), judged)
 
         repeats = self.training and self._repeats
         code, output, rows, terms = weigh(code, judge, len(x), randomness.code, repeats=repeats)
@@ -247,7 +255,7 @@ class Model(Learner):
             encode=self.code_of,
             mean=self._mean,
             elementwise=self.parts.code.elementwise,
-            nll=lambda outputs: self._nll(outputs, predicted, seen),
+            nll=lambda outputs: self._nll(outputs, predicted, judged),
         )
         for penalty in self.parts.penalties:
             with exact(x):
@@ -268,15 +276,6 @@ class Model(Learner):
         """Scaled rows (B, D) to the head, and to what goes around the code."""
         fills = self.padded and not self.parts.network.sequences
         return around(self.encoder(x.nan_to_num(0) if fills else x))
-
-    def _output(self, x: Tensor) -> Tensor:
-        """Scaled rows (B, D) to natural parameters, by way of the deterministic code, (B, O)."""
-        head, beside = self._down(x)
-        z = self._mean(head)
-        if self.parts.n_labels:  # the label under which the row is likeliest
-            z = torch.cat([z, self.likeliest(z, x)], 1)
-        output: Tensor = self.decoder(z, *beside)
-        return output
 
     def likeliest(self, z: Tensor, x: Tensor) -> Tensor:
         """Return the label of scaled rows that is likeliest given their codes, (B, L)."""
@@ -302,12 +301,12 @@ class Model(Learner):
         """Return values (B, D) with zeros where a row is padding."""
         return values.nan_to_num(0) if self.padded else values
 
-    def _nll(self, output: Tensor, x: Tensor, seen: Tensor | None = None) -> Tensor:
+    def _nll(self, output: Tensor, x: Tensor, judged: Tensor | None = None) -> Tensor:
         """Return the nats of rows as they are predicted, (B,), of what is judged of them."""
         if self.padded:
             return nll_of(self.parts.likelihood, output, x.nan_to_num(0), ~x.isnan())
-        if seen is not None and self.parts.corruption.blind:
-            judged = repeat_rows(seen, len(x) // len(seen)) != x
+        if judged is not None:
+            judged = repeat_rows(judged, len(x) // len(judged))
             share = judged.float().mean(1).clamp(min=1 / x.shape[1])
             return nll_of(self.parts.likelihood, output, x, judged) / share
         return self.parts.likelihood.nll(output, x, self.spread)

@@ -30,6 +30,12 @@ def check_together(parts: Parts, *, paired: bool = False) -> None:
             f"corruption {parts.corruption.name!r} needs a likelihood of squared or absolute "
             f"error, and it is {str(parts.likelihood)!r}: write likelihood='normal'."
         )
+    if parts.corruption.blind and parts.network.sequences:
+        raise ParameterError(
+            f"corruption {parts.corruption.name!r} guesses pixels from those around, and network "
+            f"{str(parts.network)!r} takes sequences: write corruption='masking', or give pairs of "
+            f"noisy and clean ones by fit(X, target=...)."
+        )
     if parts.corruption.redraws and (
         paired or (parts.likelihood.low, parts.likelihood.high) != (0, 1)
     ):
@@ -64,6 +70,16 @@ def _check_penalty(penalty: Penalty, parts: Parts) -> None:
         raise ParameterError(
             f"{said} judges one code of a row, and code {str(code)!r} draws {code.n_draws}: "
             f"write samples=1, or leave the penalty out."
+        )
+    if penalty.decodes and parts.network.skips:
+        raise ParameterError(
+            f"{said} decodes codes alone, and network {str(parts.network)!r} leads part of its "
+            f"input around them: write skip=False, or leave the penalty out."
+        )
+    if penalty.slopes and code.flat:
+        raise ParameterError(
+            f"{said} needs a code that follows its input, and code {str(code)!r} leaps: write "
+            f"code='sigmoid', or leave the penalty out."
         )
     if penalty.rows_apart and not parts.network.rows_apart:
         raise ParameterError(

@@ -17,8 +17,8 @@ from isthmus.data.rows import Selection, select
 from isthmus.data.scaling import Scaling
 from isthmus.errors import ParameterError, TrainingWarning
 from isthmus.fitting.contrastive import ContrastiveOptions, train_rbm
-from isthmus.fitting.loop import EVALUATION_BATCH as CHUNK
 from isthmus.fitting.loop import train
+from isthmus.fitting.memory import MOST_ROWS as CHUNK
 from isthmus.fitting.model import Model, Parts
 from isthmus.fitting.observers import History
 from isthmus.fitting.pairs import check_together

@@ -58,7 +58,7 @@ class Session:
         rate = plan.rate * self._share * min(1.0, (self._warm + n_steps / 2) / WARM_UP)
         plan = plan._replace(schedule=Constant(), rate=rate)
         model, state, draws = copy.deepcopy((self._model, self._state, self._draws))
-        model.to(plan.device, torch.float32).requires_grad_(True)
+        model.to(plan.device, torch.float32).thaw()
         optimizer = plan.optimizer.build(model.parameters(), plan.rate)
         if state is not None:
             optimizer.load_state_dict(state)

@@ -25,6 +25,7 @@ Role = Literal[
     "dropout",
     "gibbs",
     "kept",
+    "labels",
 ]
 RandomState = int | np.random.RandomState | np.random.Generator | None
 

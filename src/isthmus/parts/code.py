@@ -98,6 +98,9 @@ class TopK(Code):
     def mean(self, head: Tensor, memory: nn.Module) -> Tensor:
         return largest(head, min(head.shape[1], round(self.alpha * self.k)))
 
+    def project(self, z: Tensor, memory: nn.Module) -> Tensor:
+        return self.mean(z, memory)
+
     def draw(
         self, head: Tensor, memory: nn.Module, generator: torch.Generator, at: float = 1.0
     ) -> Drawn:
@@ -130,13 +133,17 @@ class BatchTopK(Code):
     def mean(self, head: Tensor, memory: nn.Module) -> Tensor:
         return above(head, memory.get_buffer("values"))
 
+    def project(self, z: Tensor, memory: nn.Module) -> Tensor:
+        return self.mean(z, memory)
+
     def draw(
         self, head: Tensor, memory: nn.Module, generator: torch.Generator, at: float = 1.0
     ) -> Drawn:
         z = largest(head.reshape(1, -1), self.k * len(head)).view_as(head)
         if memory.training:
-            kept = head.masked_fill(z == 0, torch.inf).detach()
-            memory.learn(kept.min())  # type: ignore[operator]
+            least = head.masked_fill(z == 0, torch.inf).detach().min()
+            if least.isfinite():  # of a batch that says nothing, nothing is learned
+                memory.learn(least)  # type: ignore[operator]
         return Drawn(z, self.mean(head, memory), None)
 
 
@@ -170,6 +177,9 @@ class WinnerTakeAll(Code):
     def mean(self, head: Tensor, memory: nn.Module) -> Tensor:
         active = torch.relu(head)
         return active if self.use == "rectified" else above(active, memory.get_buffer("values"))
+
+    def project(self, z: Tensor, memory: nn.Module) -> Tensor:
+        return self.mean(z, memory)
 
     def draw(
         self, head: Tensor, memory: nn.Module, generator: torch.Generator, at: float = 1.0

@@ -37,7 +37,7 @@ class Contraction(Penalty):
     n_probes: Annotated[int, Field(ge=1, description="random signs of the estimate, a row")] = 1
     warmup: Warmup = 0.0
     hides = True
-    rows_apart = True
+    rows_apart = slopes = True
 
     def value(self, halves: Halves, seen: Pass, generator: torch.Generator) -> Tensor:
         weight = affine_weight(halves.encoder)

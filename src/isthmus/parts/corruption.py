@@ -6,13 +6,21 @@ All fields are in the user's units. B rows, D features.
 from typing import Annotated
 
 import torch
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from torch import Tensor
 
 from isthmus.data.scaling import Scaling
 from isthmus.parts.part import part
-from isthmus.parts.slots import Corruption
+from isthmus.parts.slots import Corruption, Seen
 
+
+def _rising(ends: tuple[float, float]) -> tuple[float, float]:
+    if not ends[0] < ends[1]:
+        raise ValueError("should name the lower end first")
+    return ends
+
+
+Range = Annotated[tuple[float, float], AfterValidator(_rising)]
 Fraction = Annotated[float, Field(ge=0, le=1, description="share of the values, 0 to 1")]
 
 
@@ -35,9 +43,7 @@ class GaussianNoise(Corruption):
     """``seen = x + std * e``, e ~ Normal(0, 1) for every value."""
 
     std: Annotated[float, Field(ge=0, description="standard deviation, in the user's units")] = 0.1
-    clip: Annotated[
-        tuple[float, float] | None, Field(description="range that noisy values are cut to")
-    ] = None
+    clip: Annotated[Range | None, Field(description="range that noisy values are cut to")] = None
 
     @property
     def hides(self) -> bool:
@@ -145,6 +151,11 @@ class BlindSpot(Corruption):
     def corrupt(
         self, x: Tensor, scaling: Scaling, generator: torch.Generator, shape: tuple[int, ...] = ()
     ) -> Tensor:
+        return self.see(x, scaling, generator, shape).rows
+
+    def see(
+        self, x: Tensor, scaling: Scaling, generator: torch.Generator, shape: tuple[int, ...] = ()
+    ) -> Seen:
         maps = x.view(len(x), -1, *shape[-2:])
         row, *pixel = (_chance(maps[:, 0], generator) < self.fraction).nonzero(as_tuple=True)
         side = 2 * self.radius + 1
@@ -155,9 +166,11 @@ class BlindSpot(Corruption):
             _mirrored(place, step, length)
             for place, step, length in zip(pixel, steps, shape[-2:], strict=True)
         )
-        seen = maps.clone()
+        seen, hidden = maps.clone(), torch.zeros_like(maps, dtype=torch.bool)
         seen[row, :, pixel[0], pixel[1]] = maps[row, :, down, right]
-        return seen.view_as(x)
+        # Even where the neighbour is alike: else values that few others have give themselves away.
+        hidden[row, :, pixel[0], pixel[1]] = True
+        return Seen(seen.view_as(x), hidden.view_as(x))
 
 
 def _mirrored(place: Tensor, step: Tensor, length: int) -> Tensor:

@@ -33,6 +33,10 @@ class Part(ABC):
         if Part in cls.__bases__:
             cls.kinds = {}
 
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
+        """Return itself, as of any value that cannot change."""
+        return self
+
     @classmethod
     def of(cls, value: "str | Part") -> Self:
         """Return `value` if it is a part of this slot, or the part that the string names.

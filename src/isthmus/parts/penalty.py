@@ -30,7 +30,7 @@ class WeightL1(Penalty):
     hides = False
 
     def value(self, halves: Halves, seen: Pass, generator: torch.Generator) -> Tensor:
-        return _sum(weight.abs().sum() for weight in weights(halves, self.half))
+        return _sum(seen, (weight.abs().sum() for weight in weights(halves, self.half)))
 
 
 @part("weight_l2")
@@ -43,7 +43,7 @@ class WeightL2(Penalty):
     hides = False
 
     def value(self, halves: Halves, seen: Pass, generator: torch.Generator) -> Tensor:
-        return _sum(weight.square().sum() for weight in weights(halves, self.half))
+        return _sum(seen, (weight.square().sum() for weight in weights(halves, self.half)))
 
 
 @part("activity_l1")
@@ -104,7 +104,7 @@ class DeadUnits(Penalty):
     k: Annotated[int, Field(ge=1, description="units that a row wakes")] = 32
     warmup: Warmup = 0.0
     hides = False
-    switched = True
+    switched = decodes = True
     judges_draws = True
 
     def value(self, halves: Halves, seen: Pass, generator: torch.Generator) -> Tensor:
@@ -131,5 +131,6 @@ def weights(halves: Halves, half: str = "both") -> Iterator[Tensor]:
                 yield parameter
 
 
-def _sum(terms: Iterator[Tensor]) -> Tensor:
-    return torch.stack(list(terms)).sum()
+def _sum(seen: Pass, terms: Iterator[Tensor]) -> Tensor:
+    """Return the sum of the terms, of which there may be none."""
+    return torch.stack([seen.output.new_zeros(()), *terms]).sum()

@@ -10,7 +10,6 @@ from isthmus.errors import ParameterError
 from isthmus.parts.part import part
 from isthmus.parts.slots import Code, Drawn
 
-SMOOTHING = 1e-5  # rows that every vector counts besides its own
 IDLE = 0.01  # times its fair share of a batch, below which a vector begins anew
 
 
@@ -34,7 +33,7 @@ class VectorQuantized(Code):
     ema: Annotated[float, Field(ge=0, lt=1, description="share of a vector a batch leaves")] = 0.99
     commitment: Annotated[float, Field(ge=0, description="pull of the head to its vectors")] = 0.25
 
-    hides = True
+    hides = flat = True
     linear = elementwise = switches = False
 
     def memory(self, n_components: int) -> nn.Module:
@@ -48,6 +47,9 @@ class VectorQuantized(Code):
     def mean(self, head: Tensor, memory: nn.Module) -> Tensor:
         vectors = memory.get_buffer("vectors").to(head)
         return _of(vectors, nearest(_in_groups(head, vectors), vectors)).view_as(head)
+
+    def project(self, z: Tensor, memory: nn.Module) -> Tensor:
+        return self.mean(z, memory)
 
     def draw(
         self, head: Tensor, memory: nn.Module, generator: torch.Generator, at: float = 1.0
@@ -82,7 +84,8 @@ class Codebook(nn.Module):
         chosen = torch.nn.functional.one_hot(which, n_codes).to(self.vectors)  # (G, B, V)
         counts = keep * self.counts + (1 - keep) * chosen.sum(1)
         sums = keep * self.counts[..., None] * self.vectors + (1 - keep) * chosen.mT @ grouped
-        self.vectors.copy_(sums / (counts + SMOOTHING)[..., None])
+        seen = counts[..., None] > 0
+        self.vectors.copy_(torch.where(seen, sums / counts[..., None], self.vectors))
         self.counts.copy_(counts)
 
     def _renew(self, heads: Tensor, idle: Tensor, fair: float, generator: torch.Generator) -> None:

@@ -88,11 +88,18 @@ class Stage(NamedTuple):
     likelihood: "Likelihood"  # of what the layer below makes
 
 
+class Seen(NamedTuple):
+    """Rows as the encoder is to see them."""
+
+    rows: Tensor  # (B, D) scaled
+    judged: Tensor | None = None  # (B, D) whether a value is judged; None: all are
+
+
 class Corruption(Part):
     """Noise that training puts on the rows before the encoder sees them."""
 
     slot = "corruption"
-    blind: ClassVar[bool] = False  # whether only what it changed is judged
+    blind: ClassVar[bool] = False  # whether only what it hid is judged
     redraws: ClassVar[bool] = False  # whether what it drew is also what should come out
 
     @property
@@ -109,6 +116,12 @@ class Corruption(Part):
         A row is a sample of the ``shape``.
         """
 
+    def see(
+        self, x: Tensor, scaling: Scaling, generator: torch.Generator, shape: tuple[int, ...] = ()
+    ) -> Seen:
+        """Return what `corrupt` does, and what is judged of it."""
+        return Seen(self.corrupt(x, scaling, generator, shape))
+
 
 class Code(Part):
     """The isthmus: how the encoder's head becomes the code."""
@@ -121,6 +134,7 @@ class Code(Part):
     switches: ClassVar[bool]  # whether it sets most units of a row to zero
     hides: ClassVar[bool]  # whether it keeps a wide code from copying
     head_per_unit: ClassVar[int] = 1  # H / K
+    flat: ClassVar[bool] = False  # whether a small change of the head changes nothing
     random: ClassVar[bool] = False  # whether `draw` draws, though `mean` does not
     prior: ClassVar[bool] = False  # whether training makes codes Normal(0, 1) draws
 
@@ -142,6 +156,10 @@ class Code(Part):
     @abstractmethod
     def mean(self, head: Tensor, memory: nn.Module) -> Tensor:
         """Return the deterministic code (B, K), which `transform` and exports use."""
+
+    def project(self, z: Tensor, memory: nn.Module) -> Tensor:
+        """Return the codes that numbers (B, K) near codes stand for: here any within the range."""
+        return z.clamp(self.low, self.high)
 
     @abstractmethod
     def draw(
@@ -217,6 +235,8 @@ class Penalty(Part):
     rows_apart: ClassVar[bool] = False  # needs codes that depend on no other row of the batch
     switched: ClassVar[bool] = False  # needs a code that sets units to zero
     judges_draws: ClassVar[bool] = False  # looks at the codes as they are drawn, one of a row
+    decodes: ClassVar[bool] = False  # decodes codes, with nothing beside them
+    slopes: ClassVar[bool] = False  # looks at the slope of the code
     low: ClassVar[float] = float("-inf")  # the range that the code must keep to
     high: ClassVar[float] = float("inf")
     weight: float

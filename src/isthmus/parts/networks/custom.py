@@ -82,16 +82,32 @@ class OfSamples(nn.Module):
 
 @torch.no_grad()
 def _tried(role: str, half: OfSamples, given: Tensor, n_wanted: int) -> Tensor:
-    """Return what a half answers, or refuse one that fails or answers another number."""
-    training = half.training
+    """Return what a half answers, or refuse one that fails or answers another number.
+
+    So is one that draws from the global generator, in whatever layer, when it is trained.
+    """
+    training, trained = half.training, copy.deepcopy(half).train()
+    for layer in trained.modules():
+        if isinstance(layer, Dropout):
+            layer.generator = torch.Generator(given.device)
+    place = torch.get_rng_state()
     try:
         answer: Tensor = half.eval()(given)
+        trained(given)
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         raise ParameterError(
             f"The {role} of network 'custom' fails on input of shape "
             f"{(2, *half.shape)}: {str(error).splitlines()[0]}."
         ) from None
     half.train(training)
+    moved = not torch.equal(place, torch.get_rng_state())
+    torch.set_rng_state(place)
+    if moved:
+        raise ParameterError(
+            f"The {role} of network 'custom' draws from torch's global generator, as dropout "
+            f"within nn.LSTM or nn.TransformerEncoderLayer does, so that no fit could be repeated: "
+            f"write its dropout as nn.Dropout layers."
+        )
     if answer.shape != (2, n_wanted):
         raise ParameterError(
             f"The {role} of network 'custom' makes {answer[0].numel()} numbers of a sample, and "
@@ -100,7 +116,7 @@ def _tried(role: str, half: OfSamples, given: Tensor, n_wanted: int) -> Tensor:
     return answer
 
 
-def _own_dropout(module: nn.Module) -> nn.Module:
+def _own_dropout(root: nn.Module) -> nn.Module:
     """Replace torch's dropout, which draws from the global generator, by the library's.
 
     Raises
@@ -108,16 +124,23 @@ def _own_dropout(module: nn.Module) -> nn.Module:
     ParameterError
         If it is a kind of dropout that the library does not have.
     """
-    if _drops(module):
-        if not isinstance(module, nn.Dropout):
-            raise ParameterError(
-                f"A layer {type(module).__name__} of network 'custom' draws from torch's global "
-                f"generator, so that no fit could be repeated: write nn.Dropout."
-            )
-        return Dropout(module.p)
-    for name, child in module.named_children():
-        setattr(module, name, _own_dropout(child))
-    return module
+    if _drops(root):
+        return _own(root)
+    owned: dict[nn.Module, Dropout] = {}  # one that is used twice stays one
+    for name, module in list(root.named_modules(remove_duplicate=False)):
+        if _drops(module):
+            parent, _, last = name.rpartition(".")
+            setattr(root.get_submodule(parent), last, owned.setdefault(module, _own(module)))
+    return root
+
+
+def _own(module: "nn.modules.dropout._DropoutNd") -> Dropout:
+    if not isinstance(module, nn.Dropout):
+        raise ParameterError(
+            f"A layer {type(module).__name__} of network 'custom' draws from torch's global "
+            f"generator, so that no fit could be repeated: write nn.Dropout."
+        )
+    return Dropout(module.p)
 
 
 def _drops(module: nn.Module) -> TypeGuard[nn.modules.dropout._DropoutNd]:

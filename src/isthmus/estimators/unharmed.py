@@ -1,0 +1,24 @@
+"""Fits that fail and leave the estimator as it was."""
+
+import functools
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, TypeVar
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+def or_unharmed(fit: Callable[Concatenate[T, P], T]) -> Callable[Concatenate[T, P], T]:
+    """Let a method that fits give back all that the estimator was where it raises."""
+
+    @functools.wraps(fit)
+    def fitting(self: T, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        before = vars(self).copy()
+        try:
+            return fit(self, *args, **kwargs)
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
+    return fitting
