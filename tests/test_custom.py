@@ -171,3 +171,18 @@ def test_weights_that_are_held_are_held_by_partial_fit_and_a_classifier_too():
 def test_portions_go_on_with_modules():
     model = Autoencoder(K, network=network(), **FAST)
     assert model.partial_fit(PICTURES).partial_fit(PICTURES).n_iter_ == 2
+
+
+@pytest.mark.parametrize("encoder", [1, "linear", lambda x: x])
+def test_what_is_no_module_is_refused(encoder):
+    with pytest.raises(ParameterError, match=r"^encoder of network 'custom' should be an instance"):
+        Custom(encoder, DECODER)
+
+
+def test_module_that_answers_several_tensors_is_refused():
+    class Pair(nn.Linear):
+        def forward(self, x):
+            return (x, x)
+
+    with pytest.raises(ParameterError, match=r"it answers a tuple, and one tensor is needed\.$"):
+        fitted(Custom(Pair(6, K), DECODER))

@@ -22,6 +22,7 @@ from isthmus.fitting.fit import (
     FOLDED_BELOW,
     N_FOLDS,
     Task,
+    beats,
     certainty,
     pool,
 )
@@ -473,12 +474,13 @@ def test_diverged_fit_warns_and_can_be_used(n, options):
     np.testing.assert_allclose(wild.reconstruction_error(X).mean(), pca_errors(X, X).mean(), 1e-3)
 
 
-def test_perfect_pca_is_not_beaten_by_rounding():
-    """With as many components as features both errors are rounding; neither is better."""
+def test_perfect_pca_is_neither_beaten_nor_compared_with():
+    """With as many components as features both errors are rounding."""
     X = bent(200)
-    versus = Autoencoder(D, **SHORT).fit(X).versus_pca_
-    assert versus.pca_error < 1e-9 * X.var(axis=0).sum()
-    assert versus.ratio == pytest.approx(1, abs=1e-6)
+    model = Autoencoder(D, **SHORT).fit(X)
+    assert model.versus_pca_ is None
+    assert model.n_iter_ == 0
+    assert model.reconstruction_error(X).mean() < 1e-9 * X.var(axis=0).sum()
 
 
 def test_constant_rows_are_rebuilt_and_even_with_pca():
@@ -551,6 +553,15 @@ def test_gain_of_every_row_is_certain_however_heavy_the_tail():
     after = before * np.random.default_rng(1).uniform(0.05, 0.5, 400)
     assert stats.ttest_1samp(before - after, 0).statistic < BEYOND_CHANCE
     assert certainty(held(before), held(after)) > BEYOND_DOUBT
+
+
+@pytest.mark.parametrize(
+    ("sure", "spread", "beaten"), [(7, 1, False), (7, 0.01, True), (12, 1, True), (3, 0.01, False)]
+)
+def test_mean_has_to_gain_surely_too_where_shares_leave_doubt(monkeypatch, sure, spread, beaten):
+    monkeypatch.setattr(fitting, "certainty", lambda *_: sure)
+    gains = 0.1 + spread * np.random.default_rng(0).normal(size=100)
+    assert beats(held(10 + gains), held(np.full(100, 10.0))) == beaten
 
 
 def test_gain_is_seldom_believed_where_there_is_none():

@@ -1,5 +1,6 @@
 """What goes into an estimator: bad rows and parameters in one sentence, good rows of any type."""
 
+import datetime
 import re
 
 import numpy as np
@@ -716,3 +717,40 @@ def test_widths_that_are_given_twice_are_refused():
     with pytest.raises(ParameterError, match=r"^hidden is given twice, by hidden=\(5,\)"):
         model(hidden=(5,), network="dense(hidden=(256, 128))").fit(X)
     assert model(hidden=(5,), network="dense(tied=True)").fit(X).model_.parts.network.tied
+
+
+DAYS = [datetime.datetime(2020, 1, 1) + datetime.timedelta(days=i) for i in range(30)]
+
+
+@pytest.mark.parametrize(
+    ("column", "kind"),
+    [
+        (pl.Series("q", DAYS), "a date"),
+        (pl.Series("q", [day.date() for day in DAYS]), "a date"),
+        (pl.Series("q", [day - DAYS[0] for day in DAYS]), "a duration"),
+        (pl.Series("q", [day.time() for day in DAYS]), "time"),
+        (pl.Series("q", [str(i) for i in range(30)]), "text"),
+        (pl.Series("q", ["1"] * 30, dtype=pl.Categorical), "text"),
+    ],
+)
+def test_columns_that_could_be_turned_into_numbers_are_refused(column, kind):
+    frame = pl.DataFrame({"p": np.arange(30.0)}).with_columns(column)
+    with pytest.raises(DataError, match=rf"^X has {kind} at row 0, column 'q' \("):
+        Autoencoder(1).fit(frame)
+
+
+def test_numbers_written_as_text_are_refused_in_arrays_and_in_pandas():
+    numbers = np.random.default_rng(0).normal(size=(30, 2))
+    with pytest.raises(DataError, match=r"^X has text at row 0, column 0 \("):
+        Autoencoder(1).fit(numbers.astype(str))
+    frame = pd.DataFrame(numbers, columns=["a", "b"])
+    with pytest.raises(DataError, match=r"^X has text at row 0, column 'b' \("):
+        Autoencoder(1).fit(frame.assign(b=frame.b.astype(str)))
+
+
+def test_names_of_columns_that_are_not_all_text_are_told_so():
+    frame = pd.DataFrame(np.zeros((30, 2)), columns=["a", 1])
+    with pytest.raises(
+        DataError, match=r"^X has columns whose names are not all text: write X\.col"
+    ):
+        Autoencoder(1).fit(frame)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from isthmus import Autoencoder, DenoisingAutoencoder, load
+from isthmus import Autoencoder, DenoisingAutoencoder, VariationalAutoencoder, load
 from isthmus.errors import DataError, ParameterError
 from isthmus.parts import Recurrent
 from isthmus.parts.networks.linear_path import LinearPathEncoder
@@ -216,7 +216,7 @@ def test_what_is_no_sequence_is_refused(X, sentence):
 
 
 def test_longer_sequences_than_those_of_fit_are_refused():
-    with pytest.raises(DataError, match=r"^X has samples of shape \(14, 2\), and those of fit had"):
+    with pytest.raises(DataError, match=r"^X\[0\] has 14 steps, and the model takes 9 at"):
         fitted(WAVES).transform(longer(WAVES))
 
 
@@ -256,3 +256,36 @@ def test_sequences_that_end_early_are_refused_where_the_likelihood_cannot_leave_
 
 def test_diagnosis_of_sequences_that_end_early_counts_what_is_there():
     assert all("nan" not in str(finding) for finding in fitted(RAGGED).diagnose(RAGGED))
+
+
+def test_declared_shape_leaves_room_for_longer_sequences():
+    model = fitted(RAGGED, sample_shape=(T + 5, 2))
+    assert model.transform(longer(WAVES)).shape == (len(WAVES), model.n_components)
+
+
+@pytest.mark.parametrize("path", [0, 1])
+def test_sequences_that_end_early_are_gone_between_and_traversed(path):
+    model = fitted(RAGGED)
+    ends = model.interpolate(RAGGED[0], RAGGED[1], 3)[[0, -1]]
+    codes = model.transform(RAGGED[:2])
+    assert ends[path] == pytest.approx(model.inverse_transform(codes)[path])
+    assert model.traverse(RAGGED[path], 0, n_steps=4).shape == (4, T, 2)
+
+
+def test_series_without_features_are_told_what_a_sequence_is():
+    sentence = r"^X\[0\] is of shape \(3,\), and a sequence is \(time, features\): give each as"
+    with pytest.raises(DataError, match=sentence):
+        fitted([np.zeros(3), np.zeros(4)])
+
+
+def test_one_sequence_alone_is_told_to_be_several():
+    with pytest.raises(DataError, match=r"^X is of shape .*, as a single sample is: give several"):
+        fitted().transform(WAVES[0])
+
+
+def test_variational_one_learns_its_std_from_sequences_of_one_length():
+    model = VariationalAutoencoder(2, network=SMALL, **FAST).fit(WAVES)
+    assert model.model_.spread.values not in (0, 1)
+    assert np.isfinite(model.elbo(WAVES)).all()
+    with pytest.raises(ParameterError, match=r"cannot leave values out"):
+        VariationalAutoencoder(2, network=SMALL, **FAST).fit(RAGGED)

@@ -81,6 +81,7 @@ def real_numbers(validate: Callable[[], Array], X: Any, name: str) -> Array:
     DataError
         If it makes none.
     """
+    _refuse_foreign(X, name)
     with refusing(X, name):
         array = validate()
         if array.dtype.kind == "O" or (array.dtype.kind == "f" and array.itemsize > 8):
@@ -95,6 +96,59 @@ def column_of(X: Any, column: int) -> str:
     """Return what a column is called: the name that a frame gives it, or its number."""
     columns = getattr(X, "columns", None)
     return repr(list(columns)[column]) if columns is not None else str(column)
+
+
+def _refuse_foreign(X: Any, name: str) -> None:
+    """Refuse text, dates and the like, even where they could be turned into numbers.
+
+    Raises
+    ------
+    DataError
+        If an array, or a column of a frame, is of such a type.
+    """
+    columns = getattr(X, "columns", None)
+    if columns is None:
+        words = isinstance(X, np.ndarray) and X.dtype.kind in "US" and X.ndim == 2 and X.size
+        if words:
+            raise DataTypeError(_foreign(f"{name} has", (0, "0"), X[0, 0].item()))
+        return
+    for number, dtype in enumerate(X.dtypes):
+        if not _may_be_numbers(dtype):
+            column = X[:, number] if hasattr(X, "get_column") else X.iloc[:, number]
+            anything = str(dtype) == "object"
+            for row, value in enumerate(column.head(MOST_LOOKED_AT)):
+                if isinstance(value, str) if anything else _kind_of(value) is not None:
+                    place = row, column_of(X, number)
+                    raise DataTypeError(_foreign(f"{name} has", place, value))
+
+
+def _may_be_numbers(dtype: Any) -> bool:
+    """Whether a frame's column of the type holds numbers, or words for which others are asked."""
+    if hasattr(dtype, "is_numeric"):  # of polars
+        return bool(dtype.is_numeric()) or str(dtype) in ("Boolean", "Null", "Object")
+    return getattr(dtype, "kind", "O") != "O" or not str(dtype).startswith(_TEXT)
+
+
+def _kind_of(value: Any) -> str | None:
+    """Call a value of a column that holds no numbers by its kind; None if it is missing."""
+    missing = isinstance(value, float) and value != value
+    if value is None or missing or type(value).__name__ in ("NAType", "NaTType"):
+        return None
+    return _kind(value) or ("text" if isinstance(value, str | bytes) else type(value).__name__)
+
+
+def _foreign(begins: str, place: tuple[int, str], value: Any) -> str:
+    advice = as_number(value)
+    if isinstance(value, str | bytes):
+        with contextlib.suppress(ValueError):
+            float(value)
+            advice = "turn it into numbers"
+    where = f"row {place[0]}, column {place[1]} ({reprlib.repr(value)})"
+    return f"{begins} {_kind_of(value)} at {where}: drop that column, or {advice}."
+
+
+_TEXT = ("object", "str", "string")  # how types of pandas' columns of text begin
+MOST_LOOKED_AT = 1000  # rows of a column that may hold anything
 
 
 # Why something is none -------------------------------------------------------------------
@@ -113,6 +167,8 @@ def _refusal(error: Exception, X: Any, name: str) -> str:
     if words.startswith(_PLAIN_ENOUGH):
         return words
     if words.startswith(_OTHER_NAMES):
+        if "now missing" in words:
+            return f"{words}Give all columns of the fit, list(model.feature_names_in_)."
         return (
             f"{words}Give the columns of the fit in their order: "
             f"{name}[list(model.feature_names_in_)]."
@@ -140,6 +196,8 @@ _SAID = {
     ),
     "Complex data": "Complex data not supported: {X} has complex numbers, so give their real and "
     "imaginary parts as two features",
+    "Feature names are only supported": "{X} has columns whose names are not all text: write "
+    "{X}.columns = {X}.columns.astype(str)",
     "Expected unique column names": "{X} has several columns of one name: rename them, or give "
     "{X}.to_numpy()",
     "setting an array element with a sequence": "{X} has rows of different lengths, or a list "

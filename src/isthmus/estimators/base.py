@@ -56,8 +56,8 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
         A record per epoch: terms in nats per sample, learning rate, seconds.
     versus_pca_ : VersusPCA
         The error beside that of PCA of the same width, on held-out rows, in the user's units (in
-        standard deviations if ``scaling="standard"``); None after `partial_fit`, and of networks
-        with skips, where PCA of the same width is no fair match.
+        standard deviations if ``scaling="standard"``); None after `partial_fit`, of codes as wide
+        as the rows, and of networks with skips, for which PCA is no fair match.
     n_iter_ : int
         Epochs that made the model; 0 where the PCA it began as was not beaten.
     n_samples_seen_ : int or None

@@ -258,6 +258,11 @@ class AutoencoderClassifier(
                 f"autoencoder={given!r} is no autoencoder of this library: write one such as "
                 f"StackedAutoencoder(30), or leave it out."
             )
+        if getattr(given, "conditional", False):
+            raise ParameterError(
+                f"autoencoder={given!r} is told labels itself, and a classifier has none to tell "
+                f"it: write conditional=False."
+            )
         if Corruption.of(self.corruption).blind:
             raise ParameterError(
                 f"corruption={str(self.corruption)!r} judges the pixels that it hides, and a "

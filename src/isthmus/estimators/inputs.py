@@ -66,8 +66,11 @@ def check_rows(
     X, (pads, light) = unwrapped(X, name), getattr(estimator, "_reading", Reading())
     fitted = None if reset else getattr(estimator, "sample_shape_", None)
     with refusing(X, name):
+        if fitted is not None:
+            samples.check_several(X, fitted, name)
         if pads:
-            X = samples.padded(X, name, fitted[0] if fitted else None)
+            room = fitted or getattr(estimator, "sample_shape", None) or (None,)
+            X = samples.padded(X, name, room[0] if len(room) == 2 else None)
         X, shape = samples.flattened(X, name)
     if fitted is not None:
         samples.check_same_shape(fitted, shape, name)

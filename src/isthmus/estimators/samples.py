@@ -93,8 +93,9 @@ def padded(X: Any, name: str, n_steps: int | None = None) -> Any:
     Raises
     ------
     DataError
-        If one is no sequence, has no steps or other features than the first.
+        If one is no sequence, has no steps, more than T, or other features than the first.
     """
+    _check_sequences(X, name)
     if np.ndim(X) == 2 if hasattr(X, "ndim") or hasattr(X, "columns") else not _holds_arrays(X):
         return X
     sequences = [_numbers(each, f"{name}[{i}]") for i, each in enumerate(X)]
@@ -109,13 +110,46 @@ def padded(X: Any, name: str, n_steps: int | None = None) -> Any:
                 f"{name}[{i}] has {sequence.shape[1]} feature(s) and {name}[0] has "
                 f"{sequences[0].shape[1]}: give as many at each step."
             )
-    longest = max(n_steps or 0, *map(len, sequences))
+    most = n_steps or max(map(len, sequences))
+    for i, sequence in enumerate(sequences):
+        if len(sequence) > most:
+            raise DataError(
+                f"{name}[{i}] has {len(sequence)} steps, and the model takes {most} at the most: "
+                f"cut it, or fit with sample_shape={sequence.shape}, which leaves room for it."
+            )
     kept = all(sequence.dtype == np.float32 for sequence in sequences)
     dtype = np.float32 if kept else np.float64
-    together = np.full((len(sequences), longest, sequences[0].shape[1]), np.nan, dtype)
+    together = np.full((len(sequences), most, sequences[0].shape[1]), np.nan, dtype)
     for row, sequence in zip(together, sequences, strict=True):
         row[: len(sequence)] = sequence
     return together
+
+
+def _check_sequences(X: Any, name: str) -> None:
+    """Refuse a list of series without features."""
+    flat = isinstance(X, list | tuple) and len(X) > 0 and np.ndim(X[0]) == 1
+    if flat and len({np.shape(each) for each in X}) > 1:
+        raise DataError(
+            f"{name}[0] is of shape {np.shape(X[0])}, and a sequence is (time, features): give "
+            f"each as numpy.reshape(x, (-1, 1))."
+        )
+
+
+def check_several(X: Any, shape: Shape, name: str) -> None:
+    """Refuse a single sample in place of several.
+
+    Raises
+    ------
+    DataError
+        If it is one.
+    """
+    found = np.shape(X) if isinstance(X, np.ndarray) else ()
+    if len(found) == 2 and len(shape) > 1 and found[1] != math.prod(shape):
+        sequence = len(shape) == 2 and found[1] == shape[1]
+        if sequence or found == shape[-2:]:
+            raise DataError(
+                f"{name} is of shape {found}, as a single sample is: give several, or {name}[None]."
+            )
 
 
 def _numbers(sequence: Any, name: str) -> NDArray[Any]:

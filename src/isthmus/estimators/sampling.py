@@ -44,6 +44,7 @@ class Sampling:
     model_: Model
     codes_: Floats
     _given_shape: tuple[int, ...]
+    _reading: inputs.Reading
     inverse_transform: Callable[..., Floats]
 
     def sample(
@@ -243,13 +244,17 @@ class Sampling:
         """Return the code (K,) of a single sample."""
         with refusing(x, name):
             sample = np.asarray(unwrapped(x, name))
+        if self._reading.pads and sample.ndim == 2:
+            return self._encoded(inputs.check_rows(self, [sample], reset=False, name=name))
         if sample.shape != self._given_shape:
             raise DataError(
                 f"{name} has the shape {sample.shape}, and a sample of X {self._given_shape}: give "
                 f"a single one, such as X[0]."
             )
         # Not by transform: one sample of a frame bears no names, and codes may be asked for as one.
-        row = inputs.check_rows(self, sample[None], reset=False, name=name)
+        return self._encoded(inputs.check_rows(self, sample[None], reset=False, name=name))
+
+    def _encoded(self, row: inputs.Array) -> Floats:
         return apply(self.model_, Model.encode, row, self.model_.n_components, exact=True)[0]
 
 

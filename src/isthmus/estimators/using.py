@@ -136,7 +136,8 @@ class Using(TransformerMixin):
         DataError
             If a value is outside the likelihood's domain, as in `fit`.
         """
-        return apply(self.model_, Model.log_likelihood, self._likely_rows(X), exact=True)
+        rows = self._likely_rows(X)
+        return apply(self.model_, Model.log_likelihood, rows, exact=True)
 
     def score(self, X: ArrayLike, y: Any = None) -> float:
         """Return the fraction of the variance about the training mean that is explained.

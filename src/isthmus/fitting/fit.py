@@ -139,7 +139,8 @@ def fit(task: Task, rows: Selection, judge: Selection | None, fraction: float) -
     """
     with enough_memory():
         fitted = _fit(task, rows, judge, fraction)
-    return fitted if task.compares else fitted._replace(versus_pca=None)
+    exact = task.n_components >= len(task.scaling.offset)  # PCA's error is that of rounding
+    return fitted._replace(versus_pca=None) if exact or not task.compares else fitted
 
 
 def _fit(task: Task, rows: Selection, judge: Selection | None, fraction: float) -> Fitted:
@@ -207,7 +208,7 @@ def _judged(task: Task, training: Selection, judge: Selection, rows: Selection) 
     outcome = task.train(begun, training, judge, [history])
     pca_errors = evaluate(begun.pca, judge, task.streams).errors
     n_epochs, best = outcome.best_epoch, outcome.best
-    if task.parts.starts_as_pca and certainty(outcome.start, best) <= BEYOND_CHANCE:
+    if task.parts.starts_as_pca and not beats(outcome.start, best):
         n_epochs, best, model = 0, outcome.start, task.begin(rows).model
     versus = versus_pca(task.scaling, pca_errors, best.errors, rows="held out")
     records = begun.pretrained.records + history.records
@@ -218,12 +219,12 @@ def _folded(task: Task, rows: Selection, split: Split) -> Fitted:
     """Choose the number of epochs by folds, then train on all rows that long."""
     generator = task.streams.generator("split")
     rounds = [_hold_each_out(task, split, generator)]
-    in_doubt = task.parts.starts_as_pca and BEYOND_CHANCE < rounds[0].certainty < BEYOND_DOUBT
-    if in_doubt and "interrupted" not in rounds[0].reasons:
+    in_doubt = BEYOND_CHANCE < certainty(*rounds[0].ends) < BEYOND_DOUBT
+    if task.parts.starts_as_pca and in_doubt and "interrupted" not in rounds[0].reasons:
         rounds.append(_hold_each_out(task, split, generator, "second "))
     nats = pool([curve for each in rounds for curve in each.curves], "rows")
     n_epochs = int(nats.mean(1).argmin())
-    if task.parts.starts_as_pca and min(each.certainty for each in rounds) <= BEYOND_CHANCE:
+    if task.parts.starts_as_pca and not all(beats(*each.ends) for each in rounds):
         n_epochs = 0
     begun, history = task.begin(rows), History("all rows", task.observers)
     plan = task.plan._replace(stop_after=n_epochs, patience=None)
@@ -259,10 +260,10 @@ class Round(NamedTuple):
         return Held(rows, errors, {}, float(rows.mean()))
 
     @property
-    def certainty(self) -> float:
-        """How surely the best epoch beats the PCA."""
+    def ends(self) -> tuple[Held, Held]:
+        """All rows as the start and as the best epoch left them."""
         best = int(pool(self.curves, "rows").mean(1).argmin())
-        return certainty(self.at(0), self.at(best))
+        return self.at(0), self.at(best)
 
 
 def _hold_each_out(task: Task, split: Split, generator: torch.Generator, name: str = "") -> Round:
@@ -309,6 +310,17 @@ def pool(curves: Sequence[Sequence[Held]], field: str) -> Tensor:
         values = torch.stack([getattr(held, field) for held in curve])
         columns.append(torch.cat([values, values[-1:].expand(longest - len(values), -1)]))
     return torch.cat(columns, dim=1)
+
+
+def beats(start: Held, best: Held) -> bool:
+    """Whether the best epoch beats the start beyond chance.
+
+    Where each row's share leaves doubt, the mean, which is what was promised, has to say so too.
+    """
+    sure, gains = certainty(start, best), start.rows - best.rows
+    if not BEYOND_CHANCE < sure < BEYOND_DOUBT:
+        return sure >= BEYOND_DOUBT
+    return float(gains.mean() / gains.std()) * math.sqrt(len(gains)) > BEYOND_CHANCE
 
 
 def certainty(start: Held, best: Held) -> float:

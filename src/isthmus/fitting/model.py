@@ -303,7 +303,7 @@ class Model(Learner):
 
     def _nll(self, output: Tensor, x: Tensor, judged: Tensor | None = None) -> Tensor:
         """Return the nats of rows as they are predicted, (B,), of what is judged of them."""
-        if self.padded:
+        if self.padded and not self.parts.likelihood.learns:
             return nll_of(self.parts.likelihood, output, x.nan_to_num(0), ~x.isnan())
         if judged is not None:
             judged = repeat_rows(judged, len(x) // len(judged))

@@ -43,10 +43,10 @@ def check_together(parts: Parts, *, paired: bool = False) -> None:
             f"corruption {parts.corruption.name!r} draws what should come out too, of values "
             f"that are probabilities: write likelihood='bernoulli', and give no target."
         )
-    if parts.likelihood.learns and (parts.corruption.blind or parts.network.sequences):
+    if parts.likelihood.learns and parts.corruption.blind:
         raise ParameterError(
-            f"likelihood {str(parts.likelihood)!r} learns from whole rows, and here parts of a row "
-            f"are left out: write a number, such as 'normal(std=0.5)'."
+            f"likelihood {str(parts.likelihood)!r} learns from whole rows, and blind spots are "
+            f"parts of a row: write a number, such as likelihood='normal(std=0.5)'."
         )
     for penalty in parts.penalties:
         _check_penalty(penalty, parts)
@@ -119,7 +119,7 @@ def check_shape(parts: Parts, shape: tuple[int, ...]) -> None:
 def check_padded(parts: Parts, rows: NDArray[Any]) -> None:
     """Refuse sequences that end early where the likelihood cannot leave values out."""
     ragged = parts.network.sequences and bool(np.isnan(rows[:, -1]).any())
-    if ragged and not parts.likelihood.location:
+    if ragged and (parts.likelihood.learns or not parts.likelihood.location):
         raise ParameterError(
             f"likelihood {str(parts.likelihood)!r} cannot leave values out, and X has sequences of "
             f"differing lengths: write likelihood='normal', or cut them to one length."

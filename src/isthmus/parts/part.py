@@ -55,9 +55,9 @@ class Part(ABC):
     def _read(cls, value: "str | Part") -> tuple[type[Self], dict[str, Any]]:
         """Return the part that a string names, and the fields that it gives."""
         if not isinstance(value, str):
-            known = ", ".join(cls.kinds)
+            known, article = ", ".join(cls.kinds), "an" if cls.__name__[0] in "AEIOU" else "a"
             raise ParameterError(
-                f"{cls.slot} takes a {cls.__name__} or a string such as those of {known}; "
+                f"{cls.slot} takes {article} {cls.__name__} or a string such as those of {known}; "
                 f"got {value!r}."
             )
         name, args, fields = parse(value, cls.slot)
@@ -200,7 +200,10 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
 
 
 def _literal(node: ast.expr) -> Any:
-    """Evaluate a constant, a bare word, a fraction such as 25/255, or a tuple of these."""
+    """Evaluate a constant, a bare word, a fraction such as 25/255, or a tuple of these.
+
+    A part within a part is its string.
+    """
     if isinstance(node, ast.Name):
         return {"true": True, "false": False, "none": None}.get(node.id.lower(), node.id)
     if isinstance(node, ast.BinOp) and type(node.op) in _ARITHMETIC:
@@ -209,4 +212,6 @@ def _literal(node: ast.expr) -> Any:
             return _ARITHMETIC[type(node.op)](left, right)
     if isinstance(node, ast.Tuple | ast.List):
         return tuple(_literal(item) for item in node.elts)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        return ast.unparse(node)
     return ast.literal_eval(node)

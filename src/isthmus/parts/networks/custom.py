@@ -7,7 +7,7 @@ import copy
 from typing import Annotated, TypeGuard
 
 import torch
-from pydantic import Field, SkipValidation
+from pydantic import Field, InstanceOf
 from torch import Tensor, nn
 
 from isthmus.errors import ParameterError
@@ -15,7 +15,7 @@ from isthmus.parts.networks.dropout import Dropout
 from isthmus.parts.part import part
 from isthmus.parts.slots import Code, Halves, Likelihood, Network, Sizes, Stage
 
-Module = Annotated[nn.Module, SkipValidation]
+Module = InstanceOf[nn.Module]
 
 
 @part("custom")
@@ -76,7 +76,9 @@ class OfSamples(nn.Module):
         self.module, self.shape = module, shape
 
     def forward(self, x: Tensor) -> Tensor:
-        answer: Tensor = self.module(x.view(-1, *self.shape))
+        answer = self.module(x.view(-1, *self.shape))
+        if not isinstance(answer, Tensor):
+            raise TypeError(f"it answers a {type(answer).__name__}, and one tensor is needed")
         return answer.flatten(1)
 
 
