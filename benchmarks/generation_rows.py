@@ -58,10 +58,10 @@ def vae(setting: Setting, seed: int) -> Figures:
     grade="R",
     figure="nll",
     mark=84.8,
-    setting="the same with the bound of draws that rise to 50, Adam 2e-3, batch 100, 500 epochs",
+    setting="the same with the bound of draws that rise to 50, Adam 2e-3, batch 100, 400 epochs",
 )
 def iwae(setting: Setting, seed: int) -> Figures:
-    return one_layer(setting, seed, dynamic=True, max_epochs=500, **MANY)
+    return one_layer(setting, seed, dynamic=True, max_epochs=400, **MANY)
 
 
 @row(
