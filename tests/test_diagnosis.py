@@ -277,3 +277,14 @@ def test_finding_reads_as_its_two_sentences():
 def test_rows_of_truth_values_are_looked_at():
     flags = DRAW.random((40, 5)) < 0.4
     assert isinstance(found(model(**LINEAR).fit(flags), flags), list | set | tuple | dict)
+
+
+@pytest.mark.parametrize("scaling", ["isotropic", "standard"])
+def test_row_that_outshines_all_others_is_named(scaling):
+    rows = X.copy()
+    rows[17, 2] = 1e30
+    estimator = model(**LINEAR, scaling=scaling).fit(rows)
+    sentences = [str(finding) for finding in estimator.diagnose(rows)]
+    assert any(sentence.startswith("Row 17 alone makes ") for sentence in sentences) == (
+        scaling == "isotropic"
+    )

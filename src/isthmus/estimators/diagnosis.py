@@ -24,6 +24,7 @@ NEAR_LIMIT = 0.01  # of a unit's range
 MOSTLY = 0.95  # of the rows
 ACTIVE = 0.01  # variance of a unit that tells something, beside a prior of 1
 LOUD = 5.0  # times the widest feature's standard deviation, that the noise's may be
+OUTSHINES = 0.5  # of the variance, that one row may make
 FEWEST_COUNTED = 10  # rows, from which on numbers that rise evenly are no accident
 REPEATED = 0.1  # of the rows
 HUGE = 1e6  # from which the size of a loss is enough
@@ -174,6 +175,25 @@ def loud_noise(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Fi
         )
 
 
+def lone_row(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Finding]:
+    """Whether one row lies so far out that it drowns the others."""
+    mean, variance = (each.numpy() for each in moments(X))
+    if len(X) < FEWEST_COUNTED or not np.isfinite(variance).all() or not variance.any():
+        return
+    unit = np.where(variance > 0, variance, 1) if model.parameters_["scaling"] == "standard" else 1
+    squares = np.concatenate(
+        [((X[part].astype(np.float64) - mean) ** 2 / unit).sum(1) for part in chunks(*X.shape)]
+    )
+    row = int(squares.argmax())
+    share = squares[row] / squares.sum()
+    if share > OUTSHINES:
+        yield Finding(
+            "a row far out",
+            f"Row {row} alone makes {share:.0%} of the variance: the others hardly count.",
+            "Drop it if it is a mistake; or write likelihood='laplace', which such rows move less.",
+        )
+
+
 def row_numbers(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Finding]:
     """Whether a feature does nothing but count the rows, as a table's index does."""
     if len(X) < FEWEST_COUNTED or X.dtype.kind == "b":
@@ -316,6 +336,7 @@ CHECKS: tuple[Callable[["BaseAutoencoder", Array, Floats], Iterator[Finding]], .
     worse_than_pca,
     not_scaled,
     loud_noise,
+    lone_row,
     row_numbers,
     repeated_rows,
     idle_units,
