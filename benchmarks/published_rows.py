@@ -162,20 +162,23 @@ def topk(setting: Setting, seed: int) -> Figures:
     figure="right",
     mark=98.8,
     lower=False,
-    setting="rectified units, 50 epochs, batch 100, squared error",
+    setting="tied rectified units, 50 epochs, batch 100, squared error; C = 0.0005 on codes of "
+    "unit spread. On training images 98.77 (C = 0.001 98.71, 0.003 98.64; 30 epochs, C = 0.003 "
+    "98.68, 2 % 98.37). With untied weights and C = 0.01 98.02",
 )
 def winner(setting: Setting, seed: int) -> Figures:
     split = setting.split()
     model = SparseAutoencoder(
         2000,
         sparsity="winner_take_all(fraction=0.05, use='rectified')",
+        network="dense(tied=True)",
         max_epochs=50,
         batch_size=100,
         validation_fraction=0,
         random_state=seed,
     ).fit(split.X)
     scale = 1 / model.transform(split.X).std()
-    svm = LinearSVC(C=0.01, dual=False, random_state=seed)
+    svm = LinearSVC(C=0.0005, dual=False, random_state=seed)
     svm.fit(scale * model.transform(split.X), split.y)
     predicted = svm.predict(scale * model.transform(split.test))
     return {"right": 100 - percent_wrong(predicted, split.y_test)}
