@@ -64,6 +64,7 @@ def speed(figures: Figures) -> str:
         "plain loop, `DataLoader`, float32": "loader",
         "plain loop in memory, float32": "memory",
         "matrix products alone": "products",
+        "the same, casts and Adam's step": "step",
     }
     lines = ["| | seconds an epoch | times ours | end error |", "|---|---|---|---|"]
     for title, key in rows.items():
