@@ -110,16 +110,16 @@ def _refuse_foreign(X: Any, name: str) -> None:
     if columns is None:
         words = isinstance(X, np.ndarray) and X.dtype.kind in "US" and X.ndim == 2 and X.size
         if words:
-            raise DataTypeError(_foreign(f"{name} has", (0, "0"), X[0, 0].item()))
+            raise DataTypeError(_foreign(name, 0, "0", X[0, 0].item()))
         return
     for number, dtype in enumerate(X.dtypes):
-        if not _may_be_numbers(dtype):
-            column = X[:, number] if hasattr(X, "get_column") else X.iloc[:, number]
-            anything = str(dtype) == "object"
-            for row, value in enumerate(column.head(MOST_LOOKED_AT)):
-                if isinstance(value, str) if anything else _kind_of(value) is not None:
-                    place = row, column_of(X, number)
-                    raise DataTypeError(_foreign(f"{name} has", place, value))
+        if _may_be_numbers(dtype):
+            continue
+        column = X[:, number] if hasattr(X, "get_column") else X.iloc[:, number]
+        anything = str(dtype) == "object"  # of which only text is looked for here
+        for row, value in enumerate(column.head(MOST_LOOKED_AT)):
+            if isinstance(value, str) or not (anything or is_missing(value)):
+                raise DataTypeError(_foreign(name, row, column_of(X, number), value))
 
 
 def _may_be_numbers(dtype: Any) -> bool:
@@ -129,22 +129,22 @@ def _may_be_numbers(dtype: Any) -> bool:
     return getattr(dtype, "kind", "O") != "O" or not str(dtype).startswith(_TEXT)
 
 
-def _kind_of(value: Any) -> str | None:
-    """Call a value of a column that holds no numbers by its kind; None if it is missing."""
-    missing = isinstance(value, float) and value != value
-    if value is None or missing or type(value).__name__ in ("NAType", "NaTType"):
-        return None
-    return _kind(value) or ("text" if isinstance(value, str | bytes) else type(value).__name__)
+def is_missing(value: Any) -> bool:
+    """Whether a value is None, NaN or pandas' NA."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, numbers.Number | np.generic) and bool(value != value)
 
 
-def _foreign(begins: str, place: tuple[int, str], value: Any) -> str:
-    advice = as_number(value)
-    if isinstance(value, str | bytes):
-        with contextlib.suppress(ValueError):
-            float(value)
-            advice = "turn it into numbers"
-    where = f"row {place[0]}, column {place[1]} ({reprlib.repr(value)})"
-    return f"{begins} {_kind_of(value)} at {where}: drop that column, or {advice}."
+def _foreign(name: str, row: int, column: str, value: Any) -> str:
+    """Say where a value stands that is no number, and what to do."""
+    text = isinstance(value, str | bytes)
+    kind = _kind(value) or ("text" if text else type(value).__name__)
+    advice = "divide it" if kind == _TOO_LARGE else as_number(value)
+    if text and _kind(value) is None:
+        advice = "turn it into numbers"
+    place = f"row {row}, column {column} ({reprlib.repr(value)})"
+    return f"{name} has {kind} at {place}: drop that column, or {advice}."
 
 
 _TEXT = ("object", "str", "string")  # how types of pandas' columns of text begin
@@ -226,10 +226,8 @@ def _not_numbers(X: Any, name: str) -> str | None:
         table = np.asarray(X.to_numpy() if hasattr(X, "columns") else X, dtype=object)
         for row, values in enumerate(table if table.ndim == 2 else ()):
             for column, value in enumerate(values):
-                if (kind := _kind(value)) is not None:
-                    place = f"row {row}, column {column_of(X, column)} ({reprlib.repr(value)})"
-                    advice = "divide it" if kind == _TOO_LARGE else as_number(value)
-                    return f"{name} has {kind} at {place}: drop that column, or {advice}."
+                if _kind(value) is not None:
+                    return _foreign(name, row, column_of(X, column), value)
     return None
 
 

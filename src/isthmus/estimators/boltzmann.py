@@ -148,7 +148,8 @@ class BaseRBM(UsingMachine, SavedTransformer, BoltzmannParameters, BaseEstimator
             rbm = copy.deepcopy(self.model_).float() if begun else self._begin(rows, streams)
             made = (self.n_iter_, self.history_) if begun else (0, [])
             session = Session(rbm, options, streams, *made)
-        session.follow(options)
+        else:
+            session.follow(options)
         sound = session.run(rows)
         if begun:
             inputs.count_further(self, array)

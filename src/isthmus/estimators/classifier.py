@@ -55,7 +55,7 @@ from isthmus.fitting.plan import Plan
 from isthmus.fitting.pretraining import identity
 from isthmus.fitting.streams import Streams
 from isthmus.parts.corruption import Clean
-from isthmus.parts.slots import Corruption, Network
+from isthmus.parts.slots import Corruption
 
 WIDEST_DEFAULT = 64  # units of the code where no autoencoder is given
 HEAD_ALONE = 5.0  # times the usual learning rate, which a convex problem bears
@@ -276,8 +276,8 @@ class AutoencoderClassifier(
 
     def _check_crops(self) -> None:
         """Refuse pictures that the autoencoder would learn crop by crop."""
-        network = getattr(self.autoencoder, "network", None)
-        crop = None if network is None else Network.of(network).crop
+        network = inputs.network_of(self)
+        crop = None if network is None else network.crop
         if crop is not None and len(self.sample_shape_) > 1 and max(self.sample_shape_[-2:]) > crop:
             raise ParameterError(
                 f"network {str(network)!r} learns from crops of {crop} x {crop} pixels, and a "

@@ -20,10 +20,9 @@ N_CHOOSING = 2000  # codes that choose a width
 
 def gaussian(codes: Floats, n: int, seed: int) -> Floats:
     """Draw from the Normal with the codes' mean and covariance, (n, K)."""
-    if len(codes) == 1:
-        return codes.repeat(n, axis=0)
     rng = np.random.default_rng(seed)
-    covariance = np.atleast_2d(np.cov(codes, rowvar=False))
+    # Of one code, the Normal is that code.
+    covariance = np.atleast_2d(np.cov(codes, rowvar=False, ddof=min(1, len(codes) - 1)))
     return rng.multivariate_normal(codes.mean(axis=0), covariance, n, method="eigh")
 
 
@@ -31,7 +30,7 @@ def mixture(codes: Floats, n: int, seed: int) -> Floats:
     """Draw from a mixture of ten Normals, (n, K), in no order; fewer where codes are few."""
     n_codes, n_units = codes.shape
     if n_codes == 1:
-        return codes.repeat(n, axis=0)
+        return gaussian(codes, n, seed)
     n_peaks = max(1, min(N_PEAKS, n_codes // (2 * PER_PEAK)))
     full = n_codes >= PER_PEAK * n_peaks * n_units
     fit = GaussianMixture(

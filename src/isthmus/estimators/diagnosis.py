@@ -42,15 +42,28 @@ class Finding(NamedTuple):
         return f"{self.what} {self.change}"
 
 
+class Judged(NamedTuple):
+    """The rows that a model is judged on, and what is known of them."""
+
+    X: Array  # (N, D)
+    codes: Floats  # (N, K) what the model makes of them
+    mean: Floats  # (D,) of each feature
+    variance: Floats  # (D,) of sequences that end early, of the steps that are there
+
+
 def diagnose(model: "BaseAutoencoder", X: Array, codes: Floats) -> list[Finding]:
     """Return what is wrong, the gravest first; an empty list is good news.
 
     `X` (N, D) are rows and `codes` (N, K) what the model makes of them.
     """
-    return [finding for check in CHECKS for finding in check(model, X, codes)]
+    mean, variance = (each.numpy() for each in moments(X))
+    if X.dtype.kind == "f" and np.isnan(X[:, -1]).any():
+        variance = np.nanvar(X.astype(np.float64), axis=0)
+    on = Judged(X, codes, mean, variance)
+    return [finding for check in CHECKS for finding in check(model, on)]
 
 
-def diverged(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Finding]:
+def diverged(model: "BaseAutoencoder", on: Judged) -> Iterator[Finding]:
     """Whether the training broke off."""
     if model.stopped_by_ == "diverged":
         yield Finding(
@@ -60,7 +73,7 @@ def diverged(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Find
         )
 
 
-def leapt(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Finding]:
+def leapt(model: "BaseAutoencoder", on: Judged) -> Iterator[Finding]:
     """Whether the loss leapt up instead of going down."""
     leap = highest_leap(model.history_)
     if leap is None or model.stopped_by_ == "diverged":
@@ -102,7 +115,7 @@ def highest_leap(history: Iterable[Mapping[str, Any]]) -> Leap | None:
     return max(leaps, default=None)
 
 
-def worse_than_pca(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Finding]:
+def worse_than_pca(model: "BaseAutoencoder", on: Judged) -> Iterator[Finding]:
     """Whether PCA would have served better."""
     versus = model.versus_pca_
     if versus is not None and versus.ratio > WORSE:
@@ -144,11 +157,11 @@ def _lower_rate(model: "BaseAutoencoder") -> str:
     return f"Lower learning_rate (now {rate}) to a tenth{auto}."
 
 
-def not_scaled(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Finding]:
+def not_scaled(model: "BaseAutoencoder", on: Judged) -> Iterator[Finding]:
     """Whether a few features drown the others."""
     if model.parameters_["scaling"] == "standard":
         return
-    variance = _variance(X)
+    variance = on.variance
     varying = variance[variance > 0]
     if not len(varying) or varying.max() < UNLIKE * np.median(varying):
         return
@@ -162,10 +175,10 @@ def not_scaled(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Fi
     )
 
 
-def loud_noise(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Finding]:
+def loud_noise(model: "BaseAutoencoder", on: Judged) -> Iterator[Finding]:
     """Whether the noise of the training drowns the rows, as in another unit it would."""
     std = getattr(model.model_.parts.corruption, "std", 0.0)
-    widest = float(_variance(X).max()) ** 0.5
+    widest = float(on.variance.max()) ** 0.5
     if std > LOUD * widest > 0:
         yield Finding(
             "noise too strong",
@@ -175,10 +188,10 @@ def loud_noise(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Fi
         )
 
 
-def lone_row(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Finding]:
+def lone_row(model: "BaseAutoencoder", on: Judged) -> Iterator[Finding]:
     """Whether one row lies so far out that it drowns the others."""
-    mean, variance = (each.numpy() for each in moments(X))
-    if len(X) < FEWEST_COUNTED or not np.isfinite(variance).all() or not variance.any():
+    X, _, mean, variance = on
+    if len(X) < FEWEST_COUNTED or not np.isfinite(mean).all() or not 0 < variance.sum() < np.inf:
         return
     unit = np.where(variance > 0, variance, 1) if model.parameters_["scaling"] == "standard" else 1
     squares = np.concatenate(
@@ -194,8 +207,9 @@ def lone_row(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Find
         )
 
 
-def row_numbers(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Finding]:
+def row_numbers(model: "BaseAutoencoder", on: Judged) -> Iterator[Finding]:
     """Whether a feature does nothing but count the rows, as a table's index does."""
+    X = on.X
     if len(X) < FEWEST_COUNTED or X.dtype.kind == "b":
         return
     steps = X[1] - X[0]
@@ -210,20 +224,14 @@ def row_numbers(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[F
             )
 
 
-def _variance(X: Array) -> Floats:
-    """Return the variance of each feature, (D,); of sequences that end early, of those there."""
-    if X.dtype.kind == "f" and np.isnan(X[:, -1]).any():
-        return np.nanvar(X.astype(np.float64), axis=0)
-    return moments(X)[1].numpy()
-
-
 def _name(model: "BaseAutoencoder", feature: int) -> str:
     names = getattr(model, "feature_names_in_", None)
     return repr(str(names[feature])) if names is not None else str(feature)
 
 
-def repeated_rows(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Finding]:
+def repeated_rows(model: "BaseAutoencoder", on: Judged) -> Iterator[Finding]:
     """Whether many rows are copies."""
+    X = on.X
     n_copies = len(X) - len(find_copies(X[part] for part in chunks(*X.shape)).firsts)
     if n_copies > REPEATED * len(X):
         yield Finding(
@@ -234,9 +242,9 @@ def repeated_rows(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator
         )
 
 
-def idle_units(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Finding]:
+def idle_units(model: "BaseAutoencoder", on: Judged) -> Iterator[Finding]:
     """Whether units of the code never move, or stick at the ends of their range."""
-    code, penalties = model.model_.parts.code, model.model_.parts.penalties
+    code, penalties, codes = model.model_.parts.code, model.model_.parts.penalties, on.codes
     dead = dead_units(codes)
     if len(dead):
         yield Finding(
@@ -256,16 +264,16 @@ def idle_units(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Fi
         )
 
 
-def collapsed_units(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Finding]:
+def collapsed_units(model: "BaseAutoencoder", on: Judged) -> Iterator[Finding]:
     """Whether units are the prior's noise whatever the row is: the posterior has collapsed."""
     code = model.model_.parts.code
     if not (code.prior and code.random):
         return
-    idle = inactive_units(codes)
+    idle, n_units = inactive_units(on.codes), on.codes.shape[1]
     if len(idle):
         yield Finding(
             "collapsed units",
-            f"{len(idle)} of {codes.shape[1]} code units tell nothing of a row ({listed(idle)}): "
+            f"{len(idle)} of {n_units} code units tell nothing of a row ({listed(idle)}): "
             f"their means vary by less than {ACTIVE:g}.",
             "If the error is too high, lower beta, or raise warmup or free_bits; else lower "
             "n_components.",
@@ -297,18 +305,19 @@ def stuck_units(codes: Floats, low: float, high: float, *, either: bool) -> NDAr
     return np.flatnonzero(ends.mean(axis=0) > MOSTLY)
 
 
-def free_to_copy(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Finding]:
+def free_to_copy(model: "BaseAutoencoder", on: Judged) -> Iterator[Finding]:
     """Whether the code is as wide as the input and nothing asks more than copying."""
-    if codes.shape[1] >= model.n_features_in_ and not model.model_.parts.hides:
+    n_units = on.codes.shape[1]
+    if n_units >= model.n_features_in_ and not model.model_.parts.hides:
         yield Finding(
             "free to copy",
-            f"The code has {codes.shape[1]} units for {model.n_features_in_} features and "
+            f"The code has {n_units} units for {model.n_features_in_} features and "
             f"nothing keeps it from copying them.",
             "Lower n_components, or add a corruption such as 'gaussian(std=0.1)'.",
         )
 
 
-def stopped_at_limit(model: "BaseAutoencoder", X: Array, codes: Floats) -> Iterator[Finding]:
+def stopped_at_limit(model: "BaseAutoencoder", on: Judged) -> Iterator[Finding]:
     """Whether the training was cut off while it still got better."""
     if unsteady(model):  # longer would help less than slower
         return
@@ -330,7 +339,7 @@ def listed(units: Array) -> str:
     return f"{head}, ..." if len(units) > 5 else head
 
 
-CHECKS: tuple[Callable[["BaseAutoencoder", Array, Floats], Iterator[Finding]], ...] = (
+CHECKS: tuple[Callable[["BaseAutoencoder", Judged], Iterator[Finding]], ...] = (
     diverged,
     leapt,
     worse_than_pca,

@@ -36,12 +36,15 @@ class Reading(NamedTuple):
     @classmethod
     def of(cls, estimator: Any) -> "Reading":
         """Return how rows are read for the network that an estimator, or one within it, names."""
-        within = getattr(estimator, "autoencoder", None)
-        network = getattr(estimator if within is None else within, "network", None)
-        if network is None:
-            return cls()
-        network = Network.of(network)
-        return cls(network.sequences, network.skips)
+        network = network_of(estimator)
+        return cls() if network is None else cls(network.sequences, network.skips)
+
+
+def network_of(estimator: Any) -> Network | None:
+    """Return the network that an estimator, or the one within it, names; machines have none."""
+    within = getattr(estimator, "autoencoder", None)
+    named = getattr(estimator if within is None else within, "network", None)
+    return None if named is None else Network.of(named)
 
 
 def check_rows(

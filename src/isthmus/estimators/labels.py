@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import column_or_1d
 
 from isthmus.errors import DataError
-from isthmus.estimators.arrays import Array, unwrapped
+from isthmus.estimators.arrays import Array, is_missing, unwrapped
 
 UNLABELLED = -1
 WORDS = "give whole numbers or words, -1 or None where a row has no label"
@@ -82,7 +82,7 @@ def label_column(y: Any, n_rows: int, *, warn: bool = False) -> Array:
 def known_labels(labels: Array) -> NDArray[np.bool_]:
     """Return which rows have a label, (N,)."""
     if labels.dtype.kind == "O":
-        there = np.array([not _missing(label) for label in labels], dtype=bool)
+        there = np.array([not is_missing(label) for label in labels], dtype=bool)
         signs = {-1, 1} == set(labels[there].tolist())
         return there if signs else there & np.array([each != UNLABELLED for each in labels])
     if labels.dtype.kind not in "iuf":
@@ -90,13 +90,6 @@ def known_labels(labels: Array) -> NDArray[np.bool_]:
     known: NDArray[np.bool_] = labels == labels  # NaN is not
     signs = set(np.unique(labels[known]).tolist()) == {-1, 1}
     return known if signs else known & (labels != UNLABELLED)
-
-
-def _missing(label: Any) -> bool:
-    """Whether an object is None, NaN or pandas' NA."""
-    if label is None or type(label).__name__ in ("NAType", "NaTType"):
-        return True
-    return not isinstance(label, str) and bool(label != label)
 
 
 def _plain(labels: Array) -> Array:

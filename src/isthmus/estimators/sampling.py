@@ -244,17 +244,15 @@ class Sampling:
         """Return the code (K,) of a single sample."""
         with refusing(x, name):
             sample = np.asarray(unwrapped(x, name))
-        if self._reading.pads and sample.ndim == 2:
-            return self._encoded(inputs.check_rows(self, [sample], reset=False, name=name))
-        if sample.shape != self._given_shape:
+        sequence = self._reading.pads and sample.ndim == 2
+        if not sequence and sample.shape != self._given_shape:
             raise DataError(
                 f"{name} has the shape {sample.shape}, and a sample of X {self._given_shape}: give "
                 f"a single one, such as X[0]."
             )
         # Not by transform: one sample of a frame bears no names, and codes may be asked for as one.
-        return self._encoded(inputs.check_rows(self, sample[None], reset=False, name=name))
-
-    def _encoded(self, row: inputs.Array) -> Floats:
+        rows: Any = [sample] if sequence else sample[None]
+        row = inputs.check_rows(self, rows, reset=False, name=name)
         return apply(self.model_, Model.encode, row, self.model_.n_components, exact=True)[0]
 
 

@@ -3,6 +3,7 @@
 Shapes: B rows of a batch, D features, T numbers of a target, O outputs.
 """
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import NamedTuple
@@ -75,9 +76,9 @@ class Learner(nn.Module, ABC):
     def output_of(self, x: Tensor) -> Tensor:
         """Scaled rows (B, D) to outputs (B, O), by way of their deterministic codes."""
 
-    @property
+    @functools.cached_property
     def n_products(self) -> int:
-        """Multiplications by which a row goes forward."""
+        """Multiplications by which a row goes forward; counted once, since that takes one."""
         settled = any(weight.dtype == torch.float64 for weight in self.parameters())
         precision = torch.float64 if settled else torch.float32
         row = torch.zeros_like(self.scaling.offset, dtype=precision)[None]

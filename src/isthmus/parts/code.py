@@ -98,9 +98,6 @@ class TopK(Code):
     def mean(self, head: Tensor, memory: nn.Module) -> Tensor:
         return largest(head, min(head.shape[1], round(self.alpha * self.k)))
 
-    def project(self, z: Tensor, memory: nn.Module) -> Tensor:
-        return self.mean(z, memory)
-
     def draw(
         self, head: Tensor, memory: nn.Module, generator: torch.Generator, at: float = 1.0
     ) -> Drawn:
@@ -132,9 +129,6 @@ class BatchTopK(Code):
 
     def mean(self, head: Tensor, memory: nn.Module) -> Tensor:
         return above(head, memory.get_buffer("values"))
-
-    def project(self, z: Tensor, memory: nn.Module) -> Tensor:
-        return self.mean(z, memory)
 
     def draw(
         self, head: Tensor, memory: nn.Module, generator: torch.Generator, at: float = 1.0
@@ -177,9 +171,6 @@ class WinnerTakeAll(Code):
     def mean(self, head: Tensor, memory: nn.Module) -> Tensor:
         active = torch.relu(head)
         return active if self.use == "rectified" else above(active, memory.get_buffer("values"))
-
-    def project(self, z: Tensor, memory: nn.Module) -> Tensor:
-        return self.mean(z, memory)
 
     def draw(
         self, head: Tensor, memory: nn.Module, generator: torch.Generator, at: float = 1.0

@@ -48,9 +48,6 @@ class VectorQuantized(Code):
         vectors = memory.get_buffer("vectors").to(head)
         return _of(vectors, nearest(_in_groups(head, vectors), vectors)).view_as(head)
 
-    def project(self, z: Tensor, memory: nn.Module) -> Tensor:
-        return self.mean(z, memory)
-
     def draw(
         self, head: Tensor, memory: nn.Module, generator: torch.Generator, at: float = 1.0
     ) -> Drawn:

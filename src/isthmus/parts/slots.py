@@ -158,8 +158,11 @@ class Code(Part):
         """Return the deterministic code (B, K), which `transform` and exports use."""
 
     def project(self, z: Tensor, memory: nn.Module) -> Tensor:
-        """Return the codes that numbers (B, K) near codes stand for: here any within the range."""
-        return z.clamp(self.low, self.high)
+        """Return the codes that numbers (B, K) near codes stand for.
+
+        Where only some are codes, a code is its own; elsewhere all within the range are.
+        """
+        return self.mean(z, memory) if self.switches or self.flat else z.clamp(self.low, self.high)
 
     @abstractmethod
     def draw(
