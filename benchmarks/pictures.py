@@ -62,9 +62,9 @@ def mnist(data: Path, choose: bool) -> Figures:
 
 
 def mnist_long(data: Path, choose: bool) -> Figures:
-    """Train as long as it helps; a run that was stopped goes on from its last state."""
-    network = "conv(channels=(48, 96), blocks=3, skip=True)"
-    return _digits(data, choose, 36, network, width=96, likelihood="bernoulli", **ORTHOGONAL)
+    """Train for longer; a run that was stopped goes on from its last state."""
+    network = "conv(channels=(24, 48), blocks=3, skip=True)"
+    return _digits(data, choose, 18, network, width=96, **ORTHOGONAL)
 
 
 def mnist_code(data: Path, choose: bool) -> Figures:
@@ -103,6 +103,7 @@ def _digits(
         "psnr": float(psnr(test, cleaned).mean()),
         "noisy_psnr": float(psnr(test, noisy).mean()),
         "seconds": model.history_[-1]["seconds"],
+        "device": device(),
         "model": repr(model),
     }
 
@@ -221,7 +222,19 @@ def _judged(model: DenoisingAutoencoder, train: list, test: list, name: str) -> 
             rows.append([each[60:220, 60:300] for each in (noisy.clip(0, 1), cleaned, clean)])
     if rows:
         _draw(rows, SIGMA, GALLERY / f"{name}.png")
-    return {"psnr": float(np.mean(figures)), "seconds": seconds, "model": repr(model)}
+    return {
+        "psnr": float(np.mean(figures)),
+        "seconds": seconds,
+        "device": device(),
+        "model": repr(model),
+    }
+
+
+def device() -> str:
+    """Name what computes: the accelerator, or how many threads of the processor."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{torch.get_num_threads()} threads"
 
 
 def _read(folder: Path) -> list[np.ndarray]:

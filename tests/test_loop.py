@@ -504,6 +504,26 @@ def test_evaluation_of_a_wide_network_takes_few_rows_at_once(monkeypatch):
     assert sum(sizes) == len(X_HELD)
 
 
+def test_evaluation_of_a_wide_network_takes_as_many_rows_at_once_as_train_together(monkeypatch):
+    model, sizes = model_of(), []
+    model.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
+    monkeypatch.setattr("isthmus.fitting.memory.MOST_PRODUCTS", 7 * model.n_products)
+    evaluate(model, selection_of(X_HELD), Streams(0), at_least=10)
+    assert max(sizes) == 10
+    assert sum(sizes) == len(X_HELD)
+
+
+@pytest.mark.parametrize(("held", "n_draws"), [(X_HELD, 8), (None, 1)], ids=["held out", "none"])
+def test_rows_are_corrupted_anew_only_where_they_choose_the_epoch(held, n_draws):
+    model, judged = model_of(corruption="gaussian(std=0.5)"), []
+    model.register_forward_pre_hook(
+        lambda module, given: None if module.training else judged.append(len(given[0]))
+    )
+    run(model, held=held, max_epochs=2)
+    n_rows = len(X_HELD if held is not None else X)
+    assert sum(judged) == 3 * n_draws * n_rows  # epoch 0 counts
+
+
 def test_held_out_rows_are_judged_without_dropout_and_leave_the_model_alone():
     model = model_of(network="dense(hidden=(8,), dropout=0.5, norm=batch, linear_path='none')")
     before = state_of(model)

@@ -16,7 +16,7 @@ TORCHS = {
     "sgd": lambda ps: optim.SGD(ps, lr=RATE, fused=True),
     "momentum": lambda ps: optim.SGD(ps, lr=RATE, momentum=0.9, fused=True),
     "nesterov": lambda ps: optim.SGD(ps, lr=RATE, momentum=0.9, nesterov=True, fused=True),
-    "adagrad": lambda ps: optim.Adagrad(ps, lr=RATE, fused=True),
+    "adagrad": lambda ps: optim.Adagrad(ps, lr=RATE, foreach=True),
     "rmsprop": lambda ps: optim.RMSprop(ps, lr=RATE, alpha=0.99, foreach=True),
     "adadelta": lambda ps: optim.Adadelta(ps, lr=RATE, rho=0.9, foreach=True),
     "adam": lambda ps: optim.Adam(ps, lr=RATE, betas=(0.9, 0.999), fused=True),
@@ -37,7 +37,7 @@ SET = {
         ps, lr=RATE, momentum=0.5, weight_decay=0.1, nesterov=True, fused=True
     ),
     "adagrad(weight_decay=0.1)": lambda ps: optim.Adagrad(
-        ps, lr=RATE, weight_decay=0.1, fused=True
+        ps, lr=RATE, weight_decay=0.1, foreach=True
     ),
     "rmsprop(0.5, 0.2, 0.1)": lambda ps: optim.RMSprop(
         ps, lr=RATE, alpha=0.5, momentum=0.2, weight_decay=0.1, foreach=True

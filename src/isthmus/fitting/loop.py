@@ -27,7 +27,7 @@ from isthmus.parts.networks.dropout import Dropout
 WILD = 1000.0  # times the loss at the start, from where no fit comes back
 BEYOND_CHANCE = 2.0  # standard errors, by which rows are worse than at the start
 SLIGHT = 0.01  # of the loss at the start, by which nobody calls them worse
-JUDGED = 500  # training rows that stand in where none are held out
+JUDGED = 200  # training rows that stand in where none are held out
 FLUSH_EVERY = 200  # steps: 0.9^200 of what vanished just not is still a normal number
 VANISHED = 1e-25
 NOISY_ROWS = 1000  # held-out rows are corrupted anew until there are about as many
@@ -96,6 +96,7 @@ def train(
     judged = held_out.n_rows > 0
     judge = held_out if judged else training.at(training.index[:JUDGED])
     run = Progress(model, optimizer, draws.each())
+    look = functools.partial(evaluate, model, judge, streams, once=not judged)
     stage = plan.keeper.stage(run, observers)
 
     def tell(terms: Terms, held: Held, *, better: bool) -> None:
@@ -115,9 +116,9 @@ def train(
     # The model as it came
     begins = not run.weights
     if begins:
-        run.start = run.best = evaluate(model, judge, streams)
-        run.keep_weights()
         run.size = plan.batch_size
+        run.start = run.best = look(at_least=run.size)
+        run.keep_weights()
 
     reason = "interrupted"
     with (
@@ -136,7 +137,7 @@ def train(
 
             # One pass over the training rows, in a new order
             terms = _in_room(one_pass, run, plan)
-            held = evaluate(model, judge, streams)
+            held = look(at_least=run.size)
             run.lap = None
             last = run.epoch == plan.stop_after
             if terms is None or is_lost(held, None if judged else run.start, last=last):
@@ -294,19 +295,32 @@ def _losses(held: Held, start: Held) -> float:
     return float(losses.mean()) - BEYOND_CHANCE * chance
 
 
-def evaluate(model: Learner, held_out: Selection, streams: Streams) -> Held:
-    """Judge the held-out rows, with the same noise at every call."""
-    size = rows_at_once(model.n_products)
-    return halving(lambda size: _evaluate(model, held_out, streams, size), size)[0]
+def evaluate(
+    model: Learner,
+    held_out: Selection,
+    streams: Streams,
+    *,
+    once: bool = False,
+    at_least: int = 1,
+) -> Held:
+    """Judge the held-out rows, with the same noise at every call.
+
+    The noise is drawn but `once` where the rows tell soundness alone. At least so many rows go
+    forward at a time, since as many as train together have room.
+    """
+    size = max(rows_at_once(model.n_products), at_least * model.n_draws)
+    n_draws = min(8, -(-NOISY_ROWS // held_out.n_rows)) if model.noisy and not once else 1
+    return halving(lambda size: _evaluate(model, held_out, streams, size, n_draws), size)[0]
 
 
 @torch.no_grad()
-def _evaluate(model: Learner, held_out: Selection, streams: Streams, size: int) -> Held:
+def _evaluate(
+    model: Learner, held_out: Selection, streams: Streams, size: int, n_draws: int
+) -> Held:
     n_rows, device = held_out.n_rows, held_out.rows.device
     model.eval()
     noise = streams.generator("held_out", device)
     randomness = Randomness(noise, noise, noise)
-    n_draws = min(8, -(-NOISY_ROWS // n_rows)) if model.noisy else 1
     rows = torch.zeros(n_rows, device=device)
     errors = torch.zeros(n_rows, device=device)
     sums: dict[str, Tensor] = {}

@@ -70,7 +70,8 @@ class Adagrad(Optimizer):
 
     weight_decay: Decay = 0.0
 
-    kind, fixed, rate = torch.optim.Adagrad, FUSED, 1e-2
+    # Torch's fused one knows the processor alone.
+    kind, fixed, rate = torch.optim.Adagrad, GROUPED, 1e-2
 
 
 @part("rmsprop")

@@ -1,6 +1,7 @@
 """Training in the user's own portions of rows, a pass at a time."""
 
 import copy
+import functools
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -71,11 +72,14 @@ class Session:
             return run_epoch(model, rows, smaller, optimizer, draws, epoch, reduced=reduced)
 
         judge = rows.at(rows.index[: plan.batch_size])
-        start = evaluate(model, judge, self._streams)
+        look = functools.partial(
+            evaluate, model, judge, self._streams, once=True, at_least=plan.batch_size
+        )
+        start = look()
         with threads_for(plan, n_products), lent(model, draws.dropout):
             terms, size = halving(one_pass, plan.batch_size, least=min(plan.batch_size, 2))
         tell_smaller(plan.batch_size, size)
-        if terms is not None and is_lost(evaluate(model, judge, self._streams), start):
+        if terms is not None and is_lost(look(), start):
             terms = None
         if terms is not None:
             self._model, self._state, self._draws = model, optimizer.state_dict(), draws
