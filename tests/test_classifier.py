@@ -64,7 +64,7 @@ def exactly(sentence):
     return f"^{re.escape(sentence)}$"
 
 
-def classifier_of(n_classes=3, weight_l2=0.0, corruption=None, code=None):
+def classifier_of(n_classes=3, weight_l2=0.0, corruption=None, code=None, dropout=0.0):
     """Return a classifier of a linear encoder with weights that are not zero."""
     generator = torch.Generator().manual_seed(0)
     network = torch.nn.Linear(5, 4)
@@ -73,7 +73,8 @@ def classifier_of(n_classes=3, weight_l2=0.0, corruption=None, code=None):
     scaling = Scaling(torch.zeros(5), torch.ones(()))
     codes = Scaling(torch.full((4,), 0.5), torch.tensor(2.0))
     encoder = Encoder(scaling, network, code or Plain(), Nothing(), 4, True)
-    model = Classifier(encoder, codes, Head(n_classes, corruption or Clean(), weight_l2))
+    head = Head(n_classes, corruption or Clean(), dropout, weight_l2)
+    model = Classifier(encoder, codes, head)
     model.head.weight.data.normal_(generator=generator)
     model.head.bias.data.normal_(generator=generator)
     return model
@@ -130,6 +131,19 @@ def test_corruption_is_for_training_only():
     noisy = objective(model.train(), X, Y).loss.item()
     assert noisy != objective(clean, X, Y).loss.item()
     assert objective(model.eval(), X, Y).loss.item() == objective(clean, X, Y).loss.item()
+
+
+@torch.no_grad()
+def test_dropout_silences_units_of_the_code_in_training_only():
+    model = classifier_of(n_classes=4, dropout=0.75)
+    model.head.weight.copy_(torch.eye(4))
+    model.head.bias.zero_()
+    z = torch.full((20_000, 4), 3.0)
+    units = (3.0 - 0.5) / 2  # of unit spread
+    scores = model.train().scores_of(z)
+    assert set(scores.unique().tolist()) == {0.0, units / 0.25}
+    assert (scores > 0).float().mean(0).tolist() == pytest.approx([0.25] * 4, abs=0.02)
+    assert model.eval().scores_of(z).unique().tolist() == [units]
 
 
 # The head alone ---------------------------------------------------------------------------
@@ -302,6 +316,7 @@ CHANGES = {
     "autoencoder": Autoencoder(2, **SHORT),
     "fine_tune": False,
     "corruption": "masking(fraction=0.3)",
+    "dropout": 0.5,
     "weight_l2": 0.1,
     "optimizer": "nadam",
     "learning_rate": 0.02,

@@ -196,8 +196,8 @@ MORE = {
         {},
     ),
     "a head alone": (
-        lambda: AutoencoderClassifier(Autoencoder(3, **WHOLE), fine_tune=False, max_epochs=3,
-                                      random_state=0),
+        lambda: AutoencoderClassifier(Autoencoder(3, **WHOLE), fine_tune=False, dropout=0.5,
+                                      max_epochs=3, random_state=0),
         (X, Y.astype(str)),
         {},
     ),

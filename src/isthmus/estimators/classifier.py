@@ -11,7 +11,6 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
-import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from pydantic import Field
@@ -24,7 +23,6 @@ from sklearn.base import (
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from isthmus.data.rows import Rows, Selection
 from isthmus.data.scaling import Scaling
 from isthmus.errors import ParameterError
 from isthmus.estimators import inputs, saving
@@ -33,6 +31,7 @@ from isthmus.estimators.base import BaseAutoencoder
 from isthmus.estimators.boltzmann import BaseRBM
 from isthmus.estimators.inputs import Array, Floats
 from isthmus.estimators.labels import Labels, check_labels, labels_from
+from isthmus.estimators.lessons import lesson_of
 from isthmus.estimators.parameters import PartLike, Training, check, estimator, meaning
 from isthmus.estimators.planning import plan_for, warn
 from isthmus.estimators.resuming import CheckpointLike, keeping
@@ -45,9 +44,7 @@ from isthmus.fitting.classifier import (
     Classifier,
     Encoder,
     Head,
-    Lesson,
     fine_tune,
-    hold_out,
     teach_head,
 )
 from isthmus.fitting.observers import History, Observer
@@ -147,6 +144,10 @@ class AutoencoderClassifier(
     corruption: Annotated[
         PartLike, meaning("Noise on the rows while encoder and head are trained together.")
     ] = "clean"
+    dropout: Annotated[
+        Annotated[float, Field(ge=0, lt=1)],
+        meaning("Share of the code's units that are silenced at each step, before the head."),
+    ] = 0.0
     weight_l2: Annotated[
         Annotated[float, Field(ge=0, allow_inf_nan=False)] | Literal["auto"],
         meaning(
@@ -204,9 +205,8 @@ class AutoencoderClassifier(
             scaling = copy.deepcopy(encoder.scaling)  # exact: training rounds the encoder's
             self._check_batches(encoder, plan)
             history = History("classifier", stack.enter_context(watching(self, watchers)))
-            rows = labelled(array, labels, scaling, plan.device)
-            held, known = self._divide(labels, streams)
-            lesson = Lesson(rows.at(known), rows.at(held), plan, streams, [history])
+            fraction = self.validation_fraction
+            lesson = lesson_of(array, labels, scaling, fraction, plan, streams, [history])
             teach = fine_tune if self.fine_tune else teach_head
             classifier, outcome = teach(encoder, self._head(labels), lesson)
         self.classes_, self.autoencoder_ = labels.classes, autoencoder
@@ -317,15 +317,8 @@ class AutoencoderClassifier(
     def _head(self, labels: Labels) -> Head:
         n_rows, weight = int((labels.numbers >= 0).sum()), self.weight_l2
         weight_l2 = 1 / (2 * n_rows) if weight == "auto" else float(weight)
-        return Head(len(labels.classes), Corruption.of(self.corruption), weight_l2)
-
-    def _divide(self, labels: Labels, streams: Streams) -> tuple[Tensor, Tensor]:
-        """Return the places of the held-out labelled rows, and of the other labelled ones."""
-        numbers = torch.from_numpy(labels.numbers)
-        held = hold_out(numbers, self.validation_fraction, streams.generator("split"))
-        rest = numbers >= 0
-        rest[held] = False
-        return held, rest.nonzero()[:, 0]
+        corruption = Corruption.of(self.corruption)
+        return Head(len(labels.classes), corruption, float(self.dropout), weight_l2)
 
     def _scores(self, X: ArrayLike) -> Floats:
         """Return float64 scores, (N, C)."""
@@ -361,17 +354,9 @@ class AutoencoderClassifier(
         encoder = self.autoencoder_._encoder()
         codes = identity(torch.empty(0, encoder.n_components))
         scaling = Scaling(tensors["scaling.offset"], tensors["scaling.scale"])
-        head = Head(len(self.classes_), Clean(), 0.0)
+        head = Head(len(self.classes_), Clean(), 0.0, 0.0)
         model = filled(lambda: Classifier(encoder, codes, head).float(), tensors)
         self.model_ = settle(model, scaling)
         self.history_, self.n_iter_ = facts["history"], facts["n_iter"]
         self.stopped_by_ = facts["stopped_by"]
         self.parameters_ = clone(self).get_params(deep=False)
-
-
-def labelled(array: Array, labels: Labels, scaling: Scaling, device: str) -> Selection:
-    """Select all rows of an array, with the numbers of their classes as targets, (N, 1)."""
-    column = labels.numbers[:, None].astype(np.float64)
-    targets = Rows(column, identity(torch.from_numpy(column)), device)
-    rows = Rows(array, copy.deepcopy(scaling).cpu(), device)
-    return Selection(rows, targets, torch.arange(len(rows), device=device))

@@ -26,6 +26,7 @@ from isthmus.fitting.pretraining import identity
 from isthmus.fitting.streams import Streams
 from isthmus.parts.boltzmann import RestrictedBoltzmann, Units
 from isthmus.parts.code import Plain
+from isthmus.parts.networks.dropout import Dropout
 from isthmus.parts.networks.layers import Linear, exact
 from isthmus.parts.slots import Code, Corruption, around
 
@@ -69,6 +70,7 @@ class Head(NamedTuple):
 
     n_classes: int  # C
     corruption: Corruption  # of the rows, in training
+    dropout: float  # of the code's units
     weight_l2: float
 
 
@@ -77,8 +79,8 @@ class Classifier(Learner):
 
     ``minimise mean_x -log p(class of x | x) + weight_l2 |V|^2``
 
-    Offset and scale are those of the training codes, so that the head learns alike on every code;
-    V and c begin at zero: all classes are equally likely.
+    Offset and scale are those of the training codes, so that the head learns alike on every code,
+    and what dropout silences is at its mean; V and c begin at zero: all classes are equally likely.
     """
 
     def __init__(self, encoder: Encoder, codes: Scaling, head: Head) -> None:
@@ -88,6 +90,7 @@ class Classifier(Learner):
         self.code = encoder.code
         self.memory = encoder.memory
         self.codes = codes
+        self.dropout = Dropout(head.dropout)
         self.head = Linear(encoder.n_components, head.n_classes)
         self.corruption, self.padded = head.corruption, encoder.padded
         self.weight_l2 = head.weight_l2
@@ -119,7 +122,7 @@ class Classifier(Learner):
 
     def scores_of(self, z: Tensor) -> Tensor:
         """Codes (B, K) to scores (B, C)."""
-        return self.head(self.codes(z))
+        return self.head(self.dropout(self.codes(z)))
 
     def forward(
         self, x: Tensor, target: Tensor, randomness: Randomness, at: float = 1.0

@@ -17,7 +17,7 @@ class Dropout(nn.Module):
         self.generator: torch.Generator | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training:
+        if not (self.training and self.chance):
             return x
         kept = torch.empty_like(x).bernoulli_(1 - self.chance, generator=self.generator)
         return x * kept / (1 - self.chance)
