@@ -268,8 +268,8 @@ def test_commands_are_listed_in_the_order_in_which_they_are_met():
         ),
         (
             "fit -k 0",
-            "Invalid value for '--n-components' / '-k': '0' should be greater than or equal to 1; "
-            "see 'isthmus fit --help'.",
+            "Invalid value for '--n-components' / '-k': '0' should be a whole number from 1, or "
+            "a share of the variance below 1; see 'isthmus fit --help'.",
         ),
         (
             "fit --learning-rate fast",
@@ -287,8 +287,8 @@ def test_commands_are_listed_in_the_order_in_which_they_are_met():
         ),
         (
             "fit --n-components none",
-            "Invalid value for '--n-components' / '-k': 'none' should be an integer; "
-            "see 'isthmus fit --help'.",
+            "Invalid value for '--n-components' / '-k': 'none' should be a whole number from 1, or "
+            "a share of the variance below 1; see 'isthmus fit --help'.",
         ),
         (
             "fit --random-state -1",

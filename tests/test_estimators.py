@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
-from isthmus import Autoencoder, DenoisingAutoencoder, datasets, load
+from isthmus import (
+    Autoencoder,
+    DenoisingAutoencoder,
+    StackedAutoencoder,
+    VariationalAutoencoder,
+    datasets,
+    load,
+)
 from isthmus.errors import ParameterError
 from isthmus.fitting import loop
 from isthmus.fitting.model import Model
@@ -249,6 +257,46 @@ def test_grid_search_without_labels_scores_by_explained_variance():
     search = GridSearchCV(model(hidden=()), {"n_components": [1, 3]}, cv=2).fit(X)
     assert search.best_params_ == {"n_components": 3}
     np.testing.assert_array_less(search.cv_results_["mean_test_score"], 1)
+
+
+SHARES = {
+    "plain": Autoencoder(0.99, max_epochs=2, random_state=0),
+    "denoising": DenoisingAutoencoder(0.99, corruption="masking", max_epochs=2, random_state=0),
+    "variational": VariationalAutoencoder(0.99, max_epochs=2, random_state=0),
+    "stacked": StackedAutoencoder(0.99, hidden=(9,), max_epochs=2, random_state=0),
+}
+
+
+@pytest.mark.parametrize("name", SHARES)
+def test_share_of_the_variance_is_the_width_of_pca(name, tmp_path):
+    model = clone(SHARES[name]).fit(X)
+    width = PCA(0.99).fit(X).n_components_
+    assert 1 < width < X.shape[1]
+    assert model.n_components_ == model.transform(X).shape[1] == width
+    assert model.n_components == 0.99
+    model.save(tmp_path / "model")
+    loaded = load(tmp_path / "model")
+    assert (loaded.n_components, loaded.n_components_) == (0.99, width)
+    np.testing.assert_array_equal(loaded.transform(X), model.transform(X))
+    assert model.fit(X[:, :2]).n_components_ <= 2  # it is asked for anew
+
+
+def test_share_of_the_variance_of_a_session_is_that_of_its_first_portion():
+    model = Autoencoder(0.99, random_state=0).partial_fit(X[:50])
+    width = PCA(0.99).fit(X[:50]).n_components_
+    assert model.partial_fit(X).n_components_ == model.transform(X).shape[1] == width
+
+
+def test_network_with_skips_refuses_a_share_of_the_variance():
+    model = DenoisingAutoencoder(
+        0.5, network="conv(channels=(4,), skip=True)", corruption="masking"
+    )
+    sentence = (
+        "n_components=0.5 is a share of PCA's variance, and network 'conv(channels=(4,), "
+        "skip=True)' sends its input around the code: write a whole number."
+    )
+    with pytest.raises(ParameterError, match=f"^{re.escape(sentence)}$"):
+        model.fit(np.zeros((5, 8, 8)))
 
 
 def test_clone_is_unfitted_and_fits_the_same():

@@ -311,7 +311,13 @@ OPTIMIZERS = (
 REFUSED = [
     (
         {"n_components": 0},
-        "n_components=0 of Autoencoder: n_components should be greater than or equal to 1.",
+        "n_components=0 of Autoencoder: n_components should be a whole number from 1, or a share "
+        "of the variance below 1.",
+    ),
+    (
+        {"n_components": 1.5},
+        "n_components=1.5 of Autoencoder: n_components should be a whole number from 1, or a share "
+        "of the variance below 1.",
     ),
     (
         {"n_components": 5},

@@ -6,7 +6,7 @@ import torch
 
 import isthmus.fitting.pca
 from isthmus.data.rows import fit_scaling, select
-from isthmus.fitting.pca import EXACT_UP_TO, principal_axes
+from isthmus.fitting.pca import EXACT_UP_TO, principal_axes, width_of
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -190,6 +190,24 @@ def assert_sound(found, n_components, n_features):
     gram = found.axes @ found.axes.T
     np.testing.assert_allclose(gram, np.diag(np.diag(gram)), atol=1e-10)
     assert set(np.diag(gram).round(8)) <= {0, 1}
+
+
+@either_solver
+@pytest.mark.usefixtures("solver")
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.9, 0.99, 0.999999])
+@pytest.mark.parametrize("shape", [(300, 20), (15, 40), (250, 200)])
+def test_width_that_keeps_a_share_of_the_variance_is_that_of_scikit_learns(share, shape):
+    rows = decaying(*shape, lambda k: 1 / k)
+    expected = sklearn.decomposition.PCA(share, svd_solver="full").fit(rows).n_components_
+    selection = select(rows, rows, fit_scaling("isotropic", rows), "cpu")
+    assert width_of(selection, share, generator()) == expected
+
+
+@either_solver
+@pytest.mark.usefixtures("solver")
+def test_rows_that_are_all_alike_ask_for_a_width_of_one():
+    rows = np.full((9, 5), 3.0, np.float32)
+    assert width_of(select(rows, rows, fit_scaling("none", rows), "cpu"), 0.9, generator()) == 1
 
 
 @either_solver

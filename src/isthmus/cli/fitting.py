@@ -253,7 +253,7 @@ def _tell(estimator: "BaseAutoencoder", rows: Rows, model: Path, seconds: float)
     pairs: dict[str, object] = {
         "rows": n_rows,
         "features": n_features,
-        "code width": estimator.n_components,
+        "code width": estimator.n_components_,
         **how_it_went(estimator),
         "seconds": f"{seconds:.1f}",
     }

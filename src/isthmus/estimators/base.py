@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
-from isthmus.data.rows import select
+from isthmus.data.rows import Selection, select
 from isthmus.data.scaling import Scaling
 from isthmus.errors import ParameterError
 from isthmus.estimators import inputs
@@ -39,6 +39,7 @@ from isthmus.fitting.fit import Fitted, Task, VersusPCA, fit
 from isthmus.fitting.model import Model, Parts
 from isthmus.fitting.observers import Observer
 from isthmus.fitting.pairs import check_batches, check_shape, check_together, check_width
+from isthmus.fitting.pca import width_of
 from isthmus.fitting.plan import Plan
 from isthmus.fitting.session import Session
 from isthmus.fitting.streams import Streams
@@ -58,6 +59,8 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
         The error beside that of PCA of the same width, on held-out rows, in the user's units (in
         standard deviations if ``scaling="standard"``); None after `partial_fit`, of codes as wide
         as the rows, and of networks with skips, for which PCA is no fair match.
+    n_components_ : int
+        Width K of the code.
     n_iter_ : int
         Epochs that made the model; 0 where the PCA it began as was not beaten.
     n_samples_seen_ : int or None
@@ -80,6 +83,7 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
     model_: Model
     history_: list[dict[str, Any]]
     versus_pca_: VersusPCA | None
+    n_components_: int
     n_iter_: int
     n_samples_seen_: int | None
     mean_: Floats
@@ -150,10 +154,11 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
         with keeping(self, checkpoint, rows) as keeper, watching(self, observers) as told:
             streams = keeper.streams(self.random_state)
             given = gather(self, parts, streams, X, target, validation)
+            width = self._width(parts, given.rows, streams)
             if labels is not None:
                 given = given._replace(rows=with_labels(given.rows, labels, parts.n_labels))
             plan = given.plan._replace(keeper=keeper)
-            task = self._task(parts, given.scaling, plan, streams, told)
+            task = self._task(parts, width, given.scaling, plan, streams, told)
             fitted = fit(task, given.rows, given.judge, given.fraction)
         self._session = None
         self.mean_ = given.mean
@@ -202,9 +207,13 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
         session = getattr(self, "_session", None)
         if session is None or not session.serves(plan):
             streams = Streams(self.random_state)
-            task = self._task(parts, scaling, plan, streams, [])
-            made = (self.model_, self.n_iter_, self.history_) if begun else None
-            session = Session(streams, plan, *(made or (task.begin(rows).model, 0, [])))
+            if begun:
+                made = (self.model_, self.n_iter_, self.history_)
+            else:
+                width = self._width(parts, rows, streams)
+                task = self._task(parts, width, scaling, plan, streams, [])
+                made = (task.begin(rows).model, 0, [])
+            session = Session(streams, plan, *made)
         fitted = session.run(rows, plan)
         self._session = session
         if begun:
@@ -242,6 +251,7 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
         """Return what is saved besides the parameters."""
         versus = self.versus_pca_
         facts = {
+            "n_components": self.n_components_,
             "n_iter": self.n_iter_,
             "stopped_by": self.stopped_by_,
             "versus_pca": None if versus is None else versus._asdict(),
@@ -253,12 +263,13 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
     def _relearn(self, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         """Take over what was saved."""
         self.mean_ = tensors.pop("mean").numpy()
-        nothing = torch.empty(0, self.n_components)
+        width = facts.get("n_components", self.n_components)  # an earlier version wrote none
+        nothing = torch.empty(0, width)
         self.codes_ = tensors.pop("codes", nothing).numpy()  # of an earlier version: none
         scaling = Scaling(tensors["scaling.offset"], tensors["scaling.scale"])
         parts, generator = self.parts(), torch.Generator()
         shape = self.sample_shape_
-        model = filled(lambda: build(parts, self.n_components, scaling, generator, shape), tensors)
+        model = filled(lambda: build(parts, width, scaling, generator, shape), tensors)
         versus = facts["versus_pca"]
         fitted = Fitted(
             model,
@@ -274,6 +285,7 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
         self.model_ = settle(fitted.model, scaling)
         if not self.model_.parts.n_labels:
             self.__dict__.pop("classes_", None)  # of an earlier fit
+        self.n_components_ = fitted.model.n_components
         self.history_ = fitted.history
         self.versus_pca_ = fitted.versus_pca
         self.n_iter_ = fitted.n_epochs
@@ -283,13 +295,25 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
     def _task(
         self,
         parts: Parts,
+        width: int,
         scaling: Scaling,
         plan: Plan,
         streams: Streams,
         observers: Sequence[Observer],
     ) -> Task:
         """Return what a fit is given besides its rows."""
-        return Task(parts, self.n_components, self.sample_shape_, scaling, plan, streams, observers)
+        return Task(parts, width, self.sample_shape_, scaling, plan, streams, observers)
+
+    def _width(self, parts: Parts, rows: Selection, streams: Streams) -> int:
+        """Return how wide the code is to be; a share of the variance is that of the rows' PCA."""
+        if self.n_components >= 1:
+            return int(self.n_components)
+        if parts.network.skips:
+            raise ParameterError(
+                f"n_components={self.n_components} is a share of PCA's variance, and network "
+                f"{str(parts.network)!r} sends its input around the code: write a whole number."
+            )
+        return width_of(rows.unlabelled, self.n_components, streams.generator("pca"))
 
     def _network(self) -> Network:
         """Return the network with the shorthands applied.
@@ -319,7 +343,8 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
 
     def _check_unchanged(self, parts: Parts) -> None:
         """Refuse parameters that are no longer those of the model that has begun."""
-        begun = (self.model_.parts, self.model_.n_components, self.parameters_["scaling"])
+        before = self.parameters_
+        begun = (self.model_.parts, before["n_components"], before["scaling"])
         if (parts, self.n_components, self.scaling) != begun:
             raise ParameterError(
                 "The parts, n_components or scaling are no longer those of the model that has "

@@ -4,6 +4,7 @@ The estimators' signatures, their docstrings, the checks at `fit` and the option
 command line all follow from here. Importing it is cheap: neither torch nor scikit-learn.
 """
 
+import contextlib
 import dataclasses
 import functools
 import inspect
@@ -23,7 +24,7 @@ from typing import (
     get_type_hints,
 )
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError, WrapValidator
 
 from isthmus.errors import ParameterError, UnknownParameterError, did_you_mean, guess, plain_words
 
@@ -44,6 +45,19 @@ def meaning(sentence: str, **limits: Any) -> Any:
     return Field(description=sentence, **limits)
 
 
+def _width(value: Any, number: Callable[[Any], float]) -> float:
+    with contextlib.suppress(ValidationError):
+        width = number(value)
+        if width >= 1 if isinstance(width, int) else 0 < width < 1:
+            return width
+    raise ValueError("should be a whole number from 1, or a share of the variance below 1")
+
+
+Components = Annotated[
+    int | float,
+    WrapValidator(_width),
+    meaning("Width K of the code; 0.95: as wide as PCA that keeps 95 % of the variance."),
+]
 Hidden = tuple[Annotated[int, Field(ge=1)], ...]
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -53,9 +67,7 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 class Width:
     """What a code has."""
 
-    n_components: Annotated[int, meaning("Width K of the code.", ge=1)] = dataclasses.field(
-        default=2, kw_only=False
-    )
+    n_components: Components = dataclasses.field(default=2, kw_only=False)
 
 
 @dataclasses.dataclass(kw_only=True, eq=False, repr=False)

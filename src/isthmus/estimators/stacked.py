@@ -4,7 +4,7 @@ import dataclasses
 from typing import Annotated
 
 from isthmus.estimators.base import BaseAutoencoder
-from isthmus.estimators.parameters import Hidden, PartLike, estimator, meaning
+from isthmus.estimators.parameters import Components, Hidden, PartLike, estimator, meaning
 from isthmus.fitting.model import Parts
 from isthmus.fitting.pretraining import Pretraining
 from isthmus.parts.corruption import Clean
@@ -41,9 +41,7 @@ class StackedAutoencoder(BaseAutoencoder):
     et al. (2010). Stacked denoising autoencoders.
     """
 
-    n_components: Annotated[int, meaning("Width K of the code.", ge=1)] = dataclasses.field(
-        default=30, kw_only=False
-    )
+    n_components: Components = dataclasses.field(default=30, kw_only=False)
     hidden: Annotated[
         Hidden | None, meaning("Widths of the layers from the input to the code.")
     ] = (1000, 500, 250)

@@ -97,7 +97,7 @@ def check_batches(parts: Parts, batch_size: int) -> None:
         )
 
 
-def check_width(parts: Parts, n_components: int, n_features: int) -> None:
+def check_width(parts: Parts, n_components: float, n_features: int) -> None:
     """Refuse a code that is wider than the input and has nothing to keep it from copying."""
     if n_components > n_features and not parts.hides:
         raise ParameterError(

@@ -17,6 +17,7 @@ from isthmus.fitting.plan import one_thread
 EXACT_UP_TO = 2048  # features; above, the covariance is never formed
 OVERSAMPLING = 10
 POWER_ITERATIONS = 6
+FIRST_GUESS = 64  # components, where a share of the variance says how many
 NOTHING = 1e-14  # of the widest variance
 TIE = 1e-4  # of the largest number of an axis
 
@@ -53,6 +54,24 @@ def principal_axes(selection: Selection, n_components: int, generator: torch.Gen
     axes = torch.cat([axes, axes.new_zeros(missing, n_features)])
     variances = torch.cat([variances.clamp(min=0), variances.new_zeros(missing)])
     return PCA(center, axes, variances)
+
+
+def width_of(selection: Selection, share: float, generator: torch.Generator) -> int:
+    """Return the least K with which the PCA of the clean rows keeps more than the share, below 1.
+
+    The same as scikit-learn's ``PCA(share)``; of rows that are all alike one.
+    """
+    n_features = selection.target.n_features
+    k = n_features if n_features <= EXACT_UP_TO else FIRST_GUESS
+    center = mean_row(selection)
+    total = _sum(selection, lambda x: (x - center).square().sum()) / selection.n_rows
+    while True:
+        kept = principal_axes(selection, k, generator).variances.cumsum(0)
+        if k >= min(selection.n_rows, n_features) or kept[-1] > share * total:
+            break
+        k = min(2 * k, n_features)
+    width = int(torch.searchsorted(kept, share * total, right=True)) + 1
+    return min(width, selection.n_rows, n_features) if total > 0 else 1
 
 
 def _turned(axes: Tensor) -> Tensor:
