@@ -404,6 +404,17 @@ def test_interrupt_keeps_the_best_model_and_the_checkpoint(make, tmp_path):
     assert same(resume(tmp_path, X), make().fit(X))
 
 
+def test_checkpoint_is_no_model(tmp_path):
+    with pytest.raises(FitStoppedError):
+        Autoencoder(3, **SMALL).fit(X, checkpoint=StopAt(tmp_path, 5))
+    sentence = (
+        f"{tmp_path} holds the checkpoint of a fit, and no model: go on by isthmus resume, or in "
+        f"Python by isthmus.resume(path, X)."
+    )
+    with pytest.raises(ArtefactError, match=f"^{re.escape(sentence)}$"):
+        isthmus.load(tmp_path)
+
+
 def test_interrupt_of_a_layer_leaves_the_checkpoint(tmp_path):
     make = MORE["pretraining as machines"][0]
     with pytest.warns(TrainingWarning, match="interrupted"):

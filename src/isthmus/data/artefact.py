@@ -19,6 +19,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from isthmus.data.replacing import null_in, replacing_folder, set_aside
+from isthmus.data.states import StateFolder
 from isthmus.errors import ArtefactError, FileError
 
 FORMAT = 2
@@ -126,6 +127,11 @@ def _read_config(path: Path) -> Facts:
             f"There is no saved model at {path}: give the folder that save() or isthmus fit made."
         )
     file = path / CONFIG
+    if not file.is_file() and StateFolder(path).begun:
+        raise ArtefactError(
+            f"{path} holds the checkpoint of a fit, and no model: go on by isthmus resume, or in "
+            f"Python by isthmus.resume(path, X)."
+        )
     if not file.is_file():
         raise ArtefactError(
             f"{path} is not a saved model (it has no {CONFIG}): give the folder that save() or "
