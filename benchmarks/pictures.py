@@ -234,7 +234,8 @@ def device() -> str:
     """Name what computes: the accelerator, or how many threads of the processor."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    return f"{torch.get_num_threads()} threads"
+    n_threads = torch.get_num_threads()
+    return f"{n_threads} threads" if n_threads > 1 else "one thread"
 
 
 def _read(folder: Path) -> list[np.ndarray]:
