@@ -246,9 +246,9 @@ def three_layers(setting: Setting, seed: int, **options: Any) -> Figures:
     figure="wrong",
     mark=1.14,
     setting="tied sigmoid units, weight 0.1, 50 epochs; fine-tuning 60 epochs, masking 0.2, "
-    "dropout 0.5 (on training images 1.22 %; 120 epochs 1.29; masking 0.1 1.25, 0.3 1.40; Gaussian noise "
-    "0.3 1.37; dropout 0.7 1.49; Adam 5e-4 1.36). Without dropout, masking 0.3: 1.37, on test "
-    "images 1.31",
+    "dropout 0.5 (on training images 1.22 %; 120 epochs 1.29; masking 0.1 1.25, 0.3 1.40; Gaussian "
+    "noise 0.3 1.37; dropout 0.7 1.49; Adam 5e-4 1.36). Without dropout, masking 0.3: 1.37, on "
+    "test images 1.31",
 )
 def cae(setting: Setting, seed: int) -> Figures:
     model = contractive(seed)
