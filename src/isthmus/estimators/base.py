@@ -263,7 +263,8 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
     def _relearn(self, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         """Take over what was saved."""
         self.mean_ = tensors.pop("mean").numpy()
-        width = facts.get("n_components", self.n_components)  # an earlier version wrote none
+        is_share = self.n_components < 1
+        width = facts["n_components"] if is_share else int(self.n_components)
         nothing = torch.empty(0, width)
         self.codes_ = tensors.pop("codes", nothing).numpy()  # of an earlier version: none
         scaling = Scaling(tensors["scaling.offset"], tensors["scaling.scale"])
