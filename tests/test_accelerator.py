@@ -8,6 +8,7 @@ The tests hide accelerators, so that their figures are the same everywhere. Thes
 import numpy as np
 import pytest
 import torch
+from stopping import StopAt
 
 import isthmus
 from isthmus import (
@@ -120,22 +121,10 @@ def test_likelihood_of_a_machine_is_estimated():
     assert annealed == pytest.approx(exact, abs=0.5)
 
 
-class StopAfter(isthmus.Checkpoint):
-    """A checkpoint that is told to stop after so many steps."""
-
-    n_left = 5
-
-    def stopped(self):
-        self.n_left -= 1
-        if self.n_left == 0:
-            self.stop()
-        return super().stopped()
-
-
 def test_stopped_fit_goes_on_as_if_it_had_not_stopped(tmp_path):
     model = Autoencoder(4, corruption="masking", **SHORT)
     with pytest.raises(FitStoppedError):
-        model.fit(ROWS, checkpoint=StopAfter(tmp_path))
+        model.fit(ROWS, checkpoint=StopAt(tmp_path, 5))
     resumed, whole = isthmus.resume(tmp_path, ROWS), model.fit(ROWS)
     np.testing.assert_array_equal(resumed.transform(ROWS), whole.transform(ROWS))
 

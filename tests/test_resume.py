@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from stopping import StopAt
 from torch import nn
 
 import isthmus
@@ -60,20 +61,6 @@ SMALL = {"hidden": (8,), "max_epochs": 3, "random_state": 0, "batch_size": 20}
 WHOLE = {**SMALL, "validation_fraction": 0}
 FOLDER_HELD = "holds the checkpoint of a fit"
 NEW = "give another folder, or delete this one to begin anew"
-
-
-class StopAt(Checkpoint):
-    """A checkpoint that is told to stop after so many steps."""
-
-    def __init__(self, path, n_steps, every=1e6):
-        super().__init__(path, every=every)
-        self.n_left = n_steps
-
-    def stopped(self):
-        self.n_left -= 1
-        if self.n_left == 0:
-            self.stop()
-        return super().stopped()
 
 
 def in_pieces(make, path, *rows, n_steps=7, most=100, **given):

@@ -127,12 +127,12 @@ def _read_config(path: Path) -> Facts:
             f"There is no saved model at {path}: give the folder that save() or isthmus fit made."
         )
     file = path / CONFIG
-    if not file.is_file() and StateFolder(path).begun:
-        raise ArtefactError(
-            f"{path} holds the checkpoint of a fit, and no model: go on by isthmus resume, or in "
-            f"Python by isthmus.resume(path, X)."
-        )
     if not file.is_file():
+        if StateFolder(path).begun:
+            raise ArtefactError(
+                f"{path} holds the checkpoint of a fit, and no model: go on by isthmus resume, or "
+                f"in Python by isthmus.resume(path, X)."
+            )
         raise ArtefactError(
             f"{path} is not a saved model (it has no {CONFIG}): give the folder that save() or "
             f"isthmus fit made."

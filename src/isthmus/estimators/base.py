@@ -16,13 +16,13 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
-from isthmus.data.rows import Selection, select
+from isthmus.data.rows import select
 from isthmus.data.scaling import Scaling
 from isthmus.errors import ParameterError
 from isthmus.estimators import inputs
 from isthmus.estimators.conditions import learn_labels, learn_shares, with_labels
 from isthmus.estimators.diagnosis import Finding, diagnose
-from isthmus.estimators.gathering import gather, mean_of, scale
+from isthmus.estimators.gathering import gather, mean_of, scale, width_for
 from isthmus.estimators.inputs import Floats
 from isthmus.estimators.parameters import Parameters, check
 from isthmus.estimators.planning import plan_for, warn
@@ -39,7 +39,6 @@ from isthmus.fitting.fit import Fitted, Task, VersusPCA, fit
 from isthmus.fitting.model import Model, Parts
 from isthmus.fitting.observers import Observer
 from isthmus.fitting.pairs import check_batches, check_shape, check_together, check_width
-from isthmus.fitting.pca import width_of
 from isthmus.fitting.plan import Plan
 from isthmus.fitting.session import Session
 from isthmus.fitting.streams import Streams
@@ -154,7 +153,7 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
         with keeping(self, checkpoint, rows) as keeper, watching(self, observers) as told:
             streams = keeper.streams(self.random_state)
             given = gather(self, parts, streams, X, target, validation)
-            width = self._width(parts, given.rows, streams)
+            width = width_for(self, parts, given.rows, streams)
             if labels is not None:
                 given = given._replace(rows=with_labels(given.rows, labels, parts.n_labels))
             plan = given.plan._replace(keeper=keeper)
@@ -210,7 +209,7 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
             if begun:
                 made = (self.model_, self.n_iter_, self.history_)
             else:
-                width = self._width(parts, rows, streams)
+                width = width_for(self, parts, rows, streams)
                 task = self._task(parts, width, scaling, plan, streams, [])
                 made = (task.begin(rows).model, 0, [])
             session = Session(streams, plan, *made)
@@ -304,17 +303,6 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
     ) -> Task:
         """Return what a fit is given besides its rows."""
         return Task(parts, width, self.sample_shape_, scaling, plan, streams, observers)
-
-    def _width(self, parts: Parts, rows: Selection, streams: Streams) -> int:
-        """Return how wide the code is to be; a share of the variance is that of the rows' PCA."""
-        if self.n_components >= 1:
-            return int(self.n_components)
-        if parts.network.skips:
-            raise ParameterError(
-                f"n_components={self.n_components} is a share of PCA's variance, and network "
-                f"{str(parts.network)!r} sends its input around the code: write a whole number."
-            )
-        return width_of(rows.unlabelled, self.n_components, streams.generator("pca"))
 
     def _network(self) -> Network:
         """Return the network with the shorthands applied.

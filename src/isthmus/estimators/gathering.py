@@ -10,7 +10,7 @@ import torch
 from isthmus.data.crops import Crops, Picture, fit_crop_scaling, n_covering
 from isthmus.data.rows import Selection, fit_scaling, moments, select
 from isthmus.data.scaling import Scaling
-from isthmus.errors import DataError
+from isthmus.errors import DataError, ParameterError
 from isthmus.estimators import inputs
 from isthmus.estimators.arrays import refusing, unwrapped
 from isthmus.estimators.inputs import Floats
@@ -23,6 +23,7 @@ from isthmus.fitting.pairs import (
     check_together,
     check_width,
 )
+from isthmus.fitting.pca import width_of
 from isthmus.fitting.plan import Plan
 from isthmus.fitting.streams import Streams
 
@@ -114,6 +115,19 @@ def scale(estimator: "BaseAutoencoder", parts: Parts, array: inputs.Array) -> Sc
         return Scaling(scaling.offset.repeat(shape[0]), scale)
     pooled = (1, *shape)[-3] if parts.network.skips and len(shape) > 1 else None
     return fit_scaling(estimator.scaling, array, pooled)
+
+
+def width_for(estimator: "BaseAutoencoder", parts: Parts, rows: Selection, streams: Streams) -> int:
+    """Return how wide the code is to be; a share of the variance is that of the rows' PCA."""
+    given = estimator.n_components
+    if given >= 1:
+        return int(given)
+    if parts.network.skips:
+        raise ParameterError(
+            f"n_components={given} is a share of PCA's variance, and network "
+            f"{str(parts.network)!r} sends its input around the code: write a whole number."
+        )
+    return width_of(rows.unlabelled, given, streams.generator("pca"))
 
 
 def mean_of(parts: Parts, array: inputs.Array, scaling: Scaling, shape: tuple[int, ...]) -> Floats:

@@ -61,17 +61,16 @@ def width_of(selection: Selection, share: float, generator: torch.Generator) -> 
 
     The same as scikit-learn's ``PCA(share)``; of rows that are all alike one.
     """
-    n_features = selection.target.n_features
+    n_rows, n_features = selection.n_rows, selection.target.n_features
+    most = min(n_rows, n_features)
     k = n_features if n_features <= EXACT_UP_TO else FIRST_GUESS
-    center = mean_row(selection)
-    total = _sum(selection, lambda x: (x - center).square().sum()) / selection.n_rows
-    while True:
-        kept = principal_axes(selection, k, generator).variances.cumsum(0)
-        if k >= min(selection.n_rows, n_features) or kept[-1] > share * total:
-            break
+    center, _, variances = principal_axes(selection, k, generator)
+    enough = share * _sum(selection, lambda x: (x - center).square().sum()) / n_rows
+    while k < most and variances.sum() <= enough:
         k = min(2 * k, n_features)
-    width = int(torch.searchsorted(kept, share * total, right=True)) + 1
-    return min(width, selection.n_rows, n_features) if total > 0 else 1
+        variances = principal_axes(selection, k, generator).variances
+    width = int(torch.searchsorted(variances.cumsum(0), enough, right=True)) + 1
+    return min(width, most) if enough > 0 else 1
 
 
 def _turned(axes: Tensor) -> Tensor:
