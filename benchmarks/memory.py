@@ -1,7 +1,8 @@
 """The memory of a fit on a memory-mapped file: at most 1.3 times its bytes plus 600 MB.
 
-Writes a float32 .npy of the given size into a temporary folder, fits to its memory map in a
-fresh process, and prints that process's peak resident size, which counts the mapped pages.
+Writes a float32 .npy of the given size into a temporary folder, fits to its memory map, and prints
+the peak resident size of the process that fits, which counts the mapped pages. Both have a process
+of their own, for on Linux the peak of a process begins at that of the one which starts it.
 
     python benchmarks/memory.py --gigabytes 2 --json memory.json
 """
@@ -10,11 +11,13 @@ import argparse
 import json
 import os
 import resource
-import subprocess
-import sys
 import tempfile
 import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,16 +29,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--gigabytes", type=float, default=2.0)
     parser.add_argument("--json", type=Path, help="where to write the figures")
-    parser.add_argument("--fit", type=Path, help=argparse.SUPPRESS)  # the fresh process
     options = parser.parse_args()
-    if options.fit:
-        print(json.dumps(fit(options.fit)))
-        return
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "rows.npy"
-        n_bytes = write(file, int(options.gigabytes * 1e9 / (4 * FEATURES)))
-        command = [sys.executable, __file__, "--fit", str(file)]
-        figures = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+        n_bytes = in_a_process(write, file, int(options.gigabytes * 1e9 / (4 * FEATURES)))
+        figures = in_a_process(fit, file)
     figures["data_bytes"] = n_bytes
     figures["allowed_bytes"] = ALLOWED_FACTOR * n_bytes + ALLOWED_EXTRA
     print(
@@ -46,6 +44,12 @@ def main() -> None:
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+def in_a_process(work: Callable[..., Any], *arguments: Any) -> Any:
+    """Return what a function returns in a fresh process that ends with it."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(work, *arguments).result()
 
 
 def write(file: Path, n_rows: int) -> int:

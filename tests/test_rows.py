@@ -3,6 +3,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from processes import printed_by
 
 from isthmus.data.rows import Rows, Selection, fit_scaling, select
 from isthmus.data.scaling import SCALINGS
@@ -216,3 +217,17 @@ def test_selection_selects_all_rows_at_first():
     assert selection.n_rows == 5
     assert selection.target is selection.rows
     assert selection_of(5, noise=True).target is not selection.rows
+
+
+def test_looking_for_copies_takes_no_more_memory_the_more_rows_there_are():
+    """800 MB of zeros, which the system keeps as one page, are looked through by the portion."""
+    code = (
+        "import numpy as np\n"
+        "from isthmus.data.rows import fit_scaling, select\n"
+        "rows = np.zeros((400_000, 500), np.float32)\n"
+        "chosen = select(rows, rows, fit_scaling('standard', np.eye(500)), 'cpu')\n"
+        "before = peak(); print(len(chosen.copies().firsts), peak() - before)"
+    )
+    n_different, n_bytes = map(int, printed_by(code).split())
+    assert n_different == 1
+    assert n_bytes < 200e6

@@ -4,6 +4,7 @@ Shapes: N rows, U different rows, D features.
 """
 
 from collections.abc import Iterable
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,14 +26,14 @@ def find_copies(chunks: Iterable[Array]) -> Copies:
     Hashes of 64 bits stand for them: of a million rows, two that differ are taken for the same
     with a chance of 3e-8.
     """
-    hashes = np.concatenate([_hashes(chunk) for chunk in chunks])
+    # Into one array: small ones between large chunks would keep these from being given back.
+    hashes = np.fromiter(chain.from_iterable(map(_hashes, chunks)), np.int64)
     _, firsts, kind = np.unique(hashes, return_index=True, return_inverse=True)
     order = firsts.argsort()
     return Copies(order.argsort()[kind], firsts[order])
 
 
-def _hashes(chunk: Array) -> NDArray[np.int64]:
+def _hashes(chunk: Array) -> Iterable[int]:
     """Hash each row's bytes."""
     rows = np.ascontiguousarray(chunk) + 0  # -0.0 becomes 0.0, which is the same number
-    whole = rows.view(f"V{rows.itemsize * rows.shape[1]}").ravel()
-    return np.fromiter(map(hash, whole.tolist()), np.int64, len(rows))
+    return map(hash, rows.view(f"V{rows.itemsize * rows.shape[1]}").ravel().tolist())
