@@ -39,6 +39,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/memory.py --json benchmarks/results/memory.json
 	$(BIN)/python benchmarks/rbm.py --json benchmarks/results/rbm.json
 	$(BIN)/python benchmarks/onnx_runtime.py --json benchmarks/results/onnx_runtime.json
+	$(BIN)/python benchmarks/outliers.py --json benchmarks/results/outliers.json
 	$(BIN)/python benchmarks/altered.py
 
 kill: $(READY)

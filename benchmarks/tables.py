@@ -15,7 +15,7 @@ Figures = dict[str, Any]
 
 
 def main() -> None:
-    tables: dict[str, tuple[str, Callable[[Figures], str]]] = {
+    tables: dict[str, tuple[str, Callable[[Any], str]]] = {
         "pca_floor": ("never-worse-than-pca.md", pca_floor),
         "speed": ("speed.md", speed),
         "denoising": ("speed.md", denoising),
@@ -24,6 +24,7 @@ def main() -> None:
         "kills": ("resume.md", kills),
         "onnx_runtime": ("export.md", onnx_runtime),
         "sampling": ("sampling.md", sampling),
+        "outliers": ("outliers.md", outliers),
         "pictures": ("noise.md", pictures),
         "sequences": ("noise.md", sequences),
         "pretraining": ("pretraining.md", pretraining),
@@ -160,6 +161,25 @@ def sampling(figures: Figures) -> str:
         f"| {title} | {' | '.join(f'{found[name]:.2f}' for name in names)} |"
         for title, found in figures.items()
     ]
+    return "\n".join(lines)
+
+
+def outliers(figures: list[Figures]) -> str:
+    names = list(figures[0]["by"])
+    lines = [f"| table | rows | outliers | {' | '.join(names)} |", "|---" * (3 + len(names)) + "|"]
+    for each in figures:
+        areas = " | ".join(f"{found['auc']:.3f}" for found in each["by"].values())
+        lines.append(f"| {each['table']} | {each['rows']} | {each['outliers']:.1%} | {areas} |")
+    unseen = [each for each in figures if not each["chose"]]
+    for title, tables in (("**mean**", figures), ("**mean, tables that chose nothing**", unseen)):
+        cells = []
+        for name in names:
+            area, precision = (
+                sum(each["by"][name][what] for each in tables) / len(tables)
+                for what in ("auc", "precision")
+            )
+            cells.append(f"{area:.3f}, {precision:.3f}")
+        lines.append(f"| {title} | | | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

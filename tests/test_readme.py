@@ -24,6 +24,7 @@ DOCUMENTS = [
     "docs/which-autoencoder.md",
     "docs/report.md",
     "docs/sampling.md",
+    "docs/outliers.md",
     "docs/resume.md",
     "docs/export.md",
     "docs/cookbook.md",

@@ -28,6 +28,7 @@ from isthmus import (
     ContractiveAutoencoder,
     DenoisingAutoencoder,
     GaussianRBM,
+    OutlierDetector,
     SparseAutoencoder,
     StackedAutoencoder,
     VariationalAutoencoder,
@@ -113,6 +114,7 @@ FITS = {
     "VariationalAutoencoder": (
         lambda: VariationalAutoencoder(3, conditional=True, **SMALL), (X, Y), {}
     ),
+    "OutlierDetector": (lambda: OutlierDetector(3, **SMALL), (X,), {}),
     "AutoencoderClassifier": (
         lambda: AutoencoderClassifier(Autoencoder(3, **WHOLE), max_epochs=3, random_state=0),
         (X, Y),

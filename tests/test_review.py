@@ -8,6 +8,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from skimage.metrics import structural_similarity
+from sklearn.base import is_classifier
 from sklearn.datasets import load_wine
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
@@ -83,7 +84,7 @@ def test_figures_are_those_of_the_models_methods(name, models):
     if hasattr(model, "diagnose"):
         own = [each for each in made.findings if each.name != "adds to the noise"]
         assert own == model.diagnose(X)
-    if hasattr(model, "predict"):
+    if is_classifier(model):
         assert made.versus is None
         assert made.examples is None
         assert made.classes is not None

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from isthmus.estimators.classifier import AutoencoderClassifier as AutoencoderClassifier
     from isthmus.estimators.contractive import ContractiveAutoencoder as ContractiveAutoencoder
     from isthmus.estimators.denoising import DenoisingAutoencoder as DenoisingAutoencoder
+    from isthmus.estimators.outliers import OutlierDetector as OutlierDetector
     from isthmus.estimators.rbm import BernoulliRBM as BernoulliRBM
     from isthmus.estimators.rbm import GaussianRBM as GaussianRBM
     from isthmus.estimators.resuming import resume

@@ -99,7 +99,8 @@ def demo(out: Path, seed: int) -> None:
     "--estimator",
     type=click.Choice(list(ESTIMATORS)),
     help="Kind of autoencoder.  [default: denoising with --noise, sparse with --sparsity, "
-    "contractive with --weight, variational with --beta, else autoencoder]",
+    "contractive with --weight, variational with --beta, outlier with --contamination, else "
+    "autoencoder]",
 )
 @click.option(
     "--noise",
@@ -125,6 +126,9 @@ def demo(out: Path, seed: int) -> None:
 @click.option("--weight", type=float, help="Of a contractive one's penalty.  [default: 0.1]")
 @click.option("--beta", type=float, help="Of a variational one: weight of the KL.  [default: 1]")
 @click.option(
+    "--contamination", type=float, help="Of an outlier detector: share of the rows.  [default: 0.1]"
+)
+@click.option(
     "--blind", is_flag=True, help="Learn from noisy pictures alone, by hiding pixels from it."
 )
 @click.option(
@@ -149,6 +153,7 @@ def fit(**options: Any) -> int:
     isthmus fit iris.csv --model iris
     isthmus fit photos/ --model clean --noise 'gaussian(std=25/255)'
     isthmus fit noisy/ --model clean --blind
+    isthmus fit payments.csv --model usual --contamination 0.01
 
     Ctrl-C or SIGTERM stops the fit and saves the best model so far; with --checkpoint it saves
     none and says how to go on. The exit code is then 130 or 143.
@@ -211,7 +216,7 @@ def denoise(data: Path, out: Path, model: Path, force: bool) -> int:
 @click.command(epilog=FORMS)
 @data_argument
 @model_option("Folder of the saved model.")
-@click.option("--out", type=PATH, help="File for every row's squared error and log-likelihood.")
+@click.option("--out", type=PATH, help="File for every row's squared error, log-likelihood, ...")
 @force_option
 def score(data: Path, model: Path, out: Path | None, force: bool) -> None:
     """Say how well the model rebuilds DATA, and which rows are least likely."""

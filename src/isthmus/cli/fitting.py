@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sklearn.base import is_outlier_detector
+
 import isthmus
 from isthmus.cli.options import ESTIMATORS, at_the_shell
 from isthmus.cli.outputs import check_log, check_model, facts, how_it_went, plain_console, say
@@ -26,14 +28,15 @@ if TYPE_CHECKING:
     from isthmus.fitting.checkpoint import Checkpoint
 
 # Options that only some estimators have, and which estimator one of them alone asks for.
-OWN = ("corruption", "target", "code", "penalties", "pretraining", "sparsity", "weight", "beta")
 NAMED_BY = {
     "corruption": "denoising",
     "target": "denoising",
     "sparsity": "sparse",
     "weight": "contractive",
     "beta": "variational",
+    "contamination": "outlier",
 }
+OWN = (*NAMED_BY, "code", "penalties", "pretraining")
 SHORTHANDS = ("network", "hidden", "activation")
 TYPED = {"corruption": "--noise", "penalties": "--penalty", "target": "--blind"}
 
@@ -149,8 +152,11 @@ def _run(
         rows, seconds = _fit(estimator, given, stop.checkpoint, observers)
     estimator.save(model)
     _tell(estimator, rows, model, seconds)
-    denoises = target is not None or estimator.model_.parts.corruption.hides
-    say(f"Next: {next_command(data, model, denoises=denoises)}")
+    if is_outlier_detector(estimator):
+        say(f"Next: {shlex.join(['isthmus', 'score', str(data), '--model', str(model)])}")
+    else:
+        denoises = target is not None or estimator.model_.parts.corruption.hides
+        say(f"Next: {next_command(data, model, denoises=denoises)}")
     return stop.code
 
 

@@ -14,11 +14,13 @@ from isthmus.errors import plain_words
 from isthmus.estimators.parameters import Parameters, declared, sentence_of
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-# What --estimator calls each of the public autoencoders: "denoising" is DenoisingAutoencoder.
+# What --estimator calls each of the public autoencoders: "denoising" is DenoisingAutoencoder, and
+# "outlier" the OutlierDetector.
+_SUFFIX = re.compile("(Autoencoder|Detector)$")
 ESTIMATORS = {
-    name.removesuffix("Autoencoder").lower() or "autoencoder": name
+    _SUFFIX.sub("", name).lower() or "autoencoder": name
     for name in estimators.ESTIMATORS
-    if name.endswith("Autoencoder")
+    if _SUFFIX.search(name)
 }
 Seed = Annotated[int, Field(ge=0)] | None
 

@@ -1,4 +1,4 @@
-"""``isthmus score``: how well a saved model rebuilds rows, and which of them are least likely."""
+"""``isthmus score``: how well a model rebuilds rows, and which are least likely, or outliers."""
 
 from pathlib import Path
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from rich.table import Table
+from sklearn.base import is_outlier_detector
 
 from isthmus.cli.applying import autoencoder_and_rows
 from isthmus.cli.outputs import check_file, facts, plain_console, say, titled
@@ -37,13 +38,18 @@ def score(data: Path, model: Path, out: Path | None, *, force: bool) -> None:
         "explained variance": f"{estimator.score(rows.values):.4f} (1 is perfect)",
         "mean log-likelihood": f"{likelihoods.mean():.6g} nats per row",
     }
+    columns = {"squared_error": errors, "log_likelihood": likelihoods}
+    if is_outlier_detector(estimator):
+        columns["outlier"] = likelihoods < estimator.offset_
+        pairs["outliers"] = (
+            f"{columns['outlier'].sum()} (log-likelihood below {estimator.offset_:.6g})"
+        )
     console = plain_console()
     console.print(facts(f"{data}, by {model}", pairs))
     console.print(worst(rows, errors, likelihoods))
     if out is not None:
-        both = np.column_stack([errors, likelihoods])
-        write(out, both, ["squared_error", "log_likelihood"], rows.labels())
-        say(f"{out}: {len(errors)} rows, 2 columns.")
+        write(out, np.column_stack([*columns.values()]), [*columns], rows.labels())
+        say(f"{out}: {len(errors)} rows, {len(columns)} columns.")
 
 
 def worst(rows: Rows, errors: npt.NDArray[Any], likelihoods: npt.NDArray[Any]) -> Table:

@@ -9,6 +9,7 @@ ESTIMATORS = {
     "ContractiveAutoencoder": "isthmus.estimators.contractive",
     "StackedAutoencoder": "isthmus.estimators.stacked",
     "VariationalAutoencoder": "isthmus.estimators.variational",
+    "OutlierDetector": "isthmus.estimators.outliers",
     "AutoencoderClassifier": "isthmus.estimators.classifier",
     "BernoulliRBM": "isthmus.estimators.rbm",
     "GaussianRBM": "isthmus.estimators.rbm",

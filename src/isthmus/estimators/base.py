@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
-from isthmus.data.rows import select
+from isthmus.data.rows import Selection, select
 from isthmus.data.scaling import Scaling
 from isthmus.errors import ParameterError
 from isthmus.estimators import inputs
@@ -164,7 +164,7 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
         if labels is not None:
             learn_shares(fitted.model, labels)
         self._adopt(fitted, given.scaling)
-        self.codes_ = self._keep_codes(given.rows, streams)
+        self._look_back(X, given.rows, streams)
         warn(self.stopped_by_, self.n_iter_, self.history_, self.learning_rate)
         return self
 
@@ -220,7 +220,7 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
         else:
             self.mean_ = mean_of(parts, array, scaling, self.sample_shape_)
         self._adopt(fitted, scaling)
-        self.codes_ = self._keep_codes(rows, Streams(self.random_state))
+        self._look_back(X, rows, Streams(self.random_state))
         warn(self.stopped_by_, self.n_iter_)
         return self
 
@@ -230,6 +230,10 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
         return diagnose(self, rows, apply(self.model_, Model.encode, rows, self._n_features_out))
 
     # How it is done ----------------------------------------------------------------------
+
+    def _look_back(self, X: ArrayLike, rows: Selection, streams: Streams) -> None:
+        """Keep what the finished model makes of its training rows."""
+        self.codes_ = self._keep_codes(rows, streams)
 
     def _encoder(self) -> Encoder:
         """Return a copy of what makes the codes."""

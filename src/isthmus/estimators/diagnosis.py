@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import is_outlier_detector
 
 from isthmus.data.copies import find_copies
 from isthmus.data.rows import chunks, moments
@@ -116,8 +117,8 @@ def highest_leap(history: Iterable[Mapping[str, Any]]) -> Leap | None:
 
 
 def worse_than_pca(model: "BaseAutoencoder", on: Judged) -> Iterator[Finding]:
-    """Whether PCA would have served better."""
-    versus = model.versus_pca_
+    """Whether PCA would have served better; outliers are not found by rebuilding all rows well."""
+    versus = None if is_outlier_detector(model) else model.versus_pca_
     if versus is not None and versus.ratio > WORSE:
         yield Finding(
             "worse than PCA",

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.base import is_classifier
 
 from isthmus.evaluation.labels import Labels, word
 from isthmus.evaluation.subject import Subject
@@ -25,7 +26,7 @@ class ClassErrors(NamedTuple):
 
 def class_errors(subject: Subject, labels: Labels) -> ClassErrors | None:
     """Compare what a classifier says with the labels; None where there is nothing to compare."""
-    if not hasattr(subject.model, "predict") or not labels.classes:
+    if not is_classifier(subject.model) or not labels.classes:
         return None
     rows = np.flatnonzero(labels.known)
     if not len(rows):  # those with labels were not drawn

@@ -4,7 +4,7 @@ import hashlib
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, is_classifier
 
 from isthmus.data.artefact import versions
 from isthmus.data.rows import chunks
@@ -66,6 +66,6 @@ def repeating(model: Any, *, labelled: bool) -> str:
     name, values = type(model).__name__, model.parameters_.values()
     within = {type(value).__name__ for value in values if isinstance(value, BaseEstimator)}
     imported = ", ".join([*sorted({name, *within}), "report"])
-    fitted = "fit(rows, labels)" if hasattr(model, "predict") else "fit(rows)"
+    fitted = "fit(rows, labels)" if is_classifier(model) else "fit(rows)"
     shown = "model, X, y" if labelled else "model, X"
     return f"from isthmus import {imported}\n\nmodel = {spelled(model)}.{fitted}\nreport({shown})"

@@ -1,0 +1,133 @@
+"""The outlier detector.
+
+Shapes: N rows, D features, K code units.
+"""
+
+from __future__ import annotations  # help texts name the types, and do not unfold them
+
+import dataclasses
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import OutlierMixin
+from torch import Tensor
+
+from isthmus.data.rows import Selection
+from isthmus.estimators.base import BaseAutoencoder
+from isthmus.estimators.inputs import Array, Floats
+from isthmus.estimators.parameters import Components, Hidden, estimator, meaning
+from isthmus.estimators.saving import Learned
+from isthmus.estimators.using import apply
+from isthmus.fitting.model import Model, Parts
+from isthmus.fitting.streams import Streams
+from isthmus.parts.corruption import Clean
+from isthmus.parts.slots import Likelihood
+from isthmus.parts.variational import Gaussian, kl, posterior
+
+WARMUP = 0.1  # share of the training over which beta rises, so that units are not given up early
+
+
+@estimator
+class OutlierDetector(OutlierMixin, BaseAutoencoder):
+    """A variational autoencoder that says which rows do not belong to the others.
+
+    ``score(x) = log p(x | m(x)) - KL(q(z|x) || p(z))``, q(z|x) = Normal(m(x), s(x)^2) by the
+    encoder, p(z) = Normal(0, 1). A row is unusual where it is rebuilt badly, and where its code
+    lies far from the others': an autoencoder that judges by what it rebuilds alone overlooks
+    outliers that it has learned to rebuild. As a variational one it spends its code on what many
+    rows share.
+
+    The rows of `fit` may hold outliers; the share of them is `contamination`.
+
+    Parameters
+    ----------
+    {parameters}
+
+    Attributes
+    ----------
+    offset_ : float
+        The score below which a row is an outlier: the training rows' quantile of `contamination`.
+
+    Examples
+    --------
+    >>> from isthmus import OutlierDetector, datasets
+    >>> X = datasets.digits().images
+    >>> detector = OutlierDetector(contamination=0.02, max_epochs=5, random_state=0).fit(X)
+    >>> int((detector.predict(X) == -1).sum())
+    36
+
+    References
+    ----------
+    An, J. & Cho, S. (2015). Variational autoencoder based anomaly detection using reconstruction
+    probability. Kingma, D. & Welling, M. (2014). Auto-encoding variational Bayes.
+    """
+
+    n_components: Components = dataclasses.field(default=0.8, kw_only=False)
+    contamination: Annotated[
+        float, meaning("Share of the training rows that are called outliers.", gt=0, le=0.5)
+    ] = 0.1
+    beta: Annotated[
+        float, meaning("Weight of the KL; above 1 the code holds less of what few share.", ge=0)
+    ] = 1.0
+    hidden: Annotated[
+        Hidden | None,
+        meaning(
+            "Shorthand for the network's hidden widths; () is linear, which learns outliers least."
+        ),
+    ] = ()
+    scaling: Annotated[
+        Literal["isotropic", "standard", "none"],
+        meaning(
+            "What the network sees: 'standard' (each feature by its own), 'isotropic', 'none'."
+        ),
+    ] = "standard"
+
+    def parts(self) -> Parts:
+        """Return what fills the slots."""
+        return Parts(
+            network=self._network(),
+            corruption=Clean(),
+            code=Gaussian(beta=float(self.beta), warmup=WARMUP),
+            likelihood=Likelihood.of(self.likelihood),
+            penalties=(),
+        )
+
+    def score_samples(self, X: ArrayLike) -> Floats:
+        """Return how usual each row is, nats, in user's units, (N,): the score above.
+
+        Near the evidence lower bound, of which it has the likelihood at the mean code alone, so
+        that nothing is drawn.
+
+        Raises
+        ------
+        DataError
+            If a value is outside the likelihood's domain, as in `fit`.
+        """
+        rows = self._likely_rows(X)
+
+        def usual(model: Model, x: Tensor) -> Tensor:
+            far = kl(*posterior(model.head_of(model.scaling(x)))).sum(1)
+            return model.log_likelihood(x) - far
+
+        return apply(self.model_, usual, rows, exact=True)
+
+    def decision_function(self, X: ArrayLike) -> Floats:
+        """Return ``score_samples(X) - offset_``, (N,): below 0 for outliers."""
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: ArrayLike) -> Array:
+        """Return -1 for outliers and 1 for other rows, (N,)."""
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def _look_back(self, X: ArrayLike, rows: Selection, streams: Streams) -> None:
+        super()._look_back(X, rows, streams)
+        self.offset_ = float(np.quantile(self.score_samples(X), self.contamination))
+
+    def _learned(self) -> Learned:
+        facts, tensors = super()._learned()
+        return {**facts, "offset": self.offset_}, tensors
+
+    def _relearn(self, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        super()._relearn(facts, tensors)
+        self.offset_ = float(facts["offset"])
