@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from isthmus import Autoencoder, OutlierDetector, load
 from isthmus.cli.main import run
 from isthmus.errors import ParameterError
+from isthmus.evaluation.review import review
 
 RNG = np.random.default_rng(0)
 BASIS = RNG.normal(size=(3, 12))
@@ -143,3 +144,9 @@ def test_the_command_line_finds_them(tmp_path, capsys):
     )
     np.testing.assert_array_equal(scores["outlier"] == 1, fitted.predict(frame) == -1)
     assert [*scores] == ["row", "squared_error", "log_likelihood", "outlier"]
+
+
+def test_the_report_does_not_call_it_a_bad_pca():
+    model = OutlierDetector(3, max_epochs=1, random_state=0).fit(X)
+    headline = review(model, X).verdict.headline
+    assert headline == "It was made to find outliers, and PCA rebuilds better."

@@ -18,7 +18,6 @@ from isthmus.estimators.base import BaseAutoencoder
 from isthmus.estimators.inputs import Array, Floats
 from isthmus.estimators.parameters import Components, Hidden, estimator, meaning
 from isthmus.estimators.saving import Learned
-from isthmus.estimators.using import apply
 from isthmus.fitting.model import Model, Parts
 from isthmus.fitting.streams import Streams
 from isthmus.parts.corruption import Clean
@@ -104,13 +103,7 @@ class OutlierDetector(OutlierMixin, BaseAutoencoder):
         DataError
             If a value is outside the likelihood's domain, as in `fit`.
         """
-        rows = self._likely_rows(X)
-
-        def usual(model: Model, x: Tensor) -> Tensor:
-            far = kl(*posterior(model.head_of(model.scaling(x)))).sum(1)
-            return model.log_likelihood(x) - far
-
-        return apply(self.model_, usual, rows, exact=True)
+        return super().score_samples(X)
 
     def decision_function(self, X: ArrayLike) -> Floats:
         """Return ``score_samples(X) - offset_``, (N,): below 0 for outliers."""
@@ -119,6 +112,11 @@ class OutlierDetector(OutlierMixin, BaseAutoencoder):
     def predict(self, X: ArrayLike) -> Array:
         """Return -1 for outliers and 1 for other rows, (N,)."""
         return np.where(self.decision_function(X) < 0, -1, 1)
+
+    @staticmethod
+    def _usual(model: Model, x: Tensor) -> Tensor:
+        far = kl(*posterior(model.head_of(model.scaling(x)))).sum(1)
+        return model.log_likelihood(x) - far
 
     def _look_back(self, X: ArrayLike, rows: Selection, streams: Streams) -> None:
         super()._look_back(X, rows, streams)

@@ -137,7 +137,7 @@ class Using(TransformerMixin):
             If a value is outside the likelihood's domain, as in `fit`.
         """
         rows = self._likely_rows(X)
-        return apply(self.model_, Model.log_likelihood, rows, exact=True)
+        return apply(self.model_, self._usual, rows, exact=True)
 
     def score(self, X: ArrayLike, y: Any = None) -> float:
         """Return the fraction of the variance about the training mean that is explained.
@@ -152,6 +152,11 @@ class Using(TransformerMixin):
         spread = apply(self.model_, squared, rows, exact=True)
         total, lost = float(spread.sum()), float(self.reconstruction_error(X).sum())
         return 1 - lost / total if total > 0 else float(lost == 0)
+
+    @staticmethod
+    def _usual(model: Model, x: Tensor) -> Tensor:
+        """Return how usual a model finds the user's rows, nats, (B,)."""
+        return model.log_likelihood(x)
 
     @property
     def _n_features_out(self) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from sklearn.base import is_outlier_detector
 
 from isthmus.estimators.diagnosis import Finding
 from isthmus.evaluation.against_pca import AgainstPCA, Interval
@@ -107,6 +108,8 @@ def _headline(seen: Evidence) -> tuple[str, Tone]:
         return "It earned its place.", "good"
     if ratio <= WORSE:
         return "It is as good as PCA, and no better.", "even"
+    if is_outlier_detector(seen.model):
+        return "It was made to find outliers, and PCA rebuilds better.", "even"
     if _aims_elsewhere(seen):
         return "PCA rebuilds better: its code has to be worth it.", "even"
     return "PCA would have served better.", "bad"
