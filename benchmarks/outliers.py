@@ -62,6 +62,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="where to write the figures")
     options = parser.parse_args()
     files = sorted(options.tables.glob("*.npz"), key=lambda file: int(file.stem.split("_")[0]))
+    if not files:
+        parser.error(f"{options.tables} holds no npz files: name the folder of the tables.")
     figures = [judged(file, chose=place % 2 == 0) for place, file in enumerate(files)]
     for name in DETECTORS:
         print(f"{name:28s} all {mean(figures, name)}, not chosen by {mean(figures, name, False)}")

@@ -1,10 +1,12 @@
 """The outlier detector: its score against its formula, its threshold, and what it finds."""
 
+import json
 import re
 
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 import torch
 from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
@@ -14,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from isthmus import Autoencoder, OutlierDetector, load
 from isthmus.cli.main import run
 from isthmus.errors import ParameterError
+from isthmus.estimators import saving
 from isthmus.evaluation.review import review
 
 RNG = np.random.default_rng(0)
@@ -35,21 +38,21 @@ def unlike(kind):
 
 
 @pytest.mark.parametrize("options", [{}, {"hidden": (8,)}, {"scaling": "isotropic"}])
-def test_score_is_the_likelihood_at_the_mean_code_less_the_divergence(options):
+def test_score_is_the_joint_density_of_the_row_and_its_mean_code(options):
     model = OutlierDetector(3, random_state=0, max_epochs=3, **options).fit(X)
     center = X.mean(axis=0)
     scale = X.std(axis=0) if "scaling" not in options else np.sqrt(X.var(axis=0).mean())
     scaled = torch.from_numpy((X - center) / scale)
     with torch.no_grad():
         head = model.model_.encoder(scaled)
-    mean, std = head[:, :3], torch.exp(head[:, 3:] / 2)
+    mean = head[:, :3]
     np.testing.assert_allclose(model.transform(X), mean.numpy(), rtol=1e-6)
     normal = torch.distributions.Normal
-    far = torch.distributions.kl_divergence(normal(mean, std), normal(0, torch.ones(3))).sum(1)
+    prior = normal(0.0, 1.0).log_prob(mean).sum(1)
     rebuilt = torch.from_numpy((model.inverse_transform(mean.numpy()) - center) / scale)
     likely = normal(rebuilt, 1.0).log_prob(scaled).sum(1)
     volume = np.log(np.broadcast_to(scale, 12)).sum()
-    np.testing.assert_allclose(model.score_samples(X), (likely - far).numpy() - volume, rtol=1e-5)
+    np.testing.assert_allclose(model.score_samples(X), (likely + prior).numpy() - volume, rtol=1e-5)
 
 
 @pytest.mark.parametrize("contamination", [0.01, 0.1, 0.5])
@@ -71,7 +74,7 @@ def test_outliers_in_the_training_rows_are_found(kind, hidden):
 
 
 def test_rows_far_out_in_the_plane_of_the_others_are_overlooked_by_what_is_rebuilt():
-    """Why the divergence counts."""
+    """Why the code's density counts."""
     rows, outlier = unlike(FAR)
     errors = Autoencoder(3, **QUICK).fit(rows).reconstruction_error(rows)
     pca = PCA(3).fit(rows)
@@ -103,6 +106,48 @@ def test_it_stands_at_the_end_of_a_pipeline():
     model = make_pipeline(StandardScaler(), OutlierDetector(3, **QUICK)).fit(X)
     assert (model.predict(X) == -1).sum() == 30
     assert model.score_samples(X).shape == model.decision_function(X).shape == (300,)
+
+
+def test_for_a_linear_network_it_is_log_p_but_for_a_constant():
+    """Of probabilistic PCA with variance 1, of which the optimum is known (Tipping & Bishop)."""
+    few = X - X.mean(axis=0)
+    long = {"learning_rate": 0.03, "max_epochs": 200, "batch_size": 32, "validation_fraction": 0}
+    model = OutlierDetector(3, scaling="none", random_state=0, **long).fit(few)
+    variances, axes = np.linalg.eigh(np.cov(few, rowvar=False, ddof=0))
+    kept = np.where(np.arange(12) >= 9, np.maximum(variances, 1), 1)
+    exact = scipy.stats.multivariate_normal(np.zeros(12), axes * kept @ axes.T).logpdf(few)
+    ours = model.score_samples(few)
+    assert np.std(ours - exact) < 0.15 * np.std(exact)
+
+
+@pytest.mark.parametrize("size", [1e3, 1e6, 1e12])
+@pytest.mark.parametrize("options", [{}, {"hidden": (16,)}, {"scaling": "isotropic"}], ids=str)
+def test_values_far_beyond_all_others_are_outliers_in_each_feature(size, options):
+    model = OutlierDetector(3, random_state=0, max_epochs=5, **options).fit(X)
+    glitches = X[:12] + size * np.eye(12)
+    assert (model.predict(glitches) == -1).all()
+    assert (model.predict(X[:12] - size * np.eye(12)) == -1).all()
+
+
+def test_sequences_go_through_the_recurrent_network_as_it_comes():
+    sequences = RNG.normal(size=(40, 7, 3))
+    model = OutlierDetector(2, network="recurrent", max_epochs=2, random_state=0).fit(sequences)
+    assert model.predict(sequences).shape == (40,)
+
+
+def test_a_threshold_that_is_no_number_is_refused(detector):
+    facts, tensors = saving.written(detector)
+    facts = json.loads(json.dumps(facts))
+    for offset in ("1.5", float("nan"), True, None):
+        with pytest.raises(ValueError, match=r"^offset is .+, and should be a finite number$"):
+            saving.rebuilt({**facts, "offset": offset}, dict(tensors))
+
+
+def test_a_unit_that_switches_itself_off_is_no_finding():
+    noise = RNG.normal(size=(200, 6))
+    model = OutlierDetector(5, beta=20, random_state=0).fit(noise)
+    assert (model.transform(noise).var(axis=0) < 0.01).any()
+    assert "collapsed units" not in [finding.name for finding in model.diagnose(noise)]
 
 
 def test_units_do_not_matter(detector):
@@ -140,10 +185,10 @@ def test_the_command_line_finds_them(tmp_path, capsys):
     fitted, scores = load(model), pd.read_csv(out)
     assert type(fitted) is OutlierDetector
     assert re.search(
-        rf"outliers +│ 16 \(log-likelihood below {fitted.offset_:.6g}\)", capsys.readouterr().out
+        rf"outliers +│ 16 \(score below {fitted.offset_:.6g}\)", capsys.readouterr().out
     )
     np.testing.assert_array_equal(scores["outlier"] == 1, fitted.predict(frame) == -1)
-    assert [*scores] == ["row", "squared_error", "log_likelihood", "outlier"]
+    assert [*scores] == ["row", "squared_error", "score", "outlier"]
 
 
 def test_the_report_does_not_call_it_a_bad_pca():

@@ -2,7 +2,7 @@
 
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -201,9 +201,7 @@ def assemble(estimator: str | None, *, blind: bool = False, **options: Any) -> "
     """
     own = {name: options.pop(name, None) for name in OWN} | {"target": "blind" if blind else None}
     given = {name: value for name, value in own.items() if value not in (None, ())}
-    kind = estimator or NAMED_BY.get(next(iter(given), ""), "autoencoder")
-    if estimator is None and len(given) > 1:
-        kind = "autoencoder"
+    kind = estimator or _kind_with(given)
     cls = getattr(isthmus, ESTIMATORS[kind])
     typed = {name: TYPED.get(name, f"--{name}") for name in given}
     strange = [typed[name] for name in given if name not in declared(cls)]
@@ -222,6 +220,14 @@ def assemble(estimator: str | None, *, blind: bool = False, **options: Any) -> "
     Optimizer.of(built.optimizer)
     Schedule.of(built.schedule)
     return built
+
+
+def _kind_with(given: Iterable[str]) -> str:
+    """Return the kind that an option asks for and that has all of them, else the general one."""
+    for kind in filter(None, map(NAMED_BY.get, given)):
+        if all(name in declared(getattr(isthmus, ESTIMATORS[kind])) for name in given):
+            return kind
+    return "autoencoder"
 
 
 def _check_pairs(given: Given) -> None:

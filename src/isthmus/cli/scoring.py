@@ -1,10 +1,8 @@
 """``isthmus score``: how well a model rebuilds rows, and which are least likely, or outliers."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from rich.table import Table
 from sklearn.base import is_outlier_detector
 
@@ -12,7 +10,7 @@ from isthmus.cli.applying import autoencoder_and_rows
 from isthmus.cli.outputs import check_file, facts, plain_console, say, titled
 from isthmus.cli.rows import Rows
 from isthmus.data.writing import write
-from isthmus.estimators.inputs import check_domain
+from isthmus.estimators.inputs import Floats, check_domain
 
 WORST = 5  # rows that are listed
 
@@ -30,40 +28,40 @@ def score(data: Path, model: Path, out: Path | None, *, force: bool) -> None:
     estimator, rows = autoencoder_and_rows(model, data)
     check_domain(rows.values, estimator.model_.parts.likelihood, str(data))
     errors = estimator.reconstruction_error(rows.values)
-    likelihoods = estimator.score_samples(rows.values)
+    scores = estimator.score_samples(rows.values)
+    finds = is_outlier_detector(estimator)
+    name = "score" if finds else "log-likelihood"
     pairs = {
         "rows": len(errors),
         "mean squared error": f"{errors.mean():.6g} (squared units, summed over "
         f"{rows.values.shape[1]} features)",
         "explained variance": f"{estimator.score(rows.values):.4f} (1 is perfect)",
-        "mean log-likelihood": f"{likelihoods.mean():.6g} nats per row",
+        f"mean {name}": f"{scores.mean():.6g} nats per row",
     }
-    columns = {"squared_error": errors, "log_likelihood": likelihoods}
-    if is_outlier_detector(estimator):
-        columns["outlier"] = likelihoods < estimator.offset_
-        pairs["outliers"] = (
-            f"{columns['outlier'].sum()} (log-likelihood below {estimator.offset_:.6g})"
-        )
+    columns = {"squared_error": errors, name.replace("-", "_"): scores}
+    if finds:
+        columns["outlier"] = scores < estimator.offset_
+        pairs["outliers"] = f"{columns['outlier'].sum()} (score below {estimator.offset_:.6g})"
     console = plain_console()
     console.print(facts(f"{data}, by {model}", pairs))
-    console.print(worst(rows, errors, likelihoods))
+    console.print(worst(rows, errors, scores, name))
     if out is not None:
         write(out, np.column_stack([*columns.values()]), [*columns], rows.labels())
         say(f"{out}: {len(errors)} rows, {len(columns)} columns.")
 
 
-def worst(rows: Rows, errors: npt.NDArray[Any], likelihoods: npt.NDArray[Any]) -> Table:
-    """Lay out the least likely rows, the worst first; rows are counted from 0.
+def worst(rows: Rows, errors: Floats, scores: Floats, name: str) -> Table:
+    """Lay out the rows of the lowest scores, the worst first; rows are counted from 0.
 
     Squared errors in the user's units would only show the features with the largest numbers.
     """
-    table = titled("Rows with the lowest log-likelihood")
+    table = titled(f"Rows with the lowest {name}")
     table.add_column("row (from 0)", justify="right")
     if rows.names is not None:
         table.add_column("picture", overflow="fold")
-    table.add_column("log-likelihood", justify="right")
+    table.add_column(name, justify="right")
     table.add_column("squared error", justify="right")
-    for row in np.argsort(likelihoods, kind="stable")[:WORST]:
-        name = [] if rows.names is None else [rows.names[row]]
-        table.add_row(str(row), *name, f"{likelihoods[row]:.6g}", f"{errors[row]:.6g}")
+    for row in np.argsort(scores, kind="stable")[:WORST]:
+        picture = [] if rows.names is None else [rows.names[row]]
+        table.add_row(str(row), *picture, f"{scores[row]:.6g}", f"{errors[row]:.6g}")
     return table

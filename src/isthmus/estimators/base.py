@@ -164,8 +164,8 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
         if labels is not None:
             learn_shares(fitted.model, labels)
         self._adopt(fitted, given.scaling)
-        self._look_back(X, given.rows, streams)
         warn(self.stopped_by_, self.n_iter_, self.history_, self.learning_rate)
+        self._finish(X, given.rows, streams)
         return self
 
     @or_unharmed
@@ -220,8 +220,8 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
         else:
             self.mean_ = mean_of(parts, array, scaling, self.sample_shape_)
         self._adopt(fitted, scaling)
-        self._look_back(X, rows, Streams(self.random_state))
         warn(self.stopped_by_, self.n_iter_)
+        self._finish(X, rows, Streams(self.random_state))
         return self
 
     def diagnose(self, X: ArrayLike) -> list[Finding]:
@@ -231,7 +231,7 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
 
     # How it is done ----------------------------------------------------------------------
 
-    def _look_back(self, X: ArrayLike, rows: Selection, streams: Streams) -> None:
+    def _finish(self, X: ArrayLike, rows: Selection, streams: Streams) -> None:
         """Keep what the finished model makes of its training rows."""
         self.codes_ = self._keep_codes(rows, streams)
 
@@ -311,14 +311,16 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
     def _network(self) -> Network:
         """Return the network with the shorthands applied.
 
-        An estimator's own default of a shorthand gives way to a network that says otherwise.
+        An estimator's own default of a shorthand gives way to a network that says otherwise, or is
+        of another kind.
         """
         network, named = Network.of(self.network), Network.named_in(self.network)
         fields = [field.name for field in dataclasses.fields(network)]  # type: ignore[arg-type]
         usual = {field.name: field.default for field in dataclasses.fields(self)}
+        other = type(network) is not type(Network.of(usual["network"]))
         given = {}
         for name in ("hidden", "activation"):
-            value, ruled_out = getattr(self, name), name in named or name not in fields
+            value, ruled_out = getattr(self, name), other or name in named or name not in fields
             if value is None or (ruled_out and value == usual[name]):
                 continue
             if name not in fields:

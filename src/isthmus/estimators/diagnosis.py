@@ -268,7 +268,7 @@ def idle_units(model: "BaseAutoencoder", on: Judged) -> Iterator[Finding]:
 def collapsed_units(model: "BaseAutoencoder", on: Judged) -> Iterator[Finding]:
     """Whether units are the prior's noise whatever the row is: the posterior has collapsed."""
     code = model.model_.parts.code
-    if not (code.prior and code.random):
+    if not (code.prior and code.random) or is_outlier_detector(model):
         return
     idle, n_units = inactive_units(on.codes), on.codes.shape[1]
     if len(idle):
@@ -314,7 +314,9 @@ def free_to_copy(model: "BaseAutoencoder", on: Judged) -> Iterator[Finding]:
             "free to copy",
             f"The code has {n_units} units for {model.n_features_in_} features and "
             f"nothing keeps it from copying them.",
-            "Lower n_components, or add a corruption such as 'gaussian(std=0.1)'.",
+            "Lower n_components"
+            + ", or add a corruption such as 'gaussian(std=0.1)'" * hasattr(model, "corruption")
+            + ".",
         )
 
 

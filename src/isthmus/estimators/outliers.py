@@ -6,6 +6,7 @@ Shapes: N rows, D features, K code units.
 from __future__ import annotations  # help texts name the types, and do not unfold them
 
 import dataclasses
+import math
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -22,7 +23,7 @@ from isthmus.fitting.model import Model, Parts
 from isthmus.fitting.streams import Streams
 from isthmus.parts.corruption import Clean
 from isthmus.parts.slots import Likelihood
-from isthmus.parts.variational import Gaussian, kl, posterior
+from isthmus.parts.variational import Gaussian
 
 WARMUP = 0.1  # share of the training over which beta rises, so that units are not given up early
 
@@ -31,9 +32,10 @@ WARMUP = 0.1  # share of the training over which beta rises, so that units are n
 class OutlierDetector(OutlierMixin, BaseAutoencoder):
     """A variational autoencoder that says which rows do not belong to the others.
 
-    ``score(x) = log p(x | m(x)) - KL(q(z|x) || p(z))``, q(z|x) = Normal(m(x), s(x)^2) by the
-    encoder, p(z) = Normal(0, 1). A row is unusual where it is rebuilt badly, and where its code
-    lies far from the others': an autoencoder that judges by what it rebuilds alone overlooks
+    ``score(x) = log p(x | m(x)) + log p(m(x))``, m(x) the mean of q(z|x) by the encoder, p(z) =
+    Normal(0, 1): the joint density of the row and its code, which for a linear network at its
+    optimum is log p(x) up to a constant. A row is unusual where it is rebuilt badly, and where its
+    code lies far from the others': an autoencoder that judges by what it rebuilds alone overlooks
     outliers that it has learned to rebuild. As a variational one it spends its code on what many
     rows share.
 
@@ -46,7 +48,8 @@ class OutlierDetector(OutlierMixin, BaseAutoencoder):
     Attributes
     ----------
     offset_ : float
-        The score below which a row is an outlier: the training rows' quantile of `contamination`.
+        The score below which a row is an outlier: the training rows' quantile of `contamination`;
+        after `partial_fit` that of its last rows.
 
     Examples
     --------
@@ -95,9 +98,6 @@ class OutlierDetector(OutlierMixin, BaseAutoencoder):
     def score_samples(self, X: ArrayLike) -> Floats:
         """Return how usual each row is, nats, in user's units, (N,): the score above.
 
-        Near the evidence lower bound, of which it has the likelihood at the mean code alone, so
-        that nothing is drawn.
-
         Raises
         ------
         DataError
@@ -114,12 +114,12 @@ class OutlierDetector(OutlierMixin, BaseAutoencoder):
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     @staticmethod
-    def _usual(model: Model, x: Tensor) -> Tensor:
-        far = kl(*posterior(model.head_of(model.scaling(x)))).sum(1)
-        return model.log_likelihood(x) - far
+    def _row_scores(model: Model, x: Tensor) -> Tensor:
+        code = model.encode(x)
+        return model.log_likelihood(x) - (code.square() + math.log(2 * math.pi)).sum(1) / 2
 
-    def _look_back(self, X: ArrayLike, rows: Selection, streams: Streams) -> None:
-        super()._look_back(X, rows, streams)
+    def _finish(self, X: ArrayLike, rows: Selection, streams: Streams) -> None:
+        super()._finish(X, rows, streams)
         self.offset_ = float(np.quantile(self.score_samples(X), self.contamination))
 
     def _learned(self) -> Learned:
@@ -128,4 +128,7 @@ class OutlierDetector(OutlierMixin, BaseAutoencoder):
 
     def _relearn(self, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         super()._relearn(facts, tensors)
-        self.offset_ = float(facts["offset"])
+        offset = facts["offset"]
+        if type(offset) not in (int, float) or not math.isfinite(offset):
+            raise ValueError(f"offset is {offset!r}, and should be a finite number")
+        self.offset_ = float(offset)

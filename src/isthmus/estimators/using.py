@@ -137,7 +137,7 @@ class Using(TransformerMixin):
             If a value is outside the likelihood's domain, as in `fit`.
         """
         rows = self._likely_rows(X)
-        return apply(self.model_, self._usual, rows, exact=True)
+        return apply(self.model_, self._row_scores, rows, exact=True)
 
     def score(self, X: ArrayLike, y: Any = None) -> float:
         """Return the fraction of the variance about the training mean that is explained.
@@ -154,7 +154,7 @@ class Using(TransformerMixin):
         return 1 - lost / total if total > 0 else float(lost == 0)
 
     @staticmethod
-    def _usual(model: Model, x: Tensor) -> Tensor:
+    def _row_scores(model: Model, x: Tensor) -> Tensor:
         """Return how usual a model finds the user's rows, nats, (B,)."""
         return model.log_likelihood(x)
 

@@ -83,7 +83,7 @@ def graph_of(model: Any, part: str) -> Graph:
         "encode": lambda x: net.encode(x),
         "decode": lambda z: net.decode(z),
         "reconstruct": lambda x: net.reconstruct(x),
-        "score": lambda x: model._usual(net, x),
+        "score": lambda x: model._row_scores(net, x),
         "classify": lambda x: torch.softmax(net.scores(x), dim=1),
     }
     return Graph(functions[part], shape, net)
