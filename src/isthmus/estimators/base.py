@@ -316,7 +316,7 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
         """
         network, named = Network.of(self.network), Network.named_in(self.network)
         fields = [field.name for field in dataclasses.fields(network)]  # type: ignore[arg-type]
-        usual = {field.name: field.default for field in dataclasses.fields(self)}
+        usual: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(self)}
         other = type(network) is not type(Network.of(usual["network"]))
         given = {}
         for name in ("hidden", "activation"):
