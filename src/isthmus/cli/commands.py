@@ -216,7 +216,7 @@ def denoise(data: Path, out: Path, model: Path, force: bool) -> int:
 @click.command(epilog=FORMS)
 @data_argument
 @model_option("Folder of the saved model.")
-@click.option("--out", type=PATH, help="File for every row's squared error, log-likelihood, ...")
+@click.option("--out", type=PATH, help="File for every row's error, log-likelihood or score.")
 @force_option
 def score(data: Path, model: Path, out: Path | None, force: bool) -> None:
     """Say how well the model rebuilds DATA, and which rows are least likely."""
