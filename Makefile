@@ -34,6 +34,7 @@ docs: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/speed.py --json benchmarks/results/speed.json
 	$(BIN)/python benchmarks/pca_floor.py --json benchmarks/results/pca_floor.json
+	$(BIN)/python benchmarks/likelihood_floor.py --json benchmarks/results/likelihood_floor.json
 	$(BIN)/python benchmarks/denoising.py --json benchmarks/results/denoising.json
 	$(BIN)/python benchmarks/speed.py --only checkpoint --json benchmarks/results/checkpoint.json
 	$(BIN)/python benchmarks/memory.py --json benchmarks/results/memory.json

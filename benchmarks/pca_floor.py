@@ -59,14 +59,19 @@ def tables(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
         yield file.stem, np.load(file)["X"].astype(np.float64)
 
 
+def divided(X: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows to train on and rows to test by, standardised by the former."""
+    shuffled = X[np.random.default_rng(seed).permutation(len(X))[:CAP]]
+    cut = round(len(shuffled) * (1 - TEST_SHARE))
+    scaler = StandardScaler().fit(shuffled[:cut])
+    return scaler.transform(shuffled[:cut]), scaler.transform(shuffled[cut:])
+
+
 def compare(X: np.ndarray, n_seeds: int) -> dict[str, Any]:
     """Fit both on three quarters, judge both on the last, for each seed."""
     ratios, seconds, epochs = [], [], []
     for seed in range(n_seeds):
-        shuffled = X[np.random.default_rng(seed).permutation(len(X))[:CAP]]
-        cut = round(len(shuffled) * (1 - TEST_SHARE))
-        scaler = StandardScaler().fit(shuffled[:cut])
-        train, test = scaler.transform(shuffled[:cut]), scaler.transform(shuffled[cut:])
+        train, test = divided(X, seed)
         width = max(1, min(8, X.shape[1] // 3))
         pca = PCA(width).fit(train)
         floor = np.square(pca.inverse_transform(pca.transform(test)) - test).sum(1).mean()
@@ -76,7 +81,7 @@ def compare(X: np.ndarray, n_seeds: int) -> dict[str, Any]:
         ratios.append(float(model.reconstruction_error(test).mean() / floor))
         epochs.append(model.n_iter_)
     return {
-        "rows": cut,
+        "rows": len(train),
         "features": X.shape[1],
         "code": width,
         "ratio": float(np.mean(ratios)),

@@ -17,6 +17,7 @@ Figures = dict[str, Any]
 def main() -> None:
     tables: dict[str, tuple[str, Callable[[Any], str]]] = {
         "pca_floor": ("never-worse-than-pca.md", pca_floor),
+        "likelihood_floor": ("never-worse-than-pca.md", likelihood_floor),
         "speed": ("speed.md", speed),
         "denoising": ("speed.md", denoising),
         "memory": ("speed.md", memory),
@@ -56,6 +57,21 @@ def pca_floor(figures: Figures) -> str:
         f"under 1,000 rows {figures['slowest_under_1000_rows']:.1f} s."
     )
     return "\n".join(lines) + "\n\n" + ending
+
+
+def likelihood_floor(figures: Figures) -> str:
+    lines = [
+        "| table | nats gained, mean | worst of three | rows that gain | epochs | seconds |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in figures["tables"]:
+        epochs = ", ".join(map(str, row["epochs"]))
+        gains = row["gains"]
+        lines.append(
+            f"| {row['table']} | {sum(gains) / len(gains):.2f} | {min(gains):.2f} "
+            f"| {sum(row['better']) / len(gains):.0%} | {epochs} | {max(row['seconds']):.1f} |"
+        )
+    return "\n".join(lines) + f"\n\nWorst single fit: {figures['worst']:.2f} nats."
 
 
 def speed(figures: Figures) -> str:

@@ -87,6 +87,21 @@ def test_model_of_every_format_answers_as_when_it_was_saved(path):
         np.testing.assert_allclose(answers[method], expected[method], rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("path", KEPT, ids=lambda path: f"{path.parent.name}-{path.name}")
+def test_model_of_every_format_goes_on(path):
+    model = load(path)
+    if not hasattr(model, "partial_fit") or path.name == "classifier":
+        pytest.skip("cannot be fitted in portions")
+    n_epochs = model.n_iter_
+    assert model.partial_fit(kept_models.given(model)).n_iter_ == n_epochs + 1
+
+
+@pytest.mark.parametrize("name", ["variational", "detector"])
+def test_kept_models_have_networks_that_did_not_start_as_pca(name):
+    _, tensors = artefact.read(KEPT[0].parent.parent / "format-2" / f"{name}-without-path")
+    assert not any("linear" in tensor for tensor in tensors)
+
+
 def test_every_format_has_kept_models():
     formats = {path.parent.name for path in KEPT}
     assert formats == {f"format-{number}" for number in range(1, artefact.FORMAT + 1)}

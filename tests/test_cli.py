@@ -913,7 +913,7 @@ def test_info_says_what_the_model_is(home):
             "against PCA",
             f"{model.versus_pca_.ratio:.2f} times the error of PCA (held out, 149 rows)",
         ),
-        ("epochs", "0 (PCA, as which it began, was not beaten)"),
+        ("epochs", "0 (PCA, as which it began, is the best linear network)"),
         ("saved by", f"Isthmus {isthmus.__version__} (this is {isthmus.__version__})"),
     ]
 

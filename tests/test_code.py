@@ -33,7 +33,7 @@ def test_code_keeps_to_its_range_and_its_facts(code):
     for z in (drawn(code, head, memory).z, code.mean(head, memory)):
         assert z.shape == (B, K)
         assert code.low <= z.min() <= z.max() <= code.high
-    if code.linear:
+    if isinstance(code, Plain):
         assert torch.equal(drawn(code, head).z, head)
     if code.elementwise:
         other = head.clone()

@@ -449,7 +449,9 @@ def test_linear_path_is_refused_beside_parts_that_are_not_those_of_pca(
     network, code, likelihood, got
 ):
     message = (
-        f"linear_path='pca' needs a plain code, a normal likelihood and untied weights; got {got}: "
+        f"linear_path='pca' needs a code that PCA has (plain; or gaussian without free_bits, "
+        f"capacity and a learned prior, of several samples with beta=1), a normal likelihood and "
+        f"untied weights; got {got}: "
         f"write linear_path='none'."
     )
     with pytest.raises(ParameterError, match=whole(message)):

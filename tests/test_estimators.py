@@ -593,7 +593,7 @@ def test_rows_held_out_and_patience_end_the_training():
 def test_linear_path_is_refused_where_there_is_no_pca():
     network = "dense(linear_path=pca)"
     assert model(network=network).fit(X).versus_pca_ is not None
-    with pytest.raises(ParameterError, match=r"^linear_path='pca' needs a plain code, .*\.$"):
+    with pytest.raises(ParameterError, match=r"^linear_path='pca' needs a code that PCA has .*\.$"):
         model(network=network, code="sigmoid").fit(X)
 
 

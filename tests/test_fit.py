@@ -347,7 +347,7 @@ def test_given_validation_rows_judge_and_all_rows_train(recording):
 def test_given_validation_rows_may_find_pca_better():
     X, judge = round_(150), round_(60, seed=5)
     with pytest.warns(TrainingWarning, match=r"^The loss leapt .* Lower learning_rate\.$"):
-        model = Autoencoder(K, **SHORT, learning_rate=0.5).fit(X, validation=judge)
+        model = Autoencoder(K, **SHORT, learning_rate=2.0).fit(X, validation=judge)
     assert model.n_iter_ == 0
     errors = pca_errors(X, judge)
     np.testing.assert_allclose(model.reconstruction_error(judge), errors, rtol=1e-4)
@@ -665,3 +665,49 @@ def test_learning_a_std_is_no_gain_over_pca():
     model = Autoencoder(3, likelihood="normal(std=learned)", random_state=0).fit(X)
     assert model.n_iter_ == 0
     assert model.versus_pca_.ratio == pytest.approx(1)
+
+
+# Linear networks -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [3, 150, MANY])
+@pytest.mark.parametrize(
+    "options", [{}, {"validation_fraction": 0}, {"scaling": "standard"}], ids=str
+)
+def test_linear_network_is_pca_at_once(recording, n, options):
+    X = bent(n)
+    model = Autoencoder(2, hidden=(), random_state=0, **options).fit(X)
+    assert (model.n_iter_, model.stopped_by_) == (0, "solved")
+    assert all(plan.stop_after == 0 for _, _, plan, *_ in recording.runs)
+    if n > 3:
+        assert model.versus_pca_.ratio == pytest.approx(1, rel=1e-5)
+
+
+def test_linear_network_is_pca_whatever_rows_judge():
+    model = Autoencoder(2, hidden=(), random_state=0).fit(bent(150), validation=bent(60, seed=5))
+    assert (model.n_iter_, model.stopped_by_) == (0, "solved")
+    np.testing.assert_allclose(model.mean_, bent(150).mean(0), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"hidden": (4,)},
+        {"penalties": "weight_l2(weight=1e-3)"},
+        {"corruption": "gaussian(std=0.1)"},
+        {"optimizer": "adamw"},
+        {"network": "dense(hidden=(), linear_path=none)", "hidden": None},
+        {"likelihood": "laplace"},
+    ],
+    ids=str,
+)
+def test_what_pca_is_not_the_best_of_is_trained(recording, options):
+    Autoencoder(2, **{"hidden": (), "max_epochs": 1, "random_state": 0, **options}).fit(bent(150))
+    assert recording.runs[0][2].stop_after == 1
+
+
+def test_linear_network_that_is_asked_for_other_rows_is_trained(recording):
+    X = bent(150)
+    model = DenoisingAutoencoder(2, hidden=(), corruption="clean", max_epochs=1, random_state=0)
+    model.fit(X, target=X[::-1].copy())
+    assert recording.runs[0][2].stop_after == 1

@@ -111,13 +111,13 @@ def test_it_stands_at_the_end_of_a_pipeline():
 def test_for_a_linear_network_it_is_log_p_but_for_a_constant():
     """Of probabilistic PCA with variance 1, of which the optimum is known (Tipping & Bishop)."""
     few = X - X.mean(axis=0)
-    long = {"learning_rate": 0.03, "max_epochs": 200, "batch_size": 32, "validation_fraction": 0}
-    model = OutlierDetector(3, scaling="none", random_state=0, **long).fit(few)
+    model = OutlierDetector(3, scaling="none", random_state=0).fit(few)
     variances, axes = np.linalg.eigh(np.cov(few, rowvar=False, ddof=0))
     kept = np.where(np.arange(12) >= 9, np.maximum(variances, 1), 1)
     exact = scipy.stats.multivariate_normal(np.zeros(12), axes * kept @ axes.T).logpdf(few)
     ours = model.score_samples(few)
-    assert np.std(ours - exact) < 0.15 * np.std(exact)
+    np.testing.assert_allclose(ours - ours.mean(), exact - exact.mean(), atol=1e-3)
+    assert (model.n_iter_, model.stopped_by_) == (0, "solved")
 
 
 @pytest.mark.parametrize("size", [1e3, 1e6, 1e12])

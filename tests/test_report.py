@@ -19,6 +19,7 @@ from isthmus import (
     AutoencoderClassifier,
     BernoulliRBM,
     DenoisingAutoencoder,
+    OutlierDetector,
     compare,
     datasets,
     report,
@@ -246,6 +247,23 @@ def test_classifier_shows_its_errors_by_class_and_where_the_rest_is(path):
     assert percent(model.score(X, Y)) in page.text
     recall = (model.predict(X)[Y == 3] == 3).mean()
     assert re.search(rf"3\s*{(Y == 3).sum()}\s*{percent(recall)}", page.text)
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (Autoencoder(3, hidden=()), "0 (PCA, as which it began, is the best linear network)"),
+        (
+            OutlierDetector(3),
+            "0 (probabilistic PCA, as which it began, is the best linear network)",
+        ),
+        (Autoencoder(3, max_epochs=2, patience=None, validation_fraction=0), "2 (it ran to "),
+    ],
+    ids=["linear", "detector", "trained"],
+)
+def test_page_says_why_there_were_no_more_epochs(model, said, path):
+    _, page = written(model.fit(X), X, path=path)
+    assert f"Epochs that made the model: {said}" in page.text
 
 
 def test_report_without_a_path_writes_nothing(tmp_path, monkeypatch):

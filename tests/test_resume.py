@@ -708,6 +708,22 @@ def test_folder_in_use_is_refused(tmp_path):
     assert Autoencoder(3, **SMALL).fit(X, checkpoint=tmp_path).n_iter_ >= 0
 
 
+def test_state_of_a_model_with_other_weights_is_refused():
+    """As of an earlier version, in which fewer networks had a linear path."""
+
+    def progress(layer):
+        optimizer = Optimizer.of("adam").build(layer.parameters(), 1e-3)
+        return Progress(layer, optimizer, (torch.Generator(),))
+
+    said = (
+        "The fit was kept by another version of Isthmus, in which its model has other weights: "
+        "begin anew in another folder."
+    )
+    for other in (nn.Linear(2, 3), nn.Linear(2, 2, bias=False)):
+        with pytest.raises(ParameterError, match=f"^{re.escape(said)}$"):
+            progress(nn.Linear(2, 2)).load_state_dict(progress(other).state_dict())
+
+
 def test_state_of_another_device_is_refused():
     layer = nn.Linear(2, 2)
     optimizer = Optimizer.of("adam").build(layer.parameters(), 1e-3)

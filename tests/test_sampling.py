@@ -210,7 +210,7 @@ def test_wide_codes_are_kept_in_part():
 @pytest.mark.parametrize(
     ("method", "sentence"),
     [
-        ("prior", "method='prior' needs codes that the training made Normal(0, 1)"),
+        ("prior", "method='prior' needs codes that the training held to a prior"),
         ("walkback", "corruption 'clean' is none: fit a DenoisingAutoencoder"),
         ("gibbs", "method='gibbs' needs layers and codes that are probabilities"),
         ("mixtures", "method='mixtures' is unknown; did you mean 'mixture'? (known: auto, prior,"),

@@ -28,6 +28,7 @@ from isthmus.parts import (
     Plain,
     VectorQuantized,
 )
+from isthmus.parts.prior import NormalPrior
 from isthmus.parts.slots import Drawn
 from isthmus.parts.variational import SCALES, draw, kl, log_ratio, mmd, posterior
 
@@ -77,7 +78,7 @@ def test_draws_have_the_densities_that_are_said_of_them():
     q = distributions.Normal(mean, torch.exp(log_variance / 2)).log_prob(z.view(B, 3, K)[:, 1])
     p = distributions.Normal(0.0, 1.0).log_prob(z.view(B, 3, K)[:, 1])
     expected = (q - p).sum(1)
-    ratio = log_ratio(z, mean, log_variance).view(B, 3)[:, 1]
+    ratio = log_ratio(z, mean, log_variance, NormalPrior()).view(B, 3)[:, 1]
     torch.testing.assert_close(ratio, expected, rtol=1e-10, atol=1e-10)
 
 
@@ -195,7 +196,7 @@ def test_bound_is_that_of_all_draws_where_few_carry_the_gradient():
 
 def test_draws_rise_from_one_over_the_growth():
     code = Gaussian(samples=50, growth=0.5)
-    head, nothing = normal(B, 2 * K), torch.nn.Module()
+    head, nothing = normal(B, 2 * K), NormalPrior()
     times = (0.0, 0.125, 0.25, 0.5, 1.0)
     counts = [len(code.draw(head, nothing, generator(), at).z) // B for at in times]
     assert counts == [1, 3, 7, 50, 50]
@@ -326,7 +327,7 @@ def test_linear_variational_autoencoder_reaches_probabilistic_pca():
     pca = PCA(3).fit(X)
     model = VariationalAutoencoder(
         3,
-        hidden=(),
+        network="dense(hidden=(), linear_path=none)",
         warmup=0.0,
         learning_rate=2e-2,
         max_epochs=250,

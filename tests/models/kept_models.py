@@ -9,7 +9,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from isthmus import Autoencoder, AutoencoderClassifier, BernoulliRBM, GaussianRBM, SparseAutoencoder
+from isthmus import (
+    Autoencoder,
+    AutoencoderClassifier,
+    BernoulliRBM,
+    GaussianRBM,
+    OutlierDetector,
+    SparseAutoencoder,
+    VariationalAutoencoder,
+)
 
 ROWS = np.random.default_rng(0).uniform(size=(40, 4)).astype(np.float32)
 NAMES = ["a", "b", "c", "größe"]
@@ -26,6 +34,8 @@ def fitted():
         "sparse": SparseAutoencoder(5, sparsity="batch_topk(k=2)", **short).fit(ROWS),
         "machine": BernoulliRBM(3, n_iter=2, random_state=0).fit(ROWS),
         "classifier": AutoencoderClassifier(machine, max_epochs=3, random_state=0).fit(ROWS, WORDS),
+        "variational": VariationalAutoencoder(2, **short).fit(ROWS),
+        "detector": OutlierDetector(2, max_epochs=2, random_state=0).fit(ROWS),
         "sequences": Autoencoder(
             2, network="recurrent(hidden=(3,))", max_epochs=1, random_state=0
         ).fit(ROWS.reshape(20, 4, 2)),

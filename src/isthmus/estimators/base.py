@@ -74,7 +74,8 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
     classes_ : ndarray (L,)
         Labels, where the model is conditional on them.
     stopped_by_ : str
-        "patience", "limit", "interrupted" or "diverged".
+        "patience", "limit", "interrupted" or "diverged"; "solved" where a linear network begins
+        as the best there is, and nothing was trained.
     parameters_ : dict
         The parameters as they were when the model was fitted, whatever `set_params` did since.
     """
@@ -272,6 +273,9 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
         self.codes_ = tensors.pop("codes", nothing).numpy()  # of an earlier version: none
         scaling = Scaling(tensors["scaling.offset"], tensors["scaling.scale"])
         parts, generator = self.parts(), torch.Generator()
+        has_path = any(name.startswith("encoder.linear.") for name in tensors)
+        if parts.starts_as_pca and not has_path:  # of an earlier version, in which fewer had one
+            parts = parts._replace(network=parts.network.but(linear_path="none"))
         shape = self.sample_shape_
         model = filled(lambda: build(parts, width, scaling, generator, shape), tensors)
         versus = facts["versus_pca"]
@@ -334,13 +338,13 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
                     f"network={str(network)!r}: leave one of the two out."
                 )
             given[name] = value
-        return dataclasses.replace(network, **given)  # type: ignore[type-var]
+        return network.but(**given)
 
     def _check_unchanged(self, parts: Parts) -> None:
         """Refuse parameters that are no longer those of the model that has begun."""
-        before = self.parameters_
-        begun = (self.model_.parts, before["n_components"], before["scaling"])
-        if (parts, self.n_components, self.scaling) != begun:
+        begun = copy.copy(self).set_params(**self.parameters_)
+        before = (begun.parts(), begun.n_components, begun.scaling)
+        if (parts, self.n_components, self.scaling) != before:
             raise ParameterError(
                 "The parts, n_components or scaling are no longer those of the model that has "
                 "begun: set them back, or call fit to begin anew."

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import is_outlier_detector
+from torch import Tensor
 
 from isthmus.data.copies import find_copies
 from isthmus.data.rows import chunks, moments
@@ -140,6 +141,8 @@ def _closer_to_pca(model: "BaseAutoencoder") -> str:
         start = "likelihood='normal', code='plain', network='dense(linear_path=pca)'"
     elif isinstance(model.model_.parts.code, Plain):
         start = "likelihood='normal', network='dense(linear_path=pca)'"
+    elif model.model_.parts.starts_as_pca:  # the probabilistic one
+        return "The KL is what it pays for: lower beta, or fit an Autoencoder, which pays none."
     else:
         return (
             "Train longer (max_epochs), penalise less, or fit an Autoencoder, which starts as PCA."
@@ -247,7 +250,7 @@ def idle_units(model: "BaseAutoencoder", on: Judged) -> Iterator[Finding]:
     """Whether units of the code never move, or stick at the ends of their range."""
     code, penalties, codes = model.model_.parts.code, model.model_.parts.penalties, on.codes
     dead = dead_units(codes)
-    if len(dead):
+    if len(dead) and not code.random:  # of those `collapsed_units` speaks
         yield Finding(
             "dead units",
             f"{len(dead)} of {codes.shape[1]} code units are the same for every row "
@@ -270,14 +273,17 @@ def collapsed_units(model: "BaseAutoencoder", on: Judged) -> Iterator[Finding]:
     code = model.model_.parts.code
     if not (code.prior and code.random) or is_outlier_detector(model):
         return
-    idle, n_units = inactive_units(on.codes), on.codes.shape[1]
+    variance: Tensor = model.model_.memory.variance  # type: ignore[assignment]
+    codes, n_units = on.codes / variance.sqrt().cpu().numpy(), on.codes.shape[1]
+    idle = inactive_units(codes)
+    # What starts as PCA gave up only what does not pay
+    more = "" if model.model_.parts.starts_as_pca else ", or raise warmup or free_bits"
     if len(idle):
         yield Finding(
             "collapsed units",
             f"{len(idle)} of {n_units} code units tell nothing of a row ({listed(idle)}): "
-            f"their means vary by less than {ACTIVE:g}.",
-            "If the error is too high, lower beta, or raise warmup or free_bits; else lower "
-            "n_components.",
+            f"their means vary by less than {ACTIVE:g} of the prior.",
+            f"If the error is too high, lower beta{more}; else lower n_components.",
         )
 
 

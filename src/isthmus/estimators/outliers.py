@@ -19,13 +19,12 @@ from isthmus.estimators.base import BaseAutoencoder
 from isthmus.estimators.inputs import Array, Floats
 from isthmus.estimators.parameters import Components, Hidden, estimator, meaning
 from isthmus.estimators.saving import Learned
+from isthmus.estimators.variational import warmed
 from isthmus.fitting.model import Model, Parts
 from isthmus.fitting.streams import Streams
 from isthmus.parts.corruption import Clean
 from isthmus.parts.slots import Likelihood
 from isthmus.parts.variational import Gaussian
-
-WARMUP = 0.1  # share of the training over which beta rises, so that units are not given up early
 
 
 @estimator
@@ -87,13 +86,14 @@ class OutlierDetector(OutlierMixin, BaseAutoencoder):
 
     def parts(self) -> Parts:
         """Return what fills the slots."""
-        return Parts(
+        parts = Parts(
             network=self._network(),
             corruption=Clean(),
-            code=Gaussian(beta=float(self.beta), warmup=WARMUP),
+            code=Gaussian(beta=float(self.beta)),
             likelihood=Likelihood.of(self.likelihood),
             penalties=(),
         )
+        return warmed(parts)
 
     def score_samples(self, X: ArrayLike) -> Floats:
         """Return how usual each row is, nats, in user's units, (N,): the score above.

@@ -30,6 +30,7 @@ ENDED = {
     "patience": "held-out rows got no better",
     "limit": "it ran to max_epochs",
     "interrupted": "it was interrupted",
+    "solved": "{pca}, as which it began, is the best linear network",
 }
 UNSTEADY = ("its loss leapt", "it diverged")
 
@@ -37,14 +38,15 @@ UNSTEADY = ("its loss leapt", "it diverged")
 def epochs(model: Any) -> str:
     """Return how many epochs made a fitted model, and why there were no more."""
     kept, run = model.n_iter_, _run(model)
-    why = ENDED.get(model.stopped_by_, model.stopped_by_)
+    parts = getattr(model.model_, "parts", None)
+    pca = "probabilistic PCA" if parts and parts.code.random else "PCA"
+    why = ENDED.get(model.stopped_by_, model.stopped_by_).format(pca=pca)
     if not hasattr(model, "max_epochs"):
         why = why.replace("max_epochs", "n_iter")
-    parts = getattr(model.model_, "parts", None)
     if unsteady(model):
         why = f"{UNSTEADY[model.stopped_by_ == 'diverged']}: lower learning_rate to a tenth"
-    elif kept == 0 and parts is not None and parts.starts_as_pca:
-        why = "PCA, as which it began, was not beaten"
+    elif kept == 0 and model.stopped_by_ != "solved" and parts and parts.starts_as_pca:
+        why = f"{pca}, as which it began, was not beaten"
     elif 0 < kept < run and model.stopped_by_ == "limit":
         return f"{kept}, the best of {run}"
     return f"{kept}, the best of {run} ({why})" if 0 < kept < run else f"{kept} ({why})"

@@ -213,7 +213,7 @@ def _check_same(path: Any, begun: Facts, now: Facts) -> None:
             f"{now['estimator']}: {NEW}."
         )
     for name, value in now["parameters"].items():
-        before = begun["parameters"].get(name)
+        before = begun["parameters"].get(name, value)  # an earlier version may lack it
         if before != value:
             raise FileError(
                 f"{path} holds the checkpoint of a fit with {name}={before!r}, and {name} is now "

@@ -62,7 +62,7 @@ class Sampling:
         Parameters
         ----------
         method : where their codes come from
-            "prior": Normal(0, 1), if the training made codes so (variational). "gaussian",
+            "prior": what the training held codes to (variational). "gaussian",
             "mixture" (ten Gaussians) and "kde": a density fitted to the codes of training rows.
             "walkback": a Markov chain that adds the training's noise and takes it off, in turns
             (Bengio et al. 2013). "gibbs": a chain between the last two layers of a deep belief
@@ -215,12 +215,13 @@ class Sampling:
         code = self.model_.parts.code
         if not code.prior:
             raise ParameterError(
-                f"method='prior' needs codes that the training made Normal(0, 1), and those of "
+                f"method='prior' needs codes that the training held to a prior, and those of "
                 f"code {str(code)!r} are not: write method='mixture', or fit a "
                 f"VariationalAutoencoder."
             )
         z = self._tensor(np.empty((n, self.model_.n_components)))
-        return z.normal_(generator=generator)
+        drawn: Tensor = self.model_.memory.draw(z, generator)  # type: ignore[operator]
+        return drawn
 
     def _tensor(self, codes: inputs.Array) -> Tensor:
         return torch.from_numpy(codes).to(self.model_.scaling.offset.device)

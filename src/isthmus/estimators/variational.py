@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from pydantic import Field
 from torch import Tensor
 
+from isthmus.errors import ParameterError
 from isthmus.estimators import inputs
 from isthmus.estimators.base import BaseAutoencoder
 from isthmus.estimators.inputs import Floats
@@ -22,14 +23,29 @@ from isthmus.fitting.streams import RandomState, Streams
 from isthmus.parts.slots import Corruption, Likelihood
 from isthmus.parts.variational import Gaussian, posterior
 
+WARMUP = 0.1  # share of the training, so that units are not given up before they are learned
+
+
+def warmed(parts: Parts, warmup: float | None = None) -> Parts:
+    """Let beta rise over a share of the training; None: as long as is good.
+
+    Units that begin as those of probabilistic PCA have nothing to lose.
+    """
+    if warmup is None:
+        warmup = 0.0 if parts.starts_as_pca else WARMUP
+    return parts._replace(code=parts.code.but(warmup=float(warmup)))
+
 
 @estimator
 class VariationalAutoencoder(BaseAutoencoder):
     """An autoencoder whose codes are distributions, so that it can be drawn from.
 
     ``minimise mean_x E_q[-log p(x|z)] + beta KL(q(z|x) || p(z))``, q(z|x) = Normal(m(x), s(x)^2)
-    by the encoder, p(x|z) by the decoder, p(z) = Normal(0, 1): the negative evidence lower bound
-    for beta = 1. `transform` gives m(x), and never draws.
+    by the encoder, p(x|z) by the decoder, p(z) = Normal(0, 1), or learned: the negative evidence
+    lower bound for beta = 1. `transform` gives m(x), and never draws.
+
+    With a normal likelihood it starts as the probabilistic PCA of its width and leaves it only for
+    what does better on held-out rows, beyond chance.
 
     Parameters
     ----------
@@ -48,6 +64,7 @@ class VariationalAutoencoder(BaseAutoencoder):
     Kingma, D. & Welling, M. (2014). Auto-encoding variational Bayes. Rezende, D., Mohamed, S. &
     Wierstra, D. (2014). Stochastic backpropagation and approximate inference in deep generative
     models. Burda, Y., Grosse, R. & Salakhutdinov, R. (2016). Importance weighted autoencoders.
+    Tipping, M. & Bishop, C. (1999). Probabilistic principal component analysis.
     """
 
     corruption: Annotated[
@@ -69,13 +86,21 @@ class VariationalAutoencoder(BaseAutoencoder):
         meaning("Share of the training over which the draws rise from 1 to all.", ge=0, le=1),
     ] = 0.0
     warmup: Annotated[
-        float, meaning("Share of the training over which beta rises from 0.", ge=0, le=1)
-    ] = 0.1
+        Annotated[float, Field(ge=0, le=1)] | None,
+        meaning(
+            "Share of the training over which beta rises from 0; None: 0.1, and 0 where the "
+            "network starts as PCA."
+        ),
+    ] = None
     free_bits: Annotated[float, meaning("Nats of each unit that cost nothing.", ge=0)] = 0.0
     capacity: Annotated[
         Annotated[float, Field(ge=0)] | None,
         meaning("Nats that the code should hold, to which beta pulls; None: as few as pay."),
     ] = None
+    prior_components: Annotated[
+        int,
+        meaning("Gaussians of the prior p(z); 1 is Normal(0, 1), several are learned.", ge=1),
+    ] = 1
 
     conditional: Annotated[
         bool, meaning("Whether the decoder is told the labels: fit(X, y), then sample(n, y=...).")
@@ -89,9 +114,9 @@ class VariationalAutoencoder(BaseAutoencoder):
             growth=float(self.growth),
             free_bits=float(self.free_bits),
             capacity=None if self.capacity is None else float(self.capacity),
-            warmup=float(self.warmup),
+            prior_components=self.prior_components,
         )
-        return Parts(
+        parts = Parts(
             network=self._network(),
             corruption=Corruption.of(self.corruption),
             code=code,
@@ -99,6 +124,12 @@ class VariationalAutoencoder(BaseAutoencoder):
             penalties=(),
             n_labels=len(self.classes_) if self.conditional and hasattr(self, "classes_") else 0,
         )
+        if self.conditional and getattr(parts.network, "linear_path", "none") == "pca":
+            raise ParameterError(
+                "linear_path='pca' needs a decoder that is told nothing beside the code: write "
+                "conditional=False, or linear_path='none'."
+            )
+        return warmed(parts, WARMUP if self.conditional and self.warmup is None else self.warmup)
 
     def _learned(self) -> Learned:
         facts, tensors = super()._learned()

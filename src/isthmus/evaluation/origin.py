@@ -10,7 +10,7 @@ from isthmus.data.artefact import versions
 from isthmus.data.rows import chunks
 from isthmus.estimators import inputs
 from isthmus.estimators.parameters import changed, declared
-from isthmus.estimators.provenance import references, spelled
+from isthmus.estimators.provenance import epochs, references, spelled
 
 
 class Setting(NamedTuple):
@@ -30,6 +30,7 @@ class Origin(NamedTuple):
     sha256: str
     references: list[str]
     code: str
+    epochs: str  # that made the model, and why there were no more
 
 
 def origin(model: Any, X: Any, *, labelled: bool = False) -> Origin:
@@ -47,6 +48,7 @@ def origin(model: Any, X: Any, *, labelled: bool = False) -> Origin:
         sha256=fingerprint(array),
         references=references(model),
         code=repeating(model, labelled=labelled),
+        epochs=epochs(model),
     )
 
 

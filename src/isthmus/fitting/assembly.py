@@ -10,10 +10,7 @@ from isthmus.fitting.learner import Learner
 from isthmus.fitting.model import Model, Parts
 from isthmus.fitting.pca import PCA
 from isthmus.parts.networks.layers import InFloat32
-from isthmus.parts.slots import Halves, Sizes
-
-# Components narrower than this share of the widest learn no faster than it.
-NARROWEST = 1e-3
+from isthmus.parts.slots import Sizes, Spectrum
 
 L = TypeVar("L", bound=Learner)
 
@@ -59,7 +56,7 @@ def assemble(
     """Build the model of the parts; a linear path starts as the PCA."""
     model = build(parts, n_components, scaling, generator, shape, padded=padded)
     if parts.starts_as_pca:
-        start_as_pca(Halves(model.encoder, model.decoder), pca)
+        start_as_pca(model, pca)
     return model
 
 
@@ -80,11 +77,13 @@ def settle(model: L, scaling: Scaling) -> L:
     return model
 
 
-def start_as_pca(halves: Halves, pca: PCA) -> None:
-    """Set both linear paths to the PCA."""
-    spread = pca.variances.sqrt()
-    floor = NARROWEST * spread.max() if spread.max() > 0 else 1.0
-    spread = torch.clamp(spread, min=float(floor))
-    with torch.no_grad():
-        for half in halves:
-            half.start(pca.axes.float(), pca.center.float(), spread.float())  # type: ignore[operator]
+@torch.no_grad()
+def start_as_pca(model: Model, pca: PCA) -> None:
+    """Set both linear paths, and what the likelihood learns, to the PCA."""
+    rest = max(0.0, float(pca.total - pca.variances.sum()))
+    spectrum = Spectrum(pca.variances, rest, len(pca.center))
+    code, likelihood = model.parts.code, model.parts.likelihood
+    units = code.begin(spectrum, likelihood.variance)
+    model.spread = likelihood.memory(units.noise).to(pca.center.device)
+    for half in (model.encoder, model.decoder):
+        half.start(pca.axes, pca.center, units)  # type: ignore[operator]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from isthmus.fitting.model import Model
+from isthmus.parts.prior import NormalPrior
 from isthmus.parts.variational import draw, kl, log_ratio, posterior, repeat_rows
 
 TOGETHER = 2048  # draws that are decoded at a time: four times as many leave the cache
@@ -18,11 +19,15 @@ def elbo(model: Model, x: Tensor, n_draws: int, generator: torch.Generator) -> T
     """Return ``E_q log p(x|z) - KL(q(z|x) || p(z))`` of rows, the mean by S draws, (B,)."""
     mean, log_variance = posterior(model.head_of(x))
     predicted = model.predicted(x)
-    expected = torch.zeros_like(mean[:, 0])
+    closed = isinstance(model.memory, NormalPrior)
+    bound = -kl(mean, log_variance).sum(1) if closed else torch.zeros_like(mean[:, 0])
     for _ in range(n_draws):
         z = draw(mean, log_variance, generator)
-        expected -= model.nats(z, predicted) / n_draws
-    return expected - kl(mean, log_variance).sum(1)
+        nats = model.nats(z, predicted)
+        if not closed:
+            nats += log_ratio(z, mean, log_variance, model.memory)
+        bound -= nats / n_draws
+    return bound
 
 
 def log_likelihood(model: Model, x: Tensor, n_draws: int, generator: torch.Generator) -> Tensor:
@@ -43,7 +48,8 @@ def _log_likelihood(model: Model, x: Tensor, n_draws: int, generator: torch.Gene
     while done < n_draws:
         n = min(n_draws - done, TOGETHER // len(x))
         z = draw(mean, log_variance, generator, n)
-        nats = model.nats(z, repeat_rows(predicted, n)) + log_ratio(z, mean, log_variance)
+        nats = model.nats(z, repeat_rows(predicted, n))
+        nats += log_ratio(z, mean, log_variance, model.memory)
         weights = -nats.view(len(x), n)
         total = torch.logaddexp(total, weights.logsumexp(1))
         done += n

@@ -72,7 +72,7 @@ class Task(NamedTuple):
         pca = find(training.unlabelled, self.n_components, generator)
         linear = Parts(Dense(hidden=()), self.parts.corruption, Plain(), Normal(), ())
         model = self._assemble(self.parts, pca)
-        if self.parts.likelihood.learns:
+        if self.parts.likelihood.learns and not self.parts.starts_as_pca:
             stride = -(-training.n_rows // MOST_ROWS)
             model.acquaint(training.at(training.index[::stride]))
         around = Surroundings(training, self.plan, self.streams, self.observers)
@@ -83,6 +83,15 @@ class Task(NamedTuple):
     def compares(self) -> bool:
         """Whether PCA of the same width is a fair match: all goes through the code."""
         return not self.parts.network.skips
+
+    def solved(self, rows: Selection) -> bool:
+        """Whether there is nothing to train: no other rows to answer with, no weights to decay."""
+        decays = getattr(self.plan.optimizer, "weight_decay", 0) > 0
+        return self.parts.solved and rows.target is rows.rows and not decays
+
+    def staying(self) -> "Task":
+        """Return the task of staying as it begins."""
+        return self._replace(plan=self.plan._replace(stop_after=0))
 
     def train(
         self,
@@ -96,7 +105,7 @@ class Task(NamedTuple):
         plan = plan or self.plan
         if not begun.pretrained.interrupted:
             return train(begun.model, training, judge, plan, self.streams, observers)
-        as_it_is = plan._replace(stop_after=0)
+        as_it_is = self.staying().plan
         outcome = train(begun.model, training, judge, as_it_is, self.streams, observers)
         return outcome._replace(reason="interrupted")
 
@@ -120,7 +129,7 @@ class Fitted(NamedTuple):
 
     model: Model
     n_epochs: int  # that made the model; 0: it is as it began
-    reason: str  # why the training ended: "limit", "patience", "diverged" or "interrupted"
+    reason: str  # why the training ended: "limit", "patience", "solved", "diverged", "interrupted"
     history: list[dict[str, Any]]
     versus_pca: VersusPCA | None  # None with skips, and where the rows come in portions
 
@@ -137,8 +146,11 @@ def fit(task: Task, rows: Selection, judge: Selection | None, fraction: float) -
     ParameterError
         If there is too little memory.
     """
+    solved = task.solved(rows)
     with enough_memory():
-        fitted = _fit(task, rows, judge, fraction)
+        fitted = _fit(task.staying() if solved else task, rows, judge, fraction)
+    if solved and fitted.reason == "limit":
+        fitted = fitted._replace(reason="solved")
     exact = task.n_components >= len(task.scaling.offset)  # PCA's error is that of rounding
     return fitted._replace(versus_pca=None) if exact or not task.compares else fitted
 
@@ -150,8 +162,7 @@ def _fit(task: Task, rows: Selection, judge: Selection | None, fraction: float) 
         return _unjudged(task, rows)
     split = Split.of(rows)
     if split.n_kinds < N_FOLDS:  # nobody could say that PCA was beaten
-        stay = task.plan._replace(stop_after=0) if task.parts.starts_as_pca else task.plan
-        return _unjudged(task._replace(plan=stay), rows)
+        return _unjudged(task.staying() if task.parts.starts_as_pca else task, rows)
     if split.n_kinds < FOLDED_BELOW and task.compares:
         return _folded(task, rows, split)
     order = torch.randperm(split.n_kinds, generator=task.streams.generator("split"))

@@ -18,6 +18,7 @@ from isthmus.fitting.importance import weigh
 from isthmus.fitting.learner import Learner, Objective, Randomness
 from isthmus.fitting.memory import rows_at_once
 from isthmus.fitting.start import NoPretraining, Pretraining
+from isthmus.parts.corruption import Clean
 from isthmus.parts.networks.layers import exact
 from isthmus.parts.slots import (
     Around,
@@ -52,7 +53,13 @@ class Parts(NamedTuple):
     def starts_as_pca(self) -> bool:
         """Whether the first model is the PCA already."""
         wants = self.network.wants_pca(self.code, self.likelihood)
-        return wants and not self.pretraining.trains
+        return wants and not self.pretraining.trains and not self.n_labels
+
+    @property
+    def solved(self) -> bool:
+        """Whether nothing can be better on the training rows than that PCA."""
+        clean = isinstance(self.corruption, Clean) and not self.penalties
+        return self.starts_as_pca and self.network.linear and clean
 
     @property
     def hides(self) -> bool:

@@ -28,6 +28,7 @@ class PCA(NamedTuple):
     center: Tensor  # (D,) mean of the rows
     axes: Tensor  # (K, D) orthonormal, widest first
     variances: Tensor  # (K,) of the rows along the axes
+    total: Tensor  # ()  variance of the rows, summed over all directions
 
 
 def principal_axes(selection: Selection, n_components: int, generator: torch.Generator) -> PCA:
@@ -42,10 +43,12 @@ def principal_axes(selection: Selection, n_components: int, generator: torch.Gen
     center = mean_row(selection)
     if n_features <= EXACT_UP_TO:
         covariance = _sum(selection, lambda x: (x - center).T @ (x - center)) / n_rows
+        total = covariance.trace()
         with one_thread():  # several wait for each other, and round in their own way
             variances, vectors = torch.linalg.eigh(covariance)
     else:
         variances, vectors = _randomised(selection, center, k, generator)
+        total = _sum(selection, lambda x: (x - center).square().sum()) / n_rows
     axes, variances = vectors.T.flip(0)[:k], variances.flip(0)[:k]
     # What rounding leaves of a variance that is zero has no axis.
     axes[variances <= NOTHING * variances.max()] = 0
@@ -53,7 +56,7 @@ def principal_axes(selection: Selection, n_components: int, generator: torch.Gen
     missing = n_components - k
     axes = torch.cat([axes, axes.new_zeros(missing, n_features)])
     variances = torch.cat([variances.clamp(min=0), variances.new_zeros(missing)])
-    return PCA(center, axes, variances)
+    return PCA(center, axes, variances, total)
 
 
 def width_of(selection: Selection, share: float, generator: torch.Generator) -> int:
@@ -64,8 +67,8 @@ def width_of(selection: Selection, share: float, generator: torch.Generator) -> 
     n_rows, n_features = selection.n_rows, selection.target.n_features
     most = min(n_rows, n_features)
     k = n_features if n_features <= EXACT_UP_TO else FIRST_GUESS
-    center, _, variances = principal_axes(selection, k, generator)
-    enough = share * _sum(selection, lambda x: (x - center).square().sum()) / n_rows
+    _, _, variances, total = principal_axes(selection, k, generator)
+    enough = share * total
     while k < most and variances.sum() <= enough:
         k = min(2 * k, n_features)
         variances = principal_axes(selection, k, generator).variances
@@ -86,7 +89,8 @@ def _turned(axes: Tensor) -> Tensor:
 def no_axes(selection: Selection, n_components: int, _: torch.Generator) -> PCA:
     """Return the mean of the rows alone, with axes of zero."""
     center = mean_row(selection)
-    return PCA(center, center.new_zeros(n_components, len(center)), center.new_zeros(n_components))
+    axes, variances = center.new_zeros(n_components, len(center)), center.new_zeros(n_components)
+    return PCA(center, axes, variances, center.new_zeros(()))
 
 
 def mean_row(selection: Selection) -> Tensor:

@@ -3,7 +3,6 @@
 Shapes: N rows, D features, W units of a layer.
 """
 
-import dataclasses
 import math
 import warnings
 from collections.abc import Sequence
@@ -66,7 +65,7 @@ class GreedyAutoencoders(Pretraining):
         return any(noise.hides for noise in noises) or any(term.hides for term in terms)
 
     def corrupted(self, corruption: str | tuple[str, ...]) -> Pretraining:
-        return dataclasses.replace(self, corruption=corruption)
+        return self.but(corruption=corruption)
 
     def run(self, model: Model, around: Surroundings) -> Pretrained:
         rate = around.plan.rate if self.learning_rate == "auto" else self.learning_rate

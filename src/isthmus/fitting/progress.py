@@ -86,13 +86,19 @@ class Progress:
         Raises
         ------
         ParameterError
-            If that was on another device, whose streams are of another kind.
+            If that was on another device, whose streams are of another kind, or of a model with
+            other weights.
         """
         if state["device"] != self._device:
             raise ParameterError(
                 f"The fit was kept on device {state['device']!r} and would go on on "
                 f"{self._device!r}: resume it on a machine of the first kind, or begin anew in "
                 f"another folder."
+            )
+        if shapes(state["model"]) != shapes(self.model.state_dict()):
+            raise ParameterError(
+                "The fit was kept by another version of Isthmus, in which its model has other "
+                "weights: begin anew in another folder."
             )
         self.model.load_state_dict(state["model"])
         self.model.eval()
@@ -112,6 +118,11 @@ class Progress:
     @property
     def _device(self) -> str:
         return self.streams[-1].device.type
+
+
+def shapes(weights: dict[str, Tensor]) -> dict[str, torch.Size]:
+    """Return the shape of each of a model's tensors."""
+    return {name: value.shape for name, value in weights.items()}
 
 
 def snapshot(model: nn.Module) -> dict[str, Tensor]:

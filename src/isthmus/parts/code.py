@@ -9,7 +9,10 @@ from torch import Tensor, nn
 from isthmus.errors import ParameterError
 from isthmus.parts.averages import SlidingMean
 from isthmus.parts.part import part
-from isthmus.parts.slots import Code, Drawn, Nothing
+from isthmus.parts.slots import Code, Drawn, Nothing, Spectrum, Units
+
+# Of the widest component: what is narrower learns no faster.
+LEAST_STD = 1e-3
 
 
 @part("plain")
@@ -18,6 +21,18 @@ class Plain(Code):
 
     linear = elementwise = True
     switches = hides = False
+
+    def begin(self, spectrum: Spectrum, noise: float | None) -> Units:
+        stds = spectrum.variances.sqrt()
+        floor = LEAST_STD * float(stds.max())
+        as_it_is = torch.ones_like(stds)
+        return Units(
+            down=as_it_is,
+            up=as_it_is,
+            beside=stds.new_empty(0),
+            size=stds.clamp(min=floor) if floor > 0 else as_it_is,
+            noise=spectrum.rest / spectrum.n_features,
+        )
 
     def memory(self, n_components: int) -> nn.Module:
         return Nothing()

@@ -46,8 +46,13 @@ class Normal(Likelihood):
     def learns(self) -> bool:
         return self.std == "learned"
 
-    def memory(self) -> nn.Module:
-        return SlidingMean(start=1.0, keep=RECENT) if self.learns else Nothing()
+    @property
+    def variance(self) -> float | None:
+        return None if self.std == "learned" else self.std**2
+
+    def memory(self, variance: float = 1.0) -> nn.Module:
+        start = max(variance, SMALLEST)
+        return SlidingMean(start=start, keep=RECENT) if self.learns else Nothing()
 
     def nll(self, output: Tensor, x: Tensor, memory: nn.Module = NOTHING) -> Tensor:
         squares = functional.mse_loss(output, x, reduction="none")  # one kernel each way

@@ -89,6 +89,10 @@ class Part(ABC):
         given = values if isinstance(values, tuple | list) else (values,)
         return tuple(cls.of(value) for value in given)
 
+    def but(self, **fields: Any) -> Self:
+        """Return the same part with other values of these fields."""
+        return dataclasses.replace(self, **fields)  # type: ignore[type-var]
+
     @property
     def _changed(self) -> list[str]:
         """Return the fields that are not default."""

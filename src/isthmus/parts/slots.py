@@ -34,6 +34,28 @@ class Drawn(NamedTuple):
     log_q_weight: float = 0.0  # in it, where the gradient of log q(z|x) goes by way of z alone
 
 
+class Spectrum(NamedTuple):
+    """What the PCA of the training rows, scaled, knows of their variance."""
+
+    variances: Tensor  # (K,) along the axes, widest first, float64
+    rest: float  # summed over all other directions
+    n_features: int  # D
+
+
+class Units(NamedTuple):
+    """How a linear network with its code begins, given the axes of the PCA.
+
+    The head of a row x is ``down * axes (x - center)``, then ``beside``; a code z gives back
+    ``axes^T (up * z) + center``.
+    """
+
+    down: Tensor  # (K,)
+    up: Tensor  # (K,)
+    beside: Tensor  # (H - K,)
+    size: Tensor  # (K,) of the units of the code, at which their weights learn
+    noise: float  # variance of what a feature keeps beside that
+
+
 class Pass(NamedTuple):
     """One forward pass, as penalties see it."""
 
@@ -129,14 +151,14 @@ class Code(Part):
     slot = "code"
     low: ClassVar[float] = float("-inf")  # the range of each unit
     high: ClassVar[float] = float("inf")
-    linear: ClassVar[bool]  # whether the code is the head itself
+    linear: bool  # whether the best of linear networks is known, PCA or what `begin` says
     elementwise: ClassVar[bool]  # whether each unit depends on its own output of the head alone
     switches: ClassVar[bool]  # whether it sets most units of a row to zero
     hides: ClassVar[bool]  # whether it keeps a wide code from copying
     head_per_unit: ClassVar[int] = 1  # H / K
     flat: ClassVar[bool] = False  # whether a small change of the head changes nothing
     random: ClassVar[bool] = False  # whether `draw` draws, though `mean` does not
-    prior: ClassVar[bool] = False  # whether training makes codes Normal(0, 1) draws
+    prior: ClassVar[bool] = False  # whether training holds codes to one, to draw from
 
     @property
     def n_draws(self) -> int:
@@ -156,6 +178,15 @@ class Code(Part):
     @abstractmethod
     def mean(self, head: Tensor, memory: nn.Module) -> Tensor:
         """Return the deterministic code (B, K), which `transform` and exports use."""
+
+    def begin(self, spectrum: Spectrum, noise: float | None) -> Units:
+        """Return the best linear network with a linear code, of a normal likelihood.
+
+        Parameters
+        ----------
+        noise : variance of the likelihood; None: the likeliest.
+        """
+        raise NotImplementedError
 
     def project(self, z: Tensor, memory: nn.Module) -> Tensor:
         """Return the codes that numbers (B, K) near codes stand for.
@@ -203,8 +234,16 @@ class Likelihood(Part):
         """Whether something of it is learned, from whole rows."""
         return False
 
-    def memory(self) -> nn.Module:
-        """Return what the likelihood learns besides the network, at its start."""
+    @property
+    def variance(self) -> float | None:
+        """Variance of a squared error's likelihood, in scaled units; None where it is learned."""
+        return None
+
+    def memory(self, variance: float = 1.0) -> nn.Module:
+        """Return what the likelihood learns besides the network, at its start.
+
+        ``variance`` is that of what the network misses of a feature then, in scaled units.
+        """
         return Nothing()
 
     @abstractmethod
@@ -263,6 +302,11 @@ class Network(Part):
     @property
     def skips(self) -> bool:
         """Whether part of the input goes around the code, so that codes alone say little."""
+        return False
+
+    @property
+    def linear(self) -> bool:
+        """Whether it is a product with a matrix, each way."""
         return False
 
     @property

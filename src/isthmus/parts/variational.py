@@ -1,4 +1,4 @@
-"""Codes with a prior: in training they are made to look like Normal(0, 1) draws.
+"""Codes with a prior: in training they are made to look like draws of it.
 
 B rows, S draws of a row, K code units.
 """
@@ -11,7 +11,10 @@ from torch import Tensor, nn
 
 from isthmus.errors import ParameterError
 from isthmus.parts.part import part
-from isthmus.parts.slots import Code, Drawn, Nothing, risen
+from isthmus.parts.prior import MixturePrior, NormalPrior
+from isthmus.parts.slots import Code, Drawn, Spectrum, Units, risen
+
+LEAST_VARIANCE = 1e-6  # of a code at the start, where little or nothing holds it wide
 
 
 @part("gaussian")
@@ -27,6 +30,9 @@ class Gaussian(Code):
     twice. Over the first ``growth`` of the training S rises from 1, by the same factor each step:
     first steps are cheap, and gain little from many draws.
 
+    With ``prior_components`` M > 1 the prior is ``sum_m share_m Normal(centre_m, variance_m)``, all
+    learned with the rest, and the divergence that of single draws as well.
+
     With ``free_bits`` a unit's mean KL costs nothing below so many nats; with ``capacity`` C the
     divergence is ``beta |KL - C|``. Over the first ``warmup`` of the training beta rises from 0, or
     with a capacity that does.
@@ -37,6 +43,7 @@ class Gaussian(Code):
     beta-VAE. Burda, Y., Grosse, R. & Salakhutdinov, R. (2016). Importance weighted autoencoders.
     Kingma, D. et al. (2016). Improved variational inference with inverse autoregressive flow,
     appendix C.8 (free bits). Burgess, C. et al. (2018). Understanding disentangling in beta-VAE.
+    Tomczak, J. & Welling, M. (2018). VAE with a VampPrior (mixtures of Gaussians beside it).
     Tucker, G. et al. (2019). Doubly reparameterized gradient estimators for Monte Carlo objectives.
     """
 
@@ -52,23 +59,59 @@ class Gaussian(Code):
     warmup: Annotated[
         float, Field(ge=0, le=1, description="share of the training over which beta rises")
     ] = 0.0
+    prior_components: Annotated[
+        int, Field(ge=1, description="Gaussians of the prior; several are learned")
+    ] = 1
 
     head_per_unit = 2
     random = prior = True
-    linear = elementwise = switches = hides = False
+    elementwise = switches = hides = False
+
+    @property
+    def linear(self) -> bool:  # type: ignore[override]
+        plain = self.free_bits == 0 and self.capacity is None and self.prior_components == 1
+        return plain and (self.samples == 1 or self.beta == 1)
+
+    def begin(self, spectrum: Spectrum, noise: float | None) -> Units:
+        """Return probabilistic PCA, its noise weighted by beta.
+
+        A unit's direction, of variance v, is decoded to the length ``sqrt(v - beta noise)``, and
+        the code is ``Normal(length / v * component, beta noise / v)``; where v is below that, the
+        unit holds nothing (Tipping & Bishop 1999, sections 3.2 and 3.3; Lucas et al. 2019).
+        """
+        variances = spectrum.variances
+        given = noise
+        noise = likeliest_noise(spectrum, self.beta) if given is None else given
+        lost = self.beta * noise
+        lengths = (variances - lost).clamp(min=0).sqrt()
+        awake = lengths > 0
+        widths = torch.where(awake, lost / variances, 1.0).clamp(min=LEAST_VARIANCE)
+        down = torch.where(awake, lengths / variances, 0.0)
+        if given is None:  # the same, but where a width was held
+            missed = variances * (1 - down * lengths).square() + lengths.square() * widths
+            noise = (spectrum.rest + float(missed.sum())) / spectrum.n_features
+        size = torch.ones_like(lengths)
+        return Units(down, up=lengths, beside=widths.log(), size=size, noise=noise)
 
     @property
     def n_draws(self) -> int:
         return self.samples
 
     def memory(self, n_components: int) -> nn.Module:
-        if self.samples > 1 and (self.free_bits > 0 or self.capacity is not None):
+        if not self._closed and (self.free_bits > 0 or self.capacity is not None):
             raise ParameterError(
                 f"code={str(self)!r} weighs single draws, and free_bits and capacity need whole "
-                f"distributions: leave them out, or take one draw, samples=1 (of an estimator, "
-                f"importance_samples=1)."
+                f"distributions: leave them out, or take one draw of a row and one Gaussian as the "
+                f"prior, samples=1 (of an estimator, importance_samples=1) and prior_components=1."
             )
-        return Nothing()
+        if self.prior_components > 1:
+            return MixturePrior(self.prior_components, n_components)
+        return NormalPrior()
+
+    @property
+    def _closed(self) -> bool:
+        """Whether the divergence is that in closed form throughout."""
+        return self.samples == 1 and self.prior_components == 1
 
     def mean(self, head: Tensor, memory: nn.Module) -> Tensor:
         return posterior(head)[0]
@@ -82,15 +125,30 @@ class Gaussian(Code):
         if self.beta == 0 and n_draws == 1:
             return Drawn(z, mean, None)
         warm = risen(at, self.warmup)
-        if n_draws > 1:
+        if n_draws > 1 or self.prior_components > 1:
             weight = self.beta * warm
-            return Drawn(z, mean, weight * log_ratio(z, mean, log_variance), weight)
+            return Drawn(z, mean, weight * log_ratio(z, mean, log_variance, memory), weight)
         units = kl(mean, log_variance)
         if self.capacity is not None:
             return Drawn(z, mean, self.beta * distance(units.sum(1), warm * self.capacity))
         if self.free_bits > 0:
             units = torch.where(units.mean(0) > self.free_bits, units, self.free_bits)
         return Drawn(z, mean, self.beta * warm * units.sum(1))
+
+
+def likeliest_noise(spectrum: Spectrum, beta: float) -> float:
+    """Return the likeliest variance of the noise of probabilistic PCA, weighted by beta.
+
+    With q units that hold something, ``(variance of all other directions) / (D - beta q)``; for
+    beta = 1 the mean of the variances that are left out (Tipping & Bishop 1999, equation 8).
+    """
+    variances = spectrum.variances
+    n_units = torch.arange(len(variances) + 1, dtype=variances.dtype, device=variances.device)
+    left_out = spectrum.rest + variances.sum() - torch.cat([n_units[:1], variances.cumsum(0)])
+    n_free = spectrum.n_features - beta * n_units
+    noises = torch.where(n_free > 0, left_out.clamp(min=0) / n_free, float("inf"))
+    holds = torch.cat([n_free[:1] > 0, variances > beta * noises[1:]])
+    return float(noises[holds][-1])
 
 
 def posterior(head: Tensor) -> tuple[Tensor, Tensor]:
@@ -113,7 +171,7 @@ def draw(
     return torch.addcmul(mean, noise, torch.exp(log_variance / 2))
 
 
-def log_ratio(z: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
+def log_ratio(z: Tensor, mean: Tensor, log_variance: Tensor, prior: nn.Module) -> Tensor:
     """Return ``log q(z|x) - log p(z)`` of the draws (B S, K) of each row, nats, (B S,).
 
     Its gradient goes by way of the draws alone: what remains of q's own has the mean that
@@ -122,7 +180,8 @@ def log_ratio(z: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
     n_draws = len(z) // len(mean)
     centre, log_width = (repeat_rows(each.detach(), n_draws) for each in (mean, log_variance / 2))
     deviation = (z - centre) * torch.exp(-log_width)
-    return (z.square() - deviation.square()).sum(1) / 2 - log_width.sum(1)
+    log_q: Tensor = -deviation.square().sum(1) / 2 - log_width.sum(1)
+    return log_q - prior.log_density(z)  # type: ignore[operator]
 
 
 def kl(mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -155,7 +214,7 @@ class WassersteinMMD(Code):
     linear = elementwise = switches = hides = False
 
     def memory(self, n_components: int) -> nn.Module:
-        return Nothing()
+        return NormalPrior()
 
     def mean(self, head: Tensor, memory: nn.Module) -> Tensor:
         return head

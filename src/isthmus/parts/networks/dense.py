@@ -56,6 +56,10 @@ class Dense(Network):
     linear_path: Asked = "auto"
 
     @property
+    def linear(self) -> bool:
+        return not self.hidden
+
+    @property
     def hides(self) -> bool:
         return self.dropout > 0 and bool(self.hidden)
 

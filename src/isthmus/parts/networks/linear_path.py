@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from isthmus.errors import ParameterError
 from isthmus.parts.networks.layers import Linear, exact, silence
-from isthmus.parts.slots import Code, Halves, Likelihood, Sizes
+from isthmus.parts.slots import Code, Halves, Likelihood, Sizes, Units
 
 Asked = Annotated[
     Literal["auto", "pca", "none"],
     BeforeValidator(lambda value: "none" if value is None else value),  # linear_path=none
-    Field(description="auto: the PCA where code and likelihood are those of PCA"),
+    Field(description="auto: the PCA where code and likelihood have one"),
 ]
 
 
@@ -50,11 +50,13 @@ class LinearPathEncoder(_LinearPath):
             linear = self.linear(x.nan_to_num(0) if self.padded else x)
         return self.spread * (linear + self.correction(x))
 
-    def start(self, axes: Tensor, center: Tensor, spread: Tensor) -> None:
-        """Begin as ``axes (x - center)``; axes (K, D) orthonormal, center (D,), spread (K,)."""
-        self.spread.copy_(spread)
-        self.linear.weight.data.copy_(axes / spread[:, None])
-        self.linear.bias.data.copy_(-(axes @ center) / spread)
+    def start(self, axes: Tensor, center: Tensor, units: Units) -> None:
+        """Begin as the units say; axes (K, D) orthonormal, center (D,)."""
+        n_units, scale = len(units.size), units.down / units.size
+        self.spread[:n_units] = units.size
+        self.linear.weight.data[:n_units] = scale[:, None] * axes
+        self.linear.bias.data[:n_units] = -scale * (axes @ center)
+        self.linear.bias.data[n_units:] = units.beside
 
 
 class LinearPathDecoder(_LinearPath):
@@ -69,10 +71,10 @@ class LinearPathDecoder(_LinearPath):
             linear = self.linear(u)
         return linear + self.correction(u)
 
-    def start(self, axes: Tensor, center: Tensor, spread: Tensor) -> None:
-        """Begin as ``axes^T z + center``."""
-        self.spread.copy_(spread)
-        self.linear.weight.data.copy_((axes * spread[:, None]).T)
+    def start(self, axes: Tensor, center: Tensor, units: Units) -> None:
+        """Begin as the units say; axes (K, D) orthonormal, center (D,)."""
+        self.spread.copy_(units.size)
+        self.linear.weight.data.copy_(axes.T * (units.up * units.size))
         self.linear.bias.data.copy_(center)
 
 
@@ -95,7 +97,9 @@ def wants_pca(asked: str, code: Code, likelihood: Likelihood, *, tied: bool = Fa
     fits = code.linear and likelihood.squared_error and not tied
     if asked == "pca" and not fits:
         raise ParameterError(
-            f"linear_path='pca' needs a plain code, a normal likelihood and untied weights; "
+            f"linear_path='pca' needs a code that PCA has (plain; or gaussian without free_bits, "
+            f"capacity and a learned prior, of several samples with beta=1), a normal likelihood "
+            f"and untied weights; "
             f"got code={str(code)!r}, likelihood={str(likelihood)!r}, tied={tied}: "
             f"write linear_path='none'."
         )
