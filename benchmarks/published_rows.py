@@ -46,15 +46,13 @@ def pca(setting: Setting, seed: int) -> Figures:
     figure="error",
     mark=13.89,
     digits=".3f",
-    setting="`Autoencoder(30, hidden=())`",
+    setting="trained from a random start, 10 epochs; `Autoencoder(30, hidden=())` is PCA at once",
 )
 def linear(setting: Setting, seed: int) -> Figures:
     split = setting.split()
-    return {
-        "error": squared_error(
-            Autoencoder(30, hidden=(), random_state=seed).fit(split.X), split.test
-        )
-    }
+    network = "dense(hidden=(), linear_path=none)"
+    model = Autoencoder(30, network=network, max_epochs=10, random_state=seed).fit(split.X)
+    return {"error": squared_error(model, split.test)}
 
 
 DEEP = {"hidden": (1000, 500, 250), "batch_size": 256, "learning_rate": 3e-3, **PIXELS}
