@@ -98,20 +98,16 @@ class Gaussian(Code):
         return self.samples
 
     def memory(self, n_components: int) -> nn.Module:
-        if not self._closed and (self.free_bits > 0 or self.capacity is not None):
+        single = self.samples > 1 or self.prior_components > 1
+        if single and (self.free_bits > 0 or self.capacity is not None):
             raise ParameterError(
-                f"code={str(self)!r} weighs single draws, and free_bits and capacity need whole "
-                f"distributions: leave them out, or take one draw of a row and one Gaussian as the "
-                f"prior, samples=1 (of an estimator, importance_samples=1) and prior_components=1."
+                "free_bits and capacity need whole distributions, and several samples of a row (of "
+                "an estimator, importance_samples) or a learned prior (prior_components) weigh "
+                "single draws: leave out the one or the other."
             )
         if self.prior_components > 1:
             return MixturePrior(self.prior_components, n_components)
         return NormalPrior()
-
-    @property
-    def _closed(self) -> bool:
-        """Whether the divergence is that in closed form throughout."""
-        return self.samples == 1 and self.prior_components == 1
 
     def mean(self, head: Tensor, memory: nn.Module) -> Tensor:
         return posterior(head)[0]
