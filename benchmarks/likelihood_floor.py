@@ -8,39 +8,28 @@ from which it departs where there are fewer rows than features.
     python benchmarks/likelihood_floor.py --tables FOLDER --json likelihood_floor.json
 """
 
-import argparse
-import json
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pca_floor import TABLES, divided, tables
+from pca_floor import compared, divided, keep, options_of, width_of
 from sklearn.decomposition import PCA
 
 from isthmus import VariationalAutoencoder
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tables", type=Path, default=TABLES, help="folder of npz files")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="where to write the figures")
-    options = parser.parse_args()
-    rows = []
+    options = options_of(__doc__)
     print(f"{'table':20s}{'rows':>7s}     gain    worst  better  seconds  epochs")
-    for name, X in tables(options.tables):
-        row = {"table": name, **compare(X, options.seeds)}
-        rows.append(row)
-        print(
-            f"{name:20s}{row['rows']:7d}{np.mean(row['gains']):9.3f}{min(row['gains']):9.3f}"
-            f"{np.mean(row['better']):8.2f}{max(row['seconds']):9.1f}  {row['epochs']}",
-            flush=True,
-        )
-    figures = {"tables": rows, "worst": min(min(row["gains"]) for row in rows)}
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+    rows = compared(options, compare, line)
+    keep({"tables": rows, "worst": min(min(row["gains"]) for row in rows)}, options.json)
+
+
+def line(row: dict[str, Any]) -> str:
+    return (
+        f"{row['table']:20s}{row['rows']:7d}{np.mean(row['gains']):9.3f}{min(row['gains']):9.3f}"
+        f"{np.mean(row['better']):8.2f}{max(row['seconds']):9.1f}  {row['epochs']}"
+    )
 
 
 def compare(X: np.ndarray, n_seeds: int) -> dict[str, Any]:
@@ -48,7 +37,7 @@ def compare(X: np.ndarray, n_seeds: int) -> dict[str, Any]:
     gains, better, seconds, epochs = [], [], [], []
     for seed in range(n_seeds):
         train, test = divided(X, seed)
-        width = max(1, min(8, X.shape[1] // 3))
+        width = width_of(X)
         pca = PCA(width, svd_solver="full").fit(train)
         left_out = train.var(0, ddof=1).sum() - pca.explained_variance_.sum()
         pca.noise_variance_ = left_out / (X.shape[1] - width)

@@ -21,6 +21,7 @@ from sklearn.ensemble import IsolationForest
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.neighbors import LocalOutlierFactor
 from sklearn.preprocessing import StandardScaler
+from tables import mean_of
 
 from isthmus import Autoencoder, OutlierDetector
 
@@ -96,10 +97,8 @@ def judged(file: Path, *, chose: bool) -> dict[str, Any]:
 
 
 def mean(figures: list[dict[str, Any]], name: str, chose: bool | None = None) -> str:
-    of = [each["by"][name] for each in figures if chose is None or each["chose"] == chose]
-    auc, precision, seconds = (
-        sum(each[what] for each in of) / len(of) for what in ("auc", "precision", "seconds")
-    )
+    of = [each for each in figures if chose is None or each["chose"] == chose]
+    auc, precision, seconds = (mean_of(of, name, w) for w in ("auc", "precision", "seconds"))
     return f"AUC {auc:.3f}, precision {precision:.3f}, {seconds:.1f} s"
 
 

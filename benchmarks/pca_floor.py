@@ -10,7 +10,7 @@ held out, three seeds. The figure is the test squared error divided by PCA's.
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,26 +27,48 @@ CAP, TEST_SHARE = 8000, 0.25
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options = options_of(__doc__)
+    print(f"{'table':20s}{'rows':>7s}{'features':>9s}{'code':>5s}   ratio  worst  seconds")
+    rows = compared(options, compare, line)
+    figures = {"tables": rows, **summary(rows)}
+    show(figures)
+    keep(figures, options.json)
+
+
+def options_of(doc: str) -> argparse.Namespace:
+    """Return what the command line of a comparison over the tables says."""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.add_argument("--tables", type=Path, default=TABLES, help="folder of npz files")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--json", type=Path, help="where to write the figures")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def compared(
+    options: argparse.Namespace,
+    compare: Callable[[np.ndarray, int], dict[str, Any]],
+    line: Callable[[dict[str, Any]], str],
+) -> list[dict[str, Any]]:
+    """Compare on every table, and print a line of each."""
     rows = []
-    print(f"{'table':20s}{'rows':>7s}{'features':>9s}{'code':>5s}   ratio  worst  seconds")
     for name, X in tables(options.tables):
-        row = {"table": name, **compare(X, options.seeds)}
-        rows.append(row)
-        print(
-            f"{name:20s}{row['rows']:7d}{row['features']:9d}{row['code']:5d}"
-            f"{row['ratio']:8.3f}{max(row['ratios']):7.3f}{max(row['seconds']):9.1f}",
-            flush=True,
-        )
-    figures = {"tables": rows, **summary(rows)}
-    show(figures)
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+        rows.append({"table": name, **compare(X, options.seeds)})
+        print(line(rows[-1]), flush=True)
+    return rows
+
+
+def keep(figures: dict[str, Any], path: Path | None) -> None:
+    """Write the figures, where that was asked for."""
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+def line(row: dict[str, Any]) -> str:
+    return (
+        f"{row['table']:20s}{row['rows']:7d}{row['features']:9d}{row['code']:5d}"
+        f"{row['ratio']:8.3f}{max(row['ratios']):7.3f}{max(row['seconds']):9.1f}"
+    )
 
 
 def tables(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
@@ -57,6 +79,11 @@ def tables(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
         print(f"({folder} holds no npz files: only the embedded tables)")
     for file in files:
         yield file.stem, np.load(file)["X"].astype(np.float64)
+
+
+def width_of(X: np.ndarray) -> int:
+    """Return the width of the code that a table is given."""
+    return max(1, min(8, X.shape[1] // 3))
 
 
 def divided(X: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -72,7 +99,7 @@ def compare(X: np.ndarray, n_seeds: int) -> dict[str, Any]:
     ratios, seconds, epochs = [], [], []
     for seed in range(n_seeds):
         train, test = divided(X, seed)
-        width = max(1, min(8, X.shape[1] // 3))
+        width = width_of(X)
         pca = PCA(width).fit(train)
         floor = np.square(pca.inverse_transform(pca.transform(test)) - test).sum(1).mean()
         began = time.perf_counter()

@@ -190,13 +190,15 @@ def outliers(figures: list[Figures]) -> str:
     for title, tables in (("**mean**", figures), ("**mean, tables that chose nothing**", unseen)):
         cells = []
         for name in names:
-            area, precision = (
-                sum(each["by"][name][what] for each in tables) / len(tables)
-                for what in ("auc", "precision")
-            )
+            area, precision = (mean_of(tables, name, what) for what in ("auc", "precision"))
             cells.append(f"{area:.3f}, {precision:.3f}")
         lines.append(f"| {title} | | | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def mean_of(tables: list[Figures], name: str, what: str) -> float:
+    """Return the mean of a figure of one detector over tables."""
+    return sum(each["by"][name][what] for each in tables) / len(tables)
 
 
 PICTURES = {
