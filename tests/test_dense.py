@@ -11,9 +11,9 @@ from torch.nn import functional
 from isthmus.data.rows import fit_scaling, select
 from isthmus.errors import ParameterError
 from isthmus.fitting.assembly import assemble
-from isthmus.fitting.loop import lent
 from isthmus.fitting.model import Parts
 from isthmus.fitting.pca import principal_axes
+from isthmus.fitting.steps import lent
 from isthmus.parts import Clean, Dense, Laplace, Normal, Plain, Sigmoid
 from isthmus.parts.networks.dropout import Dropout
 from isthmus.parts.slots import Sizes

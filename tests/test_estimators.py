@@ -25,7 +25,7 @@ from isthmus import (
     load,
 )
 from isthmus.errors import ParameterError
-from isthmus.fitting import loop
+from isthmus.fitting import steps
 from isthmus.fitting.model import Model
 from isthmus.fitting.optimizers import Adam, Optimizer
 from isthmus.fitting.schedules import Cosine
@@ -418,13 +418,13 @@ def test_partial_fit_keeps_the_scaling_of_the_first_portion():
 
 def test_partial_fit_takes_size_and_rate_from_each_portion(monkeypatch):
     seen = []
-    take_step = loop.take_step
+    take_step = steps.take_step
 
     def noting(model, x, target, optimizer, *args, **kwargs):
         seen.append((len(x), optimizer.param_groups[0]["lr"]))
         return take_step(model, x, target, optimizer, *args, **kwargs)
 
-    monkeypatch.setattr(loop, "take_step", noting)
+    monkeypatch.setattr(steps, "take_step", noting)
     estimator = model().partial_fit(X[:4])
     assert seen == [(4, Adam.rate)]
     seen.clear()
@@ -461,15 +461,15 @@ def test_fit_forgets_what_was_learned_before():
 
 def interrupt_after(n_steps, monkeypatch):
     """Press Ctrl-C once so many steps are taken; steps after that are taken as ever."""
-    steps, take_step = [], loop.take_step
+    taken, take_step = [], steps.take_step
 
     def interrupting(*args, **kwargs):
-        steps.append(take_step(*args, **kwargs))
-        if len(steps) == n_steps:
+        taken.append(take_step(*args, **kwargs))
+        if len(taken) == n_steps:
             raise KeyboardInterrupt
-        return steps[-1]
+        return taken[-1]
 
-    monkeypatch.setattr(loop, "take_step", interrupting)
+    monkeypatch.setattr(steps, "take_step", interrupting)
 
 
 @pytest.mark.parametrize("begin", ["fit", "partial_fit"])

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from isthmus import Autoencoder, VariationalAutoencoder
-from isthmus.fitting import loop
+from isthmus.fitting import steps
 from isthmus.fitting.holding import KEEP, LEAP, USUAL, hold_back
 from isthmus.fitting.optimizers import Optimizer
 
@@ -67,7 +67,7 @@ def test_gradient_that_is_not_finite_is_not_taken_for_usual():
 )
 def test_only_models_with_steep_losses_are_held_back(estimator, expected, monkeypatch):
     calls = []
-    monkeypatch.setattr(loop, "hold_back", lambda *_: calls.append(1))
+    monkeypatch.setattr(steps, "hold_back", lambda *_: calls.append(1))
     X = np.random.default_rng(0).normal(size=(40, 4))
     estimator.set_params(max_epochs=1, random_state=0).fit(X)
     assert bool(calls) == expected
@@ -87,5 +87,5 @@ def test_one_monstrous_row_undoes_less_of_what_the_others_taught(monkeypatch):
         return model.reconstruction_error(others).mean()
 
     held = error()
-    monkeypatch.setattr(loop, "hold_back", lambda *_: None)
+    monkeypatch.setattr(steps, "hold_back", lambda *_: None)
     assert held < error() / 3

@@ -15,13 +15,15 @@ from isthmus.data.rows import Selection, fit_scaling, select
 from isthmus.errors import TrainingWarning
 from isthmus.estimators.parameters import declared
 from isthmus.fitting.assembly import assemble
-from isthmus.fitting.loop import Draws, Outcome, evaluate, flush, lent, run_epoch, take_step, train
+from isthmus.fitting.judging import evaluate
+from isthmus.fitting.loop import Outcome, train
 from isthmus.fitting.model import Model, Objective, Parts, Randomness
 from isthmus.fitting.observers import History
 from isthmus.fitting.optimizers import Optimizer
 from isthmus.fitting.pca import principal_axes
 from isthmus.fitting.plan import Plan, threads_for
 from isthmus.fitting.schedules import Schedule
+from isthmus.fitting.steps import Draws, flush, lent, run_epoch, take_step
 from isthmus.fitting.streams import Streams
 from isthmus.parts import Code, Corruption, Likelihood, Network, Penalty
 from isthmus.parts.networks.dropout import Dropout

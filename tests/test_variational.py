@@ -16,8 +16,8 @@ from isthmus.fitting import evidence
 from isthmus.fitting.assembly import build
 from isthmus.fitting.importance import bound
 from isthmus.fitting.learner import Randomness
-from isthmus.fitting.loop import lent
 from isthmus.fitting.model import Parts
+from isthmus.fitting.steps import lent
 from isthmus.parts import (
     Bernoulli,
     Binarised,

@@ -19,7 +19,8 @@ from torch import Tensor
 from isthmus.data.rows import Selection
 from isthmus.data.scaling import Scaling
 from isthmus.fitting.assembly import assemble
-from isthmus.fitting.loop import Outcome, evaluate, train
+from isthmus.fitting.judging import evaluate
+from isthmus.fitting.loop import Outcome, train
 from isthmus.fitting.memory import MOST_ROWS, enough_memory
 from isthmus.fitting.model import Model, Parts
 from isthmus.fitting.observers import Epoch, Held, History, Observer

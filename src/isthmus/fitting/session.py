@@ -10,12 +10,13 @@ import torch
 
 from isthmus.data.rows import Selection
 from isthmus.fitting.fit import Fitted
-from isthmus.fitting.loop import Draws, evaluate, is_lost, lent, run_epoch
+from isthmus.fitting.judging import evaluate, is_lost
 from isthmus.fitting.memory import halving, tell_smaller
 from isthmus.fitting.model import Model
 from isthmus.fitting.observers import Terms
 from isthmus.fitting.plan import Plan, threads_for, uses_bfloat16
 from isthmus.fitting.schedules import Constant
+from isthmus.fitting.steps import Draws, lent, run_epoch
 from isthmus.fitting.streams import Streams
 
 Record = dict[str, Any]
