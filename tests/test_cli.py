@@ -18,14 +18,15 @@ from click.testing import CliRunner
 from sklearn.datasets import load_digits, load_iris
 
 import isthmus
-from isthmus import Autoencoder, DenoisingAutoencoder, load
+from isthmus import Autoencoder, DenoisingAutoencoder, VariationalAutoencoder, load
 from isthmus.cli import applying, fitting
 from isthmus.cli.commands import COMMANDS, fit
 from isthmus.cli.describing import SLOTS
-from isthmus.cli.fitting import assemble
+from isthmus.cli.fitting import Given, assemble
 from isthmus.cli.main import isthmus as command_line
 from isthmus.cli.main import run
-from isthmus.cli.options import at_the_shell, chosen
+from isthmus.cli.options import ESTIMATORS, at_the_shell, chosen
+from isthmus.cli.own_options import OWN
 from isthmus.cli.rows import read_rows
 from isthmus.data.files import read
 from isthmus.data.writing import write, write_pictures
@@ -318,6 +319,25 @@ def test_every_shared_parameter_is_an_option_with_its_default_and_sentence(home)
         assert helps[name].startswith(sentence_of(annotation)), name
 
 
+def own_parameters():
+    """Yield what only some estimators have, but what is typed as --blind, --target and --labels."""
+    for name in ESTIMATORS.values():
+        for parameter, (field, _) in declared(getattr(isthmus, name)).items():
+            if parameter not in {*declared(Parameters), "target", "conditional"}:
+                yield parameter, field.default
+
+
+def test_every_parameter_of_some_estimators_is_an_option_that_states_its_default(home):
+    owned = dict(own_parameters())
+    assert set(owned) == set(OWN)
+    assert {
+        name: options_of(home)[name] for name in owned if not OWN[name].several
+    } == dict.fromkeys(set(owned) - {"penalties"})
+    for name, default in owned.items():
+        if isinstance(default, int | float):
+            assert f"[default: {default:g}]" in OWN[name].sentence, name
+
+
 @pytest.mark.parametrize(
     ("option", "text", "value"),
     [
@@ -345,10 +365,8 @@ def assembled(home, *typed):
     args = [str(home / "iris.csv"), "--model", "m", *map(str, typed)]
     with fit.make_context("fit", args) as context:
         options = chosen(context.params)
-    for name in ("data", "target", "validation", "validation_target", "columns", "drop", "log"):
+    for name in (*Given._fields, "drop", "log", "model", "checkpoint", "force"):
         options.pop(name, None)
-    for name in ("model", "checkpoint", "force"):
-        options.pop(name)
     return assemble(**options)
 
 
@@ -369,6 +387,14 @@ def assembled(home, *typed):
         (
             ["--penalty", "weight_l1", "--penalty", "weight_l2(weight=1)"],
             Autoencoder(penalties=("weight_l1", "weight_l2(weight=1)"), verbose=1),
+        ),
+        (
+            ["--prior-components", "9", "--growth", "0.5", "--importance-samples", "3"],
+            VariationalAutoencoder(prior_components=9, growth=0.5, importance_samples=3, verbose=1),
+        ),
+        (
+            ["--warmup", "0", "--free-bits", "0.1", "--capacity", "4"],
+            VariationalAutoencoder(warmup=0.0, free_bits=0.1, capacity=4.0, verbose=1),
         ),
     ],
 )
@@ -412,6 +438,28 @@ def test_fit_hands_over_target_and_validation(tmp_path, home, role):
     theirs.fit(noisy, **{role: iris_frame()})
     assert ours.versus_pca_ == theirs.versus_pca_
     np.testing.assert_array_equal(ours.transform(noisy), theirs.transform(noisy))
+
+
+def test_fit_to_labels_equals_the_conditional_fit_in_python(tmp_path):
+    species = np.array(["setosa", "versicolor", "virginica"])[load_iris().target]
+    labels = pl.Series("species", species)
+    iris_frame().with_columns(labels).write_csv(tmp_path / "iris.csv")
+    invoke("fit", tmp_path / "iris.csv", "--labels", "species", "--model", tmp_path / "m", *QUICKLY)
+    theirs = VariationalAutoencoder(2, conditional=True, **QUICK).fit(iris_frame(), labels)
+    ours = load(tmp_path / "m")
+    assert (ours.label_name_, ours.classes_.tolist()) == ("species", theirs.classes_.tolist())
+    assert ours.feature_names_in_.tolist() == NAMES
+    np.testing.assert_array_equal(ours.transform(iris_frame()), theirs.transform(iris_frame()))
+
+
+@pytest.mark.parametrize("kind", ["csv", "npy"])
+def test_fit_takes_labels_of_a_file(tmp_path, home, kind):
+    numbers = load_iris().target
+    file = tmp_path / f"labels.{kind}"
+    pl.DataFrame({"label": numbers}).write_csv(file) if kind == "csv" else np.save(file, numbers)
+    invoke("fit", home / "iris.csv", "--labels", file, "--model", tmp_path / "m", *QUICKLY)
+    ours = load(tmp_path / "m")
+    assert (ours.label_name_, ours.classes_.tolist()) == (None, [0, 1, 2])
 
 
 def test_fit_tells_what_came_of_it(tmp_path, home):

@@ -7,9 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from isthmus import Autoencoder, DenoisingAutoencoder, SparseAutoencoder
+from isthmus import (
+    Autoencoder,
+    DenoisingAutoencoder,
+    SparseAutoencoder,
+    VariationalAutoencoder,
+)
 from isthmus.errors import TrainingWarning
 from isthmus.estimators.diagnosis import Leap, highest_leap
+from isthmus.evaluation.review import review
 
 DRAW = np.random.default_rng(0)
 # Three directions in six features, so that three units are all needed.
@@ -235,6 +241,17 @@ def test_advice_beside_pca_is_what_the_estimator_takes(estimator, advised):
     assert found(fitted, X)["worse than PCA"].endswith(advised)
     changed = dict(re.findall(r"(\w+)='([^']+)'", advised))
     fitted.set_params(**changed).fit(X)
+
+
+def test_probabilistic_pca_is_not_called_worse_than_the_plain_one():
+    """Its codes are shrunk, so that it rebuilds less well by design."""
+    estimator = VariationalAutoencoder(2, hidden=(), random_state=0).fit(X)
+    assert (estimator.stopped_by_, estimator.versus_pca_.ratio > 1.01) == ("solved", True)
+    assert "worse than PCA" not in found(estimator, X)
+    headline = review(estimator, X).verdict.headline
+    assert headline == "It says how rows are distributed, and PCA rebuilds better."
+    trained = VariationalAutoencoder(2, likelihood="laplace", max_epochs=1, random_state=0).fit(X)
+    assert "worse than PCA" in found(trained, X)
 
 
 def test_noise_in_another_unit_is_found():

@@ -91,8 +91,8 @@ def commands(document):
     return [line for line in lines if line.startswith("isthmus ")]
 
 
-@pytest.mark.parametrize("line", commands("README.md"))
-def test_command_of_the_readme_exists_with_its_options(line):
+@pytest.mark.parametrize("line", [line for each in DOCUMENTS for line in commands(each)])
+def test_command_of_the_documents_exists_with_its_options(line):
     name, *given = shlex.split(line, comments=True)[1:]
     command = isthmus.get_command(click.Context(isthmus), name)
     assert command is not None, name

@@ -883,6 +883,25 @@ def test_resume_saves_the_model_of_an_undisturbed_command(tmp_path, monkeypatch,
     ]
 
 
+def test_resume_of_a_conditional_fit_needs_its_labels(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    np.save("rows.npy", X)
+    np.save("labels.npy", np.arange(len(X)) % 3)
+    typed = ["rows.npy", "--labels", "labels.npy"]
+    options = {"hidden": (8,), "max_epochs": 4, "random_state": 0, "verbose": 1}
+    with pytest.raises(FitStoppedError):
+        VariationalAutoencoder(2, conditional=True, **options).fit(
+            X, np.load("labels.npy"), checkpoint=StopAt("kept", 5)
+        )
+    assert run(["resume", "kept", "rows.npy", "--model", "resumed"]) == 2
+    sentence = "Error: kept keeps a fit with labels: add --labels.\n"
+    assert capsys.readouterr().err == sentence
+    assert run(["resume", "kept", *typed, "--model", "resumed"]) == 0
+    whole = ["--hidden", "8", "--max-epochs", "4", "--random-state", "0"]
+    assert run(["fit", *typed, "--model", "whole", *whole]) == 0
+    assert same(load("whole"), load("resumed"))
+
+
 def test_resume_of_what_the_command_does_not_make_is_refused(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     np.save("rows.npy", X)

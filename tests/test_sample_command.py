@@ -28,6 +28,9 @@ def home(tmp_path_factory):
     VariationalAutoencoder(3, **QUICK).fit(DIGITS).save(home / "digits")
     frame = pl.DataFrame(load_iris().data, schema=["a", "b", "c", "d"], orient="row")
     Autoencoder(2, **QUICK).fit(frame).save(home / "iris")
+    species = pl.Series("kind", np.array(["x", "y", "z"])[load_iris().target])
+    told = VariationalAutoencoder(2, conditional=True, **QUICK).fit(frame, species)
+    told.save(home / "told")
     BernoulliRBM(8, n_iter=1, random_state=0).fit(DIGITS).save(home / "rbm")
     conv = Autoencoder(3, network="conv(channels=(4,))", **QUICK)
     conv.fit(np.random.default_rng(0).random((20, 3, 8, 10), np.float32)).save(home / "colour")
@@ -68,6 +71,32 @@ def test_rows_of_a_table_keep_their_names(home, tmp_path):
     np.testing.assert_array_equal(frame.to_numpy(), expected)
 
 
+def test_labels_of_samples_are_drawn_and_stand_beside_them(home, tmp_path):
+    invoke("sample", home / "told", "-n", 60, "--out", tmp_path / "rows.csv", "--seed", 3)
+    frame = pl.read_csv(tmp_path / "rows.csv")
+    assert frame.columns == ["kind", "a", "b", "c", "d"]
+    assert set(frame["kind"]) == {"x", "y", "z"}
+    told = load(home / "told")
+    np.testing.assert_allclose(frame[:, 1:].to_numpy(), told.sample(60, random_state=3))
+    again = told.sample(60, y=frame["kind"].to_numpy(), random_state=3)
+    np.testing.assert_allclose(frame[:, 1:].to_numpy(), again)
+
+
+@pytest.mark.parametrize("form", ["csv", "npy"])
+def test_all_samples_have_the_label_that_is_typed(home, tmp_path, form):
+    out = tmp_path / f"rows.{form}"
+    invoke("sample", home / "told", "-n", 4, "--label", "y", "--out", out)
+    expected = load(home / "told").sample(4, y="y", random_state=0)
+    rows = np.load(out) if form == "npy" else pl.read_csv(out)[:, 1:].to_numpy()
+    np.testing.assert_allclose(rows, expected)
+
+
+def test_samples_can_be_drawn_with_their_spread(home, tmp_path):
+    invoke("sample", home / "told", "-n", 4, "--label", "x", "--drawn", "--out", tmp_path / "a.npy")
+    expected = load(home / "told").sample(4, y="x", expected=False, random_state=0)
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), expected)
+
+
 def test_folder_gets_a_picture_of_each(home, tmp_path):
     invoke("sample", home / "digits", "-n", 11, "--out", tmp_path / "pictures")
     names = sorted(path.name for path in (tmp_path / "pictures").iterdir())
@@ -105,6 +134,16 @@ def test_machine_samples_by_steps(home, tmp_path):
             "--shape 3,3 cannot hold the 64 features",
         ),
         (["nowhere", "--out", "a.csv"], "nowhere"),
+        (
+            ["rbm", "--out", "a.csv", "--drawn"],
+            "BernoulliRBM samples by Gibbs alone: leave out --d",
+        ),
+        (["iris", "--out", "a.csv", "--label", "x"], "fitted without labels: leave out --label."),
+        (
+            ["told", "--out", "a.csv", "--label", "w"],
+            "--label w is none that the model knows (x, y, z).",
+        ),
+        (["told", "--out", "a.npy"], "a.npy holds no labels, and the samples have some"),
     ],
 )
 def test_what_cannot_be_sampled_is_refused_in_a_sentence(home, tmp_path, capsys, args, sentence):

@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from isthmus.cli.options import ESTIMATORS, Command, chosen, parameters
+from isthmus.cli.options import ESTIMATORS, chosen, parameters
+from isthmus.cli.own_options import Command, own_options
 from isthmus.cli.stopping import loading
 from isthmus.export.signatures import PARTS
 
@@ -52,6 +53,11 @@ def data_option(name: str, sentence: str) -> Callable[[Command], Command]:
     return click.option(name, type=PATH, metavar="DATA", callback=readable, help=sentence)
 
 
+def labels_option(sentence: str) -> Callable[[Command], Command]:
+    """Return the option that names the rows' labels."""
+    return click.option("--labels", metavar="NAME|FILE", help=sentence)
+
+
 def model_option(sentence: str) -> Callable[[Command], Command]:
     """Return the option that names a saved model's folder."""
     return click.option("--model", type=PATH, required=True, metavar="DIR", help=sentence)
@@ -60,6 +66,10 @@ def model_option(sentence: str) -> Callable[[Command], Command]:
 def rows_options(command: Command) -> Command:
     """Give a command the options by which rows are named."""
     for option in (
+        labels_option(
+            "Of a variational one: classes that its decoder is told, a column of DATA or a file of "
+            "them; `isthmus sample --label` asks for one."
+        ),
         data_option("--validation-target", "Their clean rows; needed with --target."),
         data_option("--validation", "Rows to stop by, instead of a part of DATA."),
         data_option("--target", "Clean rows, where DATA is noisy."),
@@ -76,8 +86,8 @@ def given(options: dict[str, Any]) -> Any:
         from isthmus.cli.fitting import Given
         from isthmus.data.tables import Columns
     columns = Columns(listed(options.pop("columns")) or None, listed(options.pop("drop")))
-    paths = {name: options.pop(name) for name in Given._fields if name != "columns"}
-    return Given(columns=columns, **paths)
+    rest = {name: options.pop(name) for name in Given._fields if name != "columns"}
+    return Given(columns=columns, **rest)
 
 
 @click.command()
@@ -99,35 +109,10 @@ def demo(out: Path, seed: int) -> None:
     "--estimator",
     type=click.Choice(list(ESTIMATORS)),
     help="Kind of autoencoder.  [default: denoising with --noise, sparse with --sparsity, "
-    "contractive with --weight, variational with --beta, outlier with --contamination, else "
-    "autoencoder]",
+    "contractive with --weight, variational with --beta, --labels and what else only it has, "
+    "outlier with --contamination, else autoencoder]",
 )
-@click.option(
-    "--noise",
-    "--corruption",
-    "corruption",
-    metavar="PART",
-    help="Noise on the training rows, in their units (pictures: 0 to 1): 'gaussian(std=0.1)'.",
-)
-@click.option("--code", metavar="PART", help="What the encoder's head becomes: 'plain', 'sigmoid'.")
-@click.option(
-    "--penalty",
-    "penalties",
-    metavar="PART",
-    multiple=True,
-    help="Further term of the loss: 'weight_l2(weight=1e-4)'; can be given again.",
-)
-@click.option(
-    "--pretraining",
-    metavar="PART",
-    help="Layer by layer, before the whole: 'autoencoder', 'rbm(n_epochs=10)'.",
-)
-@click.option("--sparsity", metavar="PART", help="Of a sparse one: 'kl', 'l1', 'topk(k=8)', ...")
-@click.option("--weight", type=float, help="Of a contractive one's penalty.  [default: 0.1]")
-@click.option("--beta", type=float, help="Of a variational one: weight of the KL.  [default: 1]")
-@click.option(
-    "--contamination", type=float, help="Of an outlier detector: share of the rows.  [default: 0.1]"
-)
+@own_options
 @click.option(
     "--blind", is_flag=True, help="Learn from noisy pictures alone, by hiding pixels from it."
 )
@@ -235,17 +220,10 @@ def numbers(_ctx: click.Context, _param: click.Parameter, text: str | None) -> A
         raise click.BadParameter(f"{text!r} is no list of whole numbers, such as 28,28,1") from None
 
 
-labels_option = click.option(
-    "--labels",
-    metavar="NAME|FILE",
-    help="Classes or numbers of the rows: a column of DATA, or a file of them.",
-)
-
-
 @click.command(epilog=FORMS)
 @click.argument("model", type=PATH)
 @data_argument
-@labels_option
+@labels_option("Classes or numbers of the rows: a column of DATA, or a file of them.")
 @data_option("--target", "Clean rows, where DATA is noisy.")
 @click.option(
     "--out", type=PATH, default="report.html", show_default=True, help="The page to write."
@@ -275,7 +253,7 @@ def report(model: Path, data: Path, **options: Any) -> None:
 @click.command(epilog=FORMS)
 @click.argument("models", type=PATH, nargs=-1, required=True)
 @data_argument
-@labels_option
+@labels_option("Classes or numbers of the rows: a column of DATA, or a file of them.")
 @data_option("--target", "Clean rows, where DATA is noisy.")
 @click.option("--out", type=PATH, help="A page to write besides.")
 @force_option
@@ -320,6 +298,12 @@ def export(model: Path, out: Path, part: str, data: Path | None, force: bool) ->
     help="Where the samples' codes come from.  [default: the prior of a variational one, else a "
     "mixture of Gaussians fitted to codes]",
 )
+@click.option("--label", help="Of all samples, where the model was fitted to labels.  [drawn]")
+@click.option(
+    "--drawn",
+    is_flag=True,
+    help="Draw each value, with the spread of the rows, instead of giving the expected one.",
+)
 @click.option("--steps", "n_steps", type=click.IntRange(min=1), help="Of a chain.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of chance.")
 @click.option(
@@ -335,7 +319,8 @@ def sample(model: Path, out: Path, **options: Any) -> None:
 
     \b
     isthmus sample model -n 100 --out grid.png
-    isthmus sample model -n 1000 --out samples.parquet --seed 7
+    isthmus sample model -n 1000 --drawn --out rows.csv --seed 7
+    isthmus sample model -n 20 --label setosa --out setosa.csv
     """  # noqa: D301
     with loading():
         from isthmus.cli.sampling import sample

@@ -11,8 +11,9 @@ from sklearn.base import is_outlier_detector
 import isthmus
 from isthmus.cli.options import ESTIMATORS, at_the_shell
 from isthmus.cli.outputs import check_log, check_model, facts, how_it_went, plain_console, say
+from isthmus.cli.own_options import OWN
 from isthmus.cli.photographs import are_photographs, fit_photographs, usual_to_clean
-from isthmus.cli.rows import Rows, read_rows
+from isthmus.cli.rows import Rows, is_column, read_labels, read_rows
 from isthmus.cli.stopping import stopping
 from isthmus.data.tables import ALL, Columns
 from isthmus.errors import DataError, ParameterError
@@ -27,18 +28,16 @@ if TYPE_CHECKING:
     from isthmus.estimators.base import BaseAutoencoder
     from isthmus.fitting.checkpoint import Checkpoint
 
-# Options that only some estimators have, and which estimator one of them alone asks for.
-NAMED_BY = {
-    "corruption": "denoising",
-    "target": "denoising",
-    "sparsity": "sparse",
-    "weight": "contractive",
-    "beta": "variational",
-    "contamination": "outlier",
-}
-OWN = (*NAMED_BY, "code", "penalties", "pretraining")
 SHORTHANDS = ("network", "hidden", "activation")
-TYPED = {"corruption": "--noise", "penalties": "--penalty", "target": "--blind"}
+# How parameters that only some estimators have are typed, and the kind that each asks for.
+TYPED = {name: own.flags[0] for name, own in OWN.items()} | {
+    "target": "--blind",
+    "conditional": "--labels",
+}
+ASKED_FOR = {name: own.kind for name, own in OWN.items()} | {
+    "target": "denoising",
+    "conditional": "variational",
+}
 
 
 class Given(NamedTuple):
@@ -49,6 +48,13 @@ class Given(NamedTuple):
     validation: Path | None = None  # rows to stop by
     validation_target: Path | None = None  # their clean rows, needed where there is a `target`
     columns: Columns = ALL  # of a table, those to fit to; the model remembers their names
+    labels: str | None = None  # that the decoder is told: a column of the table, or a file
+
+    def features(self) -> Columns:
+        """Return the columns to fit to: all that are asked for but the labels."""
+        if self.labels is None or not is_column(self.labels, self.data):
+            return self.columns
+        return self.columns._replace(drop=(*self.columns.drop, self.labels))
 
     def typed(self) -> list[str]:
         """Return it as it is typed."""
@@ -58,6 +64,7 @@ class Given(NamedTuple):
             "--validation-target": self.validation_target,
             "--columns": _listed(self.columns.keep or ()),
             "--drop": _listed(self.columns.drop),
+            "--labels": self.labels,
         }
         pairs = [(name, str(value)) for name, value in options.items() if value]
         return [str(self.data), *(word for pair in pairs for word in pair)]
@@ -104,7 +111,8 @@ def fit(
     if noisy and not named and given.data.is_dir():
         options = usual_to_clean(given.data, options)
     observers = [] if log is None else [JSONLines(check_log(log))]
-    return _run(assemble(**options), given, model, checkpoint, observers)
+    built = assemble(**options, labelled=given.labels is not None)
+    return _run(built, given, model, checkpoint, observers)
 
 
 def resume(checkpoint: Path, given: Given, model: Path, *, force: bool = False) -> int:
@@ -128,6 +136,12 @@ def resume(checkpoint: Path, given: Given, model: Path, *, force: bool = False) 
             f"{checkpoint} keeps a fit of {type(estimator).__name__}, which this command does not "
             f"make: go on in Python, by isthmus.resume({str(checkpoint)!r}, X)."
         )
+    if getattr(estimator, "conditional", False) != (given.labels is not None):
+        change = "leave out" if given.labels else "add"
+        raise ParameterError(
+            f"{checkpoint} keeps a fit {'without' if given.labels else 'with'} labels: {change} "
+            f"--labels."
+        )
     return _run(estimator.set_params(verbose=1), given, model, checkpoint)
 
 
@@ -139,7 +153,7 @@ def _run(
     observers: Sequence[JSONLines] = (),
 ) -> int:
     """Fit, save, and say what came of it; return the exit code."""
-    data, target, validation, validation_target, _ = given
+    data, target, validation, validation_target, *_ = given
     words = ["isthmus", "resume", str(checkpoint), *given.typed(), "--model", str(model)]
     again = shlex.join(words)
     if estimator.parts().network.crop is not None and are_photographs(data):
@@ -154,6 +168,8 @@ def _run(
     _tell(estimator, rows, model, seconds)
     if is_outlier_detector(estimator):
         say(f"Next: {shlex.join(['isthmus', 'score', str(data), '--model', str(model)])}")
+    elif estimator.model_.parts.code.prior:
+        say(f"Next: {shlex.join(['isthmus', 'sample', str(model), '--out', 'samples.csv'])}")
     else:
         denoises = target is not None or estimator.model_.parts.corruption.hides
         say(f"Next: {next_command(data, model, denoises=denoises)}")
@@ -167,8 +183,9 @@ def _fit(
     observers: Sequence[JSONLines],
 ) -> tuple[Rows, float]:
     """Fit to the rows that are given; return those of the data, and the seconds of the fit."""
-    data, target, validation, validation_target, columns = given
-    rows = read_rows(data, columns)
+    data, target, validation, validation_target, *_ = given
+    rows = read_rows(data, given.features())
+    labels = None if given.labels is None else _labels(given.labels, data)
     if target is None:
         check_domain(rows.values, estimator.parts().likelihood, str(data))
     clean = None if target is None else _beside(rows, target, rows).named()
@@ -178,6 +195,7 @@ def _fit(
     began = time.perf_counter()
     estimator.fit(
         rows.named(),
+        labels,
         target=clean,
         validation=held_out,
         checkpoint=checkpoint,
@@ -186,10 +204,23 @@ def _fit(
     return rows, time.perf_counter() - began
 
 
-def assemble(estimator: str | None, *, blind: bool = False, **options: Any) -> "BaseAutoencoder":
+def _labels(given: str, data: Path) -> Any:
+    """Read labels; a column of the table under its name, for samples to have it too."""
+    labels = read_labels(given, data)
+    if not is_column(given, data):
+        return labels
+    import polars as pl
+
+    return pl.Series(given, labels)
+
+
+def assemble(
+    estimator: str | None, *, blind: bool = False, labelled: bool = False, **options: Any
+) -> "BaseAutoencoder":
     """Return the estimator that the options describe, its parameters checked.
 
-    A ``blind`` one is to learn from noisy pictures alone.
+    A ``blind`` one is to learn from noisy pictures alone; the decoder of a ``labelled`` one is
+    told labels.
 
     Noise alone asks for a denoising autoencoder, a sparsity for a sparse one; a code or penalties
     for the general one.
@@ -199,16 +230,15 @@ def assemble(estimator: str | None, *, blind: bool = False, **options: Any) -> "
     ParameterError
         If an option is unknown, out of range, or another estimator's.
     """
-    own = {name: options.pop(name, None) for name in OWN} | {"target": "blind" if blind else None}
+    own = {name: options.pop(name, None) for name in OWN}
+    own |= {"target": "blind" if blind else None, "conditional": labelled or None}
     given = {name: value for name, value in own.items() if value not in (None, ())}
     kind = estimator or _kind_with(given)
     cls = getattr(isthmus, ESTIMATORS[kind])
-    typed = {name: TYPED.get(name, f"--{name}") for name in given}
-    strange = [typed[name] for name in given if name not in declared(cls)]
+    strange = [TYPED[name] for name in given if name not in declared(cls)]
     if strange and estimator is None and len(given) > 1:
-        raise ParameterError(
-            f"{' and '.join(typed.values())} are options of different estimators: leave one out."
-        )
+        typed = " and ".join(TYPED[name] for name in given)
+        raise ParameterError(f"{typed} are options of different estimators: leave one out.")
     if strange:
         raise ParameterError(
             f"{strange[0]} is no option of --estimator {kind}: leave one of the two out."
@@ -224,14 +254,16 @@ def assemble(estimator: str | None, *, blind: bool = False, **options: Any) -> "
 
 def _kind_with(given: Iterable[str]) -> str:
     """Return the kind that an option asks for and that has all of them, else the general one."""
-    for kind in filter(None, map(NAMED_BY.get, given)):
+    for kind in map(ASKED_FOR.__getitem__, given):
         if all(name in declared(getattr(isthmus, ESTIMATORS[kind])) for name in given):
             return kind
     return "autoencoder"
 
 
 def _check_pairs(given: Given) -> None:
-    """Refuse clean rows without noisy ones, and rows to stop by that lack theirs."""
+    """Refuse clean rows without noisy ones, and rows to stop by that lack theirs, or labels."""
+    if None not in (given.labels, given.validation):
+        raise ParameterError("--validation has no labels, and DATA has: leave one of the two out.")
     if given.validation_target is not None and given.validation is None:
         raise ParameterError("--validation-target needs the noisy rows too: add --validation.")
     if None not in (given.target, given.validation) and given.validation_target is None:

@@ -3,17 +3,17 @@
 import re
 import shlex
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import click
 from click.core import ParameterSource
 from pydantic import Field, TypeAdapter, ValidationError
 
 from isthmus import estimators
+from isthmus.cli.own_options import OWN, Command
 from isthmus.errors import plain_words
 from isthmus.estimators.parameters import Parameters, declared, sentence_of
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 # What --estimator calls each of the public autoencoders: "denoising" is DenoisingAutoencoder, and
 # "outlier" the OutlierDetector.
 _SUFFIX = re.compile("(Autoencoder|Detector)$")
@@ -143,8 +143,8 @@ def _typed(value: str) -> str:
 
 def _flags(command: click.Command | None) -> dict[str, str]:
     """Return how parameters are typed: as a command calls them, else as ``isthmus fit`` does."""
-    own = {"corruption": "--noise", "penalties": "--penalty"}
-    own |= {name: _flag(name) for name in ("code", "pretraining", "method", "part")}
+    own = {name: option.flags[0] for name, option in OWN.items()}
+    own |= {name: _flag(name) for name in ("method", "part")}
     options = [each for each in command.params if isinstance(each, click.Option)] if command else []
     typed = {str(each.name): each.opts[0] for each in options}
     renamed = {name: flag for name, flag in typed.items() if flag != _flag(name)}

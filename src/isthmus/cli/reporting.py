@@ -12,17 +12,14 @@ import numpy as np
 from isthmus.cli.applying import model_and_rows
 from isthmus.cli.options import at_the_shell
 from isthmus.cli.outputs import check_page, say
-from isthmus.cli.rows import Rows, read_rows
-from isthmus.data.files import read
+from isthmus.cli.rows import Rows, read_labels, read_rows
 from isthmus.data.replacing import replacing
-from isthmus.data.tables import read_column
-from isthmus.errors import DataError, FileError, ParameterError
+from isthmus.errors import DataError, ParameterError
 from isthmus.evaluation import page
 from isthmus.evaluation.code_map import Projection
 from isthmus.evaluation.compare import compare as compare_models
 from isthmus.evaluation.review import review
 
-TABLES = (".csv", ".tsv", ".parquet")
 SHOWN = 5  # names of columns
 
 
@@ -92,33 +89,6 @@ def compare(models: Sequence[Path], data: Path, out: Path | None, **options: Any
     say(repr(table))
     if out is not None:
         say(f"{out}: open it in a browser.")
-
-
-def read_labels(given: str, data: Path) -> Any:
-    """Read labels: a column of the table `data`, or else a file that holds them.
-
-    Raises
-    ------
-    FileError
-        If there is neither.
-    DataError
-        If the file holds something else than one label for each row.
-    """
-    path = Path(given)
-    is_table = data.suffix.lower() in TABLES and not data.is_dir()
-    if is_table and not path.is_file():
-        return read_column(data, given)
-    if not path.is_file():
-        raise FileError(
-            f"--labels {given} is no file, and {data} has no columns: give a file of labels, such "
-            f"as a .csv of one column."
-        )
-    if path.suffix.lower() in TABLES:
-        return read_column(path, None)
-    values = read(path).values
-    if values.ndim != 1 and values.shape[1:] != (1,):
-        raise DataError(f"{path} has shape {values.shape}: labels are a list, (n,).")
-    return np.asarray(values).ravel()
 
 
 def _frame(estimator: Any, rows: Rows) -> Any:

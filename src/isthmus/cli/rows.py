@@ -11,9 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from isthmus.data.files import read
-from isthmus.data.tables import ALL, Columns
-from isthmus.errors import DataError
+from isthmus.data.tables import ALL, Columns, read_column
+from isthmus.errors import DataError, FileError
 from isthmus.estimators.inputs import check_finite
+
+TABLES = (".csv", ".tsv", ".parquet")
 
 
 class Rows(NamedTuple):
@@ -73,3 +75,35 @@ def read_rows(path: Path, columns: Columns = ALL) -> Rows:
     columns.check_width(path, flat.shape[1])
     check_finite(flat, table, str(path))
     return Rows(path, flat, values.shape[1:], table.columns, table.rows, table.deep)
+
+
+def is_column(labels: str, data: Path) -> bool:
+    """Whether labels are a column of the table `data`, not a file of their own."""
+    is_table = data.suffix.lower() in TABLES and not data.is_dir()
+    return is_table and not Path(labels).is_file()
+
+
+def read_labels(given: str, data: Path) -> Any:
+    """Read labels: a column of the table `data`, or else a file that holds them.
+
+    Raises
+    ------
+    FileError
+        If there is neither.
+    DataError
+        If the file holds something else than one label for each row.
+    """
+    path = Path(given)
+    if is_column(given, data):
+        return read_column(data, given)
+    if not path.is_file():
+        raise FileError(
+            f"--labels {given} is no file, and {data} has no columns: give a file of labels, such "
+            f"as a .csv of one column."
+        )
+    if path.suffix.lower() in TABLES:
+        return read_column(path, None)
+    values = read(path).values
+    if values.ndim != 1 and values.shape[1:] != (1,):
+        raise DataError(f"{path} has shape {values.shape}: labels are a list, (n,).")
+    return np.asarray(values).ravel()

@@ -12,12 +12,15 @@ from isthmus.cli.outputs import check_file, check_folder, check_path, say
 from isthmus.data.pictures import levels_of
 from isthmus.data.replacing import replacing
 from isthmus.data.writing import write, write_pictures
-from isthmus.errors import DataError, ParameterError, missing
+from isthmus.errors import DataError, ParameterError, did_you_mean, missing
+from isthmus.estimators.conditions import drawn_labels
 from isthmus.estimators.sampling import CHAINS
 from isthmus.estimators.saving import load
 from isthmus.evaluation.drawing import drawn_shape, laid_out
+from isthmus.fitting.streams import Streams
 
 GRID = ".png"
+OF_CODES = {"method": "--method", "expected": "--drawn"}  # what only samples by codes have
 WIDE = 600  # pixels: a smaller grid is enlarged by a whole factor
 
 
@@ -28,6 +31,8 @@ def sample(
     n_samples: int,
     method: str | None,
     n_steps: int | None,
+    label: str | None,
+    drawn: bool,
     seed: int,
     sample_shape: tuple[int, ...] | None,
     force: bool,
@@ -51,14 +56,23 @@ def sample(
             f"{model} is of {type(estimator).__name__}, which makes no samples: give the model of "
             f"an autoencoder or of a restricted Boltzmann machine."
         )
-    asked = {"method": method, "n_steps": n_steps}
+    asked = {"method": method, "n_steps": n_steps, "expected": False if drawn else None}
     options = {name: value for name, value in asked.items() if value is not None}
     _check_asked(estimator, options)
-    drawn = estimator.sample(n_samples, random_state=seed, **options)
-    rows = np.asarray(drawn).reshape(n_samples, -1)
+    labels = _labels(estimator, label, n_samples, seed)
+    if labels is not None and label is None and ending in (".npy", ".npz"):
+        raise ParameterError(
+            f"{out} holds no labels, and the samples have some: write a .csv or .parquet, or ask "
+            f"for one label by --label."
+        )
+    told = {} if labels is None else {"y": labels}
+    made = estimator.sample(n_samples, random_state=seed, **told, **options)
+    rows = np.asarray(made).reshape(n_samples, -1)
     if ending not in (GRID, ""):
         names = getattr(estimator, "feature_names_in_", None)
-        write(out, rows, None if names is None else [str(name) for name in names])
+        columns = None if names is None else [str(name) for name in names]
+        beside = {} if labels is None else {estimator.label_name_ or "label": labels.tolist()}
+        write(out, rows, columns, beside)
     else:
         pictures = _pictures(estimator, rows, sample_shape)
         if ending == GRID:
@@ -70,17 +84,36 @@ def sample(
 
 
 def _check_asked(estimator: Any, asked: Mapping[str, Any]) -> None:
-    """Refuse a method where there is but one, and steps where nothing goes by steps."""
+    """Refuse what needs codes where there are none, and steps where nothing goes by steps."""
     by_gibbs_alone = not hasattr(estimator, "codes_")
-    if by_gibbs_alone and "method" in asked:
+    strange = [flag for name, flag in OF_CODES.items() if name in asked]
+    if by_gibbs_alone and strange:
         raise ParameterError(
-            f"{type(estimator).__name__} samples by Gibbs alone: leave out --method."
+            f"{type(estimator).__name__} samples by Gibbs alone: leave out {strange[0]}."
         )
     if "n_steps" in asked and not by_gibbs_alone and asked.get("method") not in CHAINS:
         raise ParameterError(
             f"--steps are those of a Markov chain, and there is none: leave it out, or add "
             f"--method {' or '.join(CHAINS)}."
         )
+
+
+def _labels(estimator: Any, label: str | None, n_samples: int, seed: int) -> Any:
+    """Return the label of each sample, the one that is typed or drawn ones; None if it has none."""
+    classes = getattr(estimator, "classes_", None)
+    if classes is None:
+        if label is not None:
+            raise ParameterError("The model was fitted without labels: leave out --label.")
+        return None
+    if label is None:
+        return drawn_labels(estimator, n_samples, Streams(seed))
+    known = {str(each): each for each in classes.tolist()}
+    if label not in known:
+        raise ParameterError(
+            f"--label {label} is none that the model knows{did_you_mean(label, known)} "
+            f"({', '.join(known)})."
+        )
+    return np.array([known[label]] * n_samples)
 
 
 def _pictures(

@@ -31,17 +31,18 @@ def score(data: Path, model: Path, out: Path | None, *, force: bool) -> None:
     scores = estimator.score_samples(rows.values)
     finds = is_outlier_detector(estimator)
     name = "score" if finds else "log-likelihood"
-    pairs = {
-        "rows": len(errors),
+    columns = {"squared_error": errors, name.replace("-", "_"): scores}
+    rebuilt = {
         "mean squared error": f"{errors.mean():.6g} (squared units, summed over "
         f"{rows.values.shape[1]} features)",
         "explained variance": f"{estimator.score(rows.values):.4f} (1 is perfect)",
-        f"mean {name}": f"{scores.mean():.6g} nats per row",
     }
-    columns = {"squared_error": errors, name.replace("-", "_"): scores}
+    likely = {f"mean {name}": f"{scores.mean():.6g} nats per row"}
+    pairs: dict[str, object] = {"rows": len(errors), **rebuilt, **likely}
     if finds:
         columns["outlier"] = scores < estimator.offset_
-        pairs["outliers"] = f"{columns['outlier'].sum()} (score below {estimator.offset_:.6g})"
+        found = f"{columns['outlier'].sum()} (score below {estimator.offset_:.6g})"
+        pairs = {"rows": len(errors), "outliers": found, **likely, **rebuilt}
     console = plain_console()
     console.print(facts(f"{data}, by {model}", pairs))
     console.print(worst(rows, errors, scores, name))

@@ -73,6 +73,8 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
         What the network takes a row for; (D,) where it is flat.
     classes_ : ndarray (L,)
         Labels, where the model is conditional on them.
+    label_name_ : str or None
+        Of the column that held these, where it had a name.
     stopped_by_ : str
         "patience", "limit", "interrupted" or "diverged"; "solved" where a linear network begins
         as the best there is, and nothing was trained.
@@ -90,6 +92,7 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
     sample_shape_: tuple[int, ...]
     stopped_by_: str
     classes_: inputs.Array
+    label_name_: str | None
     parameters_: dict[str, Any]
     _feature_dtypes: list[str] | None
     _session: Session | None

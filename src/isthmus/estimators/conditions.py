@@ -46,6 +46,8 @@ def learn_labels(estimator: "BaseAutoencoder", X: Any, y: Any, validation: Any) 
             f"needs one for each: drop those rows, or label them."
         )
     estimator.classes_ = labels.classes
+    name = getattr(y, "name", None)
+    estimator.label_name_ = None if name is None else str(name)
     return labels.numbers
 
 

@@ -133,12 +133,14 @@ class VariationalAutoencoder(BaseAutoencoder):
 
     def _learned(self) -> Learned:
         facts, tensors = super()._learned()
-        classes = self.classes_.tolist() if self.model_.parts.n_labels else None
-        return {**facts, "classes": classes}, tensors
+        if not self.model_.parts.n_labels:
+            return {**facts, "classes": None}, tensors
+        return {**facts, "classes": self.classes_.tolist(), "label_name": self.label_name_}, tensors
 
     def _relearn(self, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         if facts.get("classes") is not None:
             self.classes_ = np.array(facts["classes"])
+            self.label_name_ = facts.get("label_name")
         super()._relearn(facts, tensors)
 
     def transform(self, X: ArrayLike, *, return_std: bool = False) -> Any:

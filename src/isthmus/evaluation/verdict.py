@@ -110,6 +110,8 @@ def _headline(seen: Evidence) -> tuple[str, Tone]:
         return "It is as good as PCA, and no better.", "even"
     if is_outlier_detector(seen.model):
         return "It was made to find outliers, and PCA rebuilds better.", "even"
+    if seen.model.model_.parts.code.prior:
+        return "It says how rows are distributed, and PCA rebuilds better.", "even"
     if _aims_elsewhere(seen):
         return "PCA rebuilds better: its code has to be worth it.", "even"
     return "PCA would have served better.", "bad"
