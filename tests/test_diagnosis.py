@@ -14,7 +14,7 @@ from isthmus import (
     VariationalAutoencoder,
 )
 from isthmus.errors import TrainingWarning
-from isthmus.estimators.diagnosis import Leap, highest_leap
+from isthmus.estimators.diagnosis.training import Leap, highest_leap
 from isthmus.evaluation.review import review
 
 DRAW = np.random.default_rng(0)

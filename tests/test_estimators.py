@@ -158,7 +158,7 @@ def test_answer_of_a_row_does_not_depend_on_the_others(dtype, call, norm):
 
 def test_chunks_do_not_change_the_answer(fitted, monkeypatch):
     together = fitted.transform(FRESH)
-    monkeypatch.setattr("isthmus.estimators.inputs.WIDEST", 2**26 // 8 // 7)  # seven rows a chunk
+    monkeypatch.setattr("isthmus.estimators.answers.WIDEST", 2**26 // 8 // 7)  # seven rows a chunk
     np.testing.assert_allclose(fitted.transform(FRESH), together, rtol=1e-9)
 
 

@@ -21,7 +21,8 @@ from isthmus.data.scaling import Scaling
 from isthmus.errors import ParameterError
 from isthmus.estimators import inputs
 from isthmus.estimators.conditions import learn_labels, learn_shares, with_labels
-from isthmus.estimators.diagnosis import Finding, diagnose
+from isthmus.estimators.diagnosis import diagnose
+from isthmus.estimators.diagnosis.finding import Finding
 from isthmus.estimators.gathering import gather, mean_of, scale, width_for
 from isthmus.estimators.inputs import Floats
 from isthmus.estimators.parameters import Parameters, check
@@ -35,13 +36,14 @@ from isthmus.estimators.using import Using, apply
 from isthmus.estimators.watching import watching
 from isthmus.fitting.assembly import build, settle
 from isthmus.fitting.classifier import Encoder
-from isthmus.fitting.fit import Fitted, Task, VersusPCA, fit
+from isthmus.fitting.fit import Fitted, Task, fit
 from isthmus.fitting.model import Model, Parts
 from isthmus.fitting.observers import Observer
 from isthmus.fitting.pairs import check_batches, check_shape, check_together, check_width
 from isthmus.fitting.plan import Plan
 from isthmus.fitting.session import Session
 from isthmus.fitting.streams import Streams
+from isthmus.fitting.versus import VersusPCA
 from isthmus.parts.slots import Network
 
 

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from isthmus.data.scaling import Scaling
 from isthmus.errors import ParameterError
-from isthmus.estimators import inputs, saving
+from isthmus.estimators import answers, inputs, saving
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.base import BaseAutoencoder
 from isthmus.estimators.boltzmann import BaseRBM
@@ -329,7 +329,7 @@ class AutoencoderClassifier(
         """Apply a function of the model to rows of `X`, chunk by chunk, (N, width)."""
         rows = inputs.check_rows(self, X, reset=False)
         device = self.model_.scaling.offset.device
-        return inputs.in_chunks(function, rows, device, width, exact=exact)
+        return answers.in_chunks(function, rows, device, width, exact=exact)
 
     def _learned(self) -> Learned:
         """Return what is saved besides the parameters."""

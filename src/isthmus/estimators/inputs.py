@@ -1,14 +1,11 @@
 """What comes into an estimator: arrays, memmaps, frames and tensors, checked without copies."""
 
-import functools
 import math
 import warnings
-from collections.abc import Callable
 from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, validate_data
@@ -18,10 +15,7 @@ from isthmus.data.tiles import to_light
 from isthmus.errors import DataError, ParameterError
 from isthmus.estimators import samples
 from isthmus.estimators.arrays import column_of, real_numbers, refusing, unwrapped
-from isthmus.fitting.memory import halving
 from isthmus.parts.slots import Likelihood, Network
-
-WIDEST = 1024  # features that a chunk is planned for at least, since hidden layers take room too
 
 Array = NDArray[np.generic]
 Floats = NDArray[np.floating[Any]]
@@ -294,61 +288,6 @@ def check_count(name: str, value: Any, least: int) -> None:
     """Refuse what is no whole number from `least`."""
     if not isinstance(value, Integral) or value < least:
         raise ParameterError(f"{name}={value!r} is no count: write a whole number from {least}.")
-
-
-def in_chunks(
-    function: Callable[[torch.Tensor], torch.Tensor],
-    array: Array,
-    device: torch.device,
-    *width: int,
-    exact: bool = False,
-) -> Floats:
-    """Apply a function of float64 rows, in bounded memory, (N, *width).
-
-    The answer has the precision of the rows, or is ``exact``: float64.
-    """
-    out = np.empty((len(array), *width), np.float64 if exact else float_type(array))
-    with torch.no_grad():
-        for part in chunks(len(array), max(array.shape[1], WIDEST)):
-            x = torch.from_numpy(array[part].astype(np.float64)).to(device)
-            halving(functools.partial(_fill, out[part], function, x), len(x))
-            check_answer(out[part], array[part], part.start)
-    return out
-
-
-def _fill(
-    out: Floats, function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, n: int
-) -> None:
-    """Write the function of `n` rows at a time."""
-    with np.errstate(over="ignore"):
-        for start in range(0, len(x), n):
-            out[start : start + n] = function(x[start : start + n]).cpu().numpy()
-
-
-def check_answer(answer: Array, rows: Array, start: int = 0) -> None:
-    """Refuse to answer where numbers have overflowed; `start` is the first row's number.
-
-    Padding, which is NaN, may stay so.
-
-    Raises
-    ------
-    DataError
-        If they have.
-    """
-    wrong = ~np.isfinite(answer.reshape(len(answer), -1)).all(1)
-    if wrong.any():
-        wrong &= ~np.isnan(rows.reshape(len(rows), -1)).any(1)
-    if wrong.any():
-        instead = "leave it out" if answer.itemsize > 4 else "leave it out, or give float64"
-        raise DataError(
-            f"Row {start + int(wrong.argmax())} lies so far from the rows of fit that the answer "
-            f"is too large for {answer.dtype}: {instead}."
-        )
-
-
-def float_type(array: Array) -> type[np.floating[Any]]:
-    """Return the type of the answer: float32 for float32 and smaller floats, else float64."""
-    return np.float32 if array.dtype.kind == "f" and array.itemsize <= 4 else np.float64
 
 
 def _n_rows(X: Any) -> int | None:

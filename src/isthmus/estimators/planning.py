@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from isthmus.errors import TrainingWarning
-from isthmus.estimators.diagnosis import highest_leap
+from isthmus.estimators.diagnosis.training import highest_leap
 from isthmus.estimators.parameters import Training
 from isthmus.fitting.optimizers import Optimizer
 from isthmus.fitting.plan import Plan, pick_batch_size, pick_device, pick_max_epochs

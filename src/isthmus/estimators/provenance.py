@@ -7,7 +7,7 @@ from typing import Any
 
 from sklearn.base import BaseEstimator
 
-from isthmus.estimators.diagnosis import unsteady
+from isthmus.estimators.diagnosis.training import unsteady
 from isthmus.estimators.parameters import changed
 from isthmus.estimators.saving import plain, tupled
 from isthmus.fitting.curves import curves, training

@@ -9,7 +9,7 @@ from isthmus.estimators.provenance import epochs
 from isthmus.fitting.curves import Curve, Training, training, window
 
 if TYPE_CHECKING:
-    from isthmus.fitting.fit import VersusPCA
+    from isthmus.fitting.versus import VersusPCA
 
 FEW = 4  # names of columns that a card shows
 WIDTH, HEIGHT = 240, 60  # of a card's curve

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from isthmus.data.tiles import tiled
 from isthmus.errors import ParameterError
-from isthmus.estimators import inputs
+from isthmus.estimators import answers, inputs
 from isthmus.estimators.conditions import told
 from isthmus.estimators.inputs import Floats
 from isthmus.estimators.samples import like
@@ -106,7 +106,7 @@ class Using(TransformerMixin):
 
         with torch.no_grad():
             rebuilt = tiled(function, array, network.tiling)
-        inputs.check_answer(rebuilt, array)
+        answers.check_answer(rebuilt, array)
         return rebuilt.reshape(np.shape(picture))
 
     def reconstruction_error(self, X: ArrayLike, *, per_feature: bool = False) -> Floats:
@@ -187,4 +187,4 @@ def apply(
     The answer has the precision of the rows, or is ``exact``: float64.
     """
     device = model.scaling.offset.device
-    return inputs.in_chunks(lambda x: function(model, x), array, device, *width, exact=exact)
+    return answers.in_chunks(lambda x: function(model, x), array, device, *width, exact=exact)

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from isthmus.data.scaling import Scaling
-from isthmus.estimators import inputs
+from isthmus.estimators import answers, inputs
 from isthmus.estimators.inputs import Array, Floats
 from isthmus.fitting.partition import Annealing, log_partition
 from isthmus.fitting.streams import RandomState, Streams
@@ -59,7 +59,7 @@ class UsingMachine(TransformerMixin, ABC):
         def rows(h: Tensor) -> Tensor:
             return self._scaling.inverse(self.model_.mean_visible(h).cpu())
 
-        return inputs.in_chunks(rows, array, self.model_.weight.device, self.n_features_in_)
+        return answers.in_chunks(rows, array, self.model_.weight.device, self.n_features_in_)
 
     def sample(
         self, n_samples: int = 1, n_steps: int = 1000, random_state: RandomState = None
@@ -157,7 +157,7 @@ class UsingMachine(TransformerMixin, ABC):
         rbm = self.model_
         cpu = torch.device("cpu")  # where the scaling is
 
-        return inputs.in_chunks(
+        return answers.in_chunks(
             lambda x: function(rbm, self._see(x).to(rbm.weight)), array, cpu, *width
         )
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from isthmus.estimators.diagnosis import Finding
+from isthmus.estimators.diagnosis.finding import Finding
 from isthmus.evaluation.subject import Subject
 from isthmus.evaluation.units import Activity
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from numpy.typing import ArrayLike
 
 from isthmus.errors import ParameterError
-from isthmus.estimators.diagnosis import Finding
+from isthmus.estimators.diagnosis.finding import Finding
 from isthmus.estimators.transformer import SavedTransformer
 from isthmus.evaluation.against_pca import AgainstPCA, against_pca, pca_of
 from isthmus.evaluation.classes import ClassErrors, class_errors

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus.estimators.diagnosis import dead_units, stuck_units
+from isthmus.estimators.diagnosis.units import dead_units, stuck_units
 from isthmus.evaluation.subject import MOST_VALUES, Subject
 
 FEWEST = 64  # units that are looked at, however many features there are

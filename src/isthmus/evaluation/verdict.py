@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from sklearn.base import is_outlier_detector
 
-from isthmus.estimators.diagnosis import Finding
+from isthmus.estimators.diagnosis.finding import Finding
 from isthmus.evaluation.against_pca import AgainstPCA, Interval
 from isthmus.evaluation.classes import ClassErrors
 from isthmus.evaluation.examples import FeatureErrors

@@ -28,6 +28,7 @@ from isthmus.fitting.pca import PCA, no_axes, principal_axes
 from isthmus.fitting.plan import Plan
 from isthmus.fitting.start import Pretrained, Surroundings
 from isthmus.fitting.streams import Streams
+from isthmus.fitting.versus import VersusPCA, versus_pca
 from isthmus.parts import Dense, Normal, Plain
 
 FOLDED_BELOW = 2000  # rows; where one held-out set is too small to judge by
@@ -35,24 +36,6 @@ N_FOLDS = 4
 # Standard errors that a gain over the PCA has to exceed: the best of many epochs is judged.
 BEYOND_CHANCE = 4.0
 BEYOND_DOUBT = 10.0  # and those that need no second division into folds
-
-
-class VersusPCA(NamedTuple):
-    """The model beside the PCA of its width, which was fitted to the same training rows.
-
-    Errors are squared, summed over features, averaged over rows; in the user's units, or in
-    standard deviations where the scaling is ``"standard"``.
-    """
-
-    pca_error: float
-    error: float
-    ratio: float  # error / pca_error: below 1 is better than PCA
-    rows: str  # "held out", or "training" where none were
-    n_rows: int
-
-    def __repr__(self) -> str:
-        figures = f"pca_error={self.pca_error:.3g}, error={self.error:.3g}, ratio={self.ratio:.3g}"
-        return f"VersusPCA({figures}, rows={self.rows!r}, n_rows={self.n_rows})"
 
 
 class Task(NamedTuple):
@@ -348,11 +331,3 @@ def certainty(start: Held, best: Held) -> float:
         return 0.0
     shares = gains / (start.errors + best.errors).clamp(min=torch.finfo(gains.dtype).tiny)
     return float(shares.mean() / shares.std()) * math.sqrt(len(shares))
-
-
-def versus_pca(scaling: Scaling, pca_errors: Tensor, errors: Tensor, *, rows: str) -> VersusPCA:
-    """Compare squared errors in scaled units (M,), by row."""
-    unit = float(scaling.scale) ** 2 if scaling.scale.ndim == 0 else 1.0
-    pca_error, error = float(pca_errors.mean()) * unit, float(errors.mean()) * unit
-    ratio = error / pca_error if pca_error > 0 else (1.0 if error == 0 else math.inf)
-    return VersusPCA(pca_error, error, ratio, rows, len(errors))

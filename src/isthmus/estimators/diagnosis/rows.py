@@ -1,0 +1,104 @@
+"""What is wrong with the rows that a model was fitted to."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from isthmus.data.copies import find_copies
+from isthmus.data.rows import chunks
+from isthmus.estimators.diagnosis.finding import Finding, Judged
+
+if TYPE_CHECKING:
+    from isthmus.estimators.base import BaseAutoencoder
+
+UNLIKE = 100.0  # times the median feature's variance, that one feature's may be
+LOUD = 5.0  # times the widest feature's standard deviation, that the noise's may be
+OUTSHINES = 0.5  # of the variance, that one row may make
+FEWEST_COUNTED = 10  # rows, from which on numbers that rise evenly are no accident
+REPEATED = 0.1  # of the rows
+
+
+def not_scaled(model: "BaseAutoencoder", on: Judged) -> Iterator[Finding]:
+    """Whether a few features drown the others."""
+    if model.parameters_["scaling"] == "standard":
+        return
+    variance = on.variance
+    varying = variance[variance > 0]
+    if not len(varying) or varying.max() < UNLIKE * np.median(varying):
+        return
+    widest = int(variance.argmax())
+    name = _name(model, widest)
+    share = variance[widest] / variance.sum()
+    yield Finding(
+        "input not scaled",
+        f"Feature {name} alone makes {share:.0%} of the variance: the model sees little else.",
+        "If the features have different units, write scaling='standard'.",
+    )
+
+
+def loud_noise(model: "BaseAutoencoder", on: Judged) -> Iterator[Finding]:
+    """Whether the noise of the training drowns the rows, as in another unit it would."""
+    std = getattr(model.model_.parts.corruption, "std", 0.0)
+    widest = float(on.variance.max()) ** 0.5
+    if std > LOUD * widest > 0:
+        yield Finding(
+            "noise too strong",
+            f"The noise has a standard deviation of {std:g}, and no feature one above "
+            f"{widest:.3g}: little is left to see.",
+            "Lower it; it is in X's units, for pictures of 0 to 1 such as 25/255.",
+        )
+
+
+def lone_row(model: "BaseAutoencoder", on: Judged) -> Iterator[Finding]:
+    """Whether one row lies so far out that it drowns the others."""
+    X, _, mean, variance = on
+    if len(X) < FEWEST_COUNTED or not np.isfinite(mean).all() or not 0 < variance.sum() < np.inf:
+        return
+    unit = np.where(variance > 0, variance, 1) if model.parameters_["scaling"] == "standard" else 1
+    squares = np.concatenate(
+        [((X[part].astype(np.float64) - mean) ** 2 / unit).sum(1) for part in chunks(*X.shape)]
+    )
+    row = int(squares.argmax())
+    share = squares[row] / squares.sum()
+    if share > OUTSHINES:
+        yield Finding(
+            "a row far out",
+            f"Row {row} alone makes {share:.0%} of the variance: the others hardly count.",
+            "Drop it if it is a mistake; or write likelihood='laplace', which such rows move less.",
+        )
+
+
+def row_numbers(model: "BaseAutoencoder", on: Judged) -> Iterator[Finding]:
+    """Whether a feature does nothing but count the rows, as a table's index does."""
+    X = on.X
+    if len(X) < FEWEST_COUNTED or X.dtype.kind == "b":
+        return
+    steps = X[1] - X[0]
+    for feature in np.flatnonzero((steps != 0) & (X[2] - X[1] == steps)):
+        column = X[:, feature]
+        if (np.diff(column) == steps[feature]).all():
+            name = _name(model, int(feature))
+            yield Finding(
+                "row numbers",
+                f"Feature {name} counts the rows, from {column[0]:g} to {column[-1]:g}.",
+                "Drop it, unless it is the time.",
+            )
+
+
+def _name(model: "BaseAutoencoder", feature: int) -> str:
+    names = getattr(model, "feature_names_in_", None)
+    return repr(str(names[feature])) if names is not None else str(feature)
+
+
+def repeated_rows(model: "BaseAutoencoder", on: Judged) -> Iterator[Finding]:
+    """Whether many rows are copies."""
+    X = on.X
+    n_copies = len(X) - len(find_copies(X[part] for part in chunks(*X.shape)).firsts)
+    if n_copies > REPEATED * len(X):
+        yield Finding(
+            "repeated rows",
+            f"{n_copies} of {len(X)} rows repeat an earlier one.",
+            "If they were not observed as often as that, drop the copies: they weigh more in the "
+            "training.",
+        )

@@ -1,0 +1,108 @@
+"""What is wrong with the units of a code.
+
+Shapes: N rows, K components.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import is_outlier_detector
+from torch import Tensor
+
+from isthmus.estimators.diagnosis.finding import MOSTLY, Finding, Judged
+from isthmus.estimators.inputs import Array, Floats
+
+if TYPE_CHECKING:
+    from isthmus.estimators.base import BaseAutoencoder
+
+DEAD = 1e-6  # of the widest unit's standard deviation
+NEAR_LIMIT = 0.01  # of a unit's range
+ACTIVE = 0.01  # variance of a unit that tells something, beside a prior of 1
+
+
+def idle_units(model: "BaseAutoencoder", on: Judged) -> Iterator[Finding]:
+    """Whether units of the code never move, or stick at the ends of their range."""
+    code, penalties, codes = model.model_.parts.code, model.model_.parts.penalties, on.codes
+    dead = dead_units(codes)
+    if len(dead) and not code.random:  # of those `collapsed_units` speaks
+        yield Finding(
+            "dead units",
+            f"{len(dead)} of {codes.shape[1]} code units are the same for every row "
+            f"({listed(dead)}).",
+            "Lower n_components or the penalties, or lower learning_rate.",
+        )
+    by_design = any(penalty.hides for penalty in penalties)  # silent
+    stuck = np.setdiff1d(stuck_units(codes, code.low, code.high, either=not by_design), dead)
+    if len(stuck):
+        yield Finding(
+            "saturated units",
+            f"{len(stuck)} of {codes.shape[1]} code units stand at an end of their range for "
+            f"over {MOSTLY:.0%} of the rows ({listed(stuck)}).",
+            "Lower learning_rate, or write scaling='standard'.",
+        )
+
+
+def collapsed_units(model: "BaseAutoencoder", on: Judged) -> Iterator[Finding]:
+    """Whether units are the prior's noise whatever the row is: the posterior has collapsed."""
+    code = model.model_.parts.code
+    if not (code.prior and code.random) or is_outlier_detector(model):
+        return
+    variance: Tensor = model.model_.memory.variance  # type: ignore[assignment]
+    codes, n_units = on.codes / variance.sqrt().cpu().numpy(), on.codes.shape[1]
+    idle = inactive_units(codes)
+    # What starts as PCA gave up only what does not pay
+    more = "" if model.model_.parts.starts_as_pca else ", or raise warmup or free_bits"
+    if len(idle):
+        yield Finding(
+            "collapsed units",
+            f"{len(idle)} of {n_units} code units tell nothing of a row ({listed(idle)}): "
+            f"their means vary by less than {ACTIVE:g} of the prior.",
+            f"If the error is too high, lower beta{more}; else lower n_components.",
+        )
+
+
+def inactive_units(codes: Floats) -> NDArray[np.intp]:
+    """Return the units of which the means' variance is small beside the prior's 1.
+
+    Burda et al. (2016), section 5.
+    """
+    return np.flatnonzero(codes.var(axis=0) < ACTIVE)
+
+
+def dead_units(codes: Floats) -> NDArray[np.intp]:
+    """Return the units that are the same for every row."""
+    spread = codes.std(axis=0)
+    return np.flatnonzero(spread <= DEAD * max(float(spread.max()), np.finfo(float).tiny))
+
+
+def stuck_units(codes: Floats, low: float, high: float, *, either: bool) -> NDArray[np.intp]:
+    """Return the units at the high end of their range, or at ``either``, for nearly all rows."""
+    if not np.isfinite([low, high]).all():
+        return np.empty(0, np.intp)
+    margin = NEAR_LIMIT * (high - low)
+    ends = codes > high - margin
+    if either:
+        ends |= codes < low + margin
+    return np.flatnonzero(ends.mean(axis=0) > MOSTLY)
+
+
+def free_to_copy(model: "BaseAutoencoder", on: Judged) -> Iterator[Finding]:
+    """Whether the code is as wide as the input and nothing asks more than copying."""
+    n_units = on.codes.shape[1]
+    if n_units >= model.n_features_in_ and not model.model_.parts.hides:
+        yield Finding(
+            "free to copy",
+            f"The code has {n_units} units for {model.n_features_in_} features and "
+            f"nothing keeps it from copying them.",
+            "Lower n_components"
+            + ", or add a corruption such as 'gaussian(std=0.1)'" * hasattr(model, "corruption")
+            + ".",
+        )
+
+
+def listed(units: Array) -> str:
+    """Return the first few numbers."""
+    head = ", ".join(str(unit) for unit in units[:5])
+    return f"{head}, ..." if len(units) > 5 else head
