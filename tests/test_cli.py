@@ -462,6 +462,15 @@ def test_fit_takes_labels_of_a_file(tmp_path, home, kind):
     assert (ours.label_name_, ours.classes_.tolist()) == (None, [0, 1, 2])
 
 
+def test_fit_refuses_labels_of_other_rows(tmp_path, home, capsys):
+    pl.DataFrame({"label": [0, 1]}).write_csv(tmp_path / "few.csv")
+    typed = [home / "iris.csv", "--labels", tmp_path / "few.csv", "--model", tmp_path / "m"]
+    assert run(["fit", *map(str, typed)]) == 2
+    assert capsys.readouterr().err.endswith(
+        f"few.csv has 2 labels and {home / 'iris.csv'} 150 rows: give one label for each row.\n"
+    )
+
+
 def test_fit_tells_what_came_of_it(tmp_path, home):
     printed = invoke(
         *("fit", home / "digits", "--model", tmp_path / "m", "--code", "sigmoid"), *QUICKLY

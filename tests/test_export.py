@@ -17,7 +17,14 @@ from test_contract import ESTIMATORS
 from torch import nn
 
 import isthmus
-from isthmus import Autoencoder, AutoencoderClassifier, BernoulliRBM, GaussianRBM, export_onnx
+from isthmus import (
+    Autoencoder,
+    AutoencoderClassifier,
+    BernoulliRBM,
+    GaussianRBM,
+    VariationalAutoencoder,
+    export_onnx,
+)
 from isthmus.cli.main import run
 from isthmus.data.scaling import Scaling
 from isthmus.errors import ExportError, FileError, MissingDependencyError, ParameterError
@@ -88,6 +95,14 @@ def test_every_estimator_is_exported_or_says_why_not(estimator, part, tmp_path):
         agree(model, part, tmp_path / "part.onnx", X)
         return
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("part", ["encode", "reconstruct", "score"])
+def test_conditional_model_is_exported_but_for_its_decoder(part, tmp_path):
+    model = VariationalAutoencoder(2, conditional=True, hidden=(4,), **SHORT)
+    agree(model.fit(X, np.arange(60) % 3), part, tmp_path / "part.onnx", X)
+    with pytest.raises(ParameterError, match="^part='decode' of a conditional model would need"):
+        export_onnx(model, tmp_path / "decode.onnx", "decode")
 
 
 NETWORKS = {

@@ -185,7 +185,7 @@ def _fit(
     """Fit to the rows that are given; return those of the data, and the seconds of the fit."""
     data, target, validation, validation_target, *_ = given
     rows = read_rows(data, given.features())
-    labels = None if given.labels is None else _labels(given.labels, data)
+    labels = None if given.labels is None else _labels(given.labels, rows)
     if target is None:
         check_domain(rows.values, estimator.parts().likelihood, str(data))
     clean = None if target is None else _beside(rows, target, rows).named()
@@ -204,10 +204,15 @@ def _fit(
     return rows, time.perf_counter() - began
 
 
-def _labels(given: str, data: Path) -> Any:
-    """Read labels; a column of the table under its name, for samples to have it too."""
-    labels = read_labels(given, data)
-    if not is_column(given, data):
+def _labels(given: str, rows: Rows) -> Any:
+    """Read the rows' labels; a column of their table under its name, for samples to have it."""
+    labels = read_labels(given, rows.path)
+    if len(labels) != len(rows.values):
+        raise DataError(
+            f"{given} has {len(labels)} labels and {rows.path} {len(rows.values)} rows: give one "
+            f"label for each row."
+        )
+    if not is_column(given, rows.path):
         return labels
     import polars as pl
 

@@ -206,7 +206,7 @@ class Model(Learner):
     def nats_by_label(self, z: Tensor, predicted: Tensor) -> Tensor:
         """Return -log p(x | codes, label) of rows as they are predicted (B, D), (B, L)."""
         labels = torch.eye(self.parts.n_labels, dtype=z.dtype, device=z.device)
-        told = (torch.cat([z, label.expand(len(z), -1)], 1) for label in labels)
+        told = (torch.cat([z, label.expand(z.shape[0], -1)], 1) for label in labels)
         return torch.stack([self._nll(self.decoder(each), predicted) for each in told], 1)
 
     @torch.no_grad()
