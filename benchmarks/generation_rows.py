@@ -6,7 +6,7 @@ from published_table import Figures, Setting, row
 
 from isthmus import VariationalAutoencoder
 
-LAYERS = {"hidden": (200, 200), "activation": "silu", "likelihood": "bernoulli"}
+LAYERS = {"hidden": (200, 200), "activation": "silu"}
 TRAINING = {"batch_size": 200, "learning_rate": 4e-3, "validation_fraction": 0, "warmup": 0.2}
 MANY = {"importance_samples": 50, "growth": 1.0, "learning_rate": 2e-3, "batch_size": 100}
 MUON = {"optimizer": "muon", "learning_rate": 3e-3}
@@ -18,26 +18,32 @@ def binary(images: np.ndarray, seed: int) -> np.ndarray:
     return (np.random.default_rng(seed).random(images.shape) < images).astype(np.float32)
 
 
-def nats(model: VariationalAutoencoder, images: np.ndarray) -> Figures:
+def nats(model: VariationalAutoencoder, images: np.ndarray, n_draws: int) -> Figures:
     """Return the test NLL of images binarised once, and what the code uses."""
     test = binary(images, seed=1)
     return {
-        "nll": -float(model.log_likelihood(test, N_DRAWS).mean()),
+        "nll": -float(model.log_likelihood(test, n_draws).mean()),
         "bound": -float(model.elbo(test, 10).mean()),
         "active": int((model.transform(test).var(axis=0) > 0.01).sum()),
     }
 
 
-def one_layer(setting: Setting, seed: int, *, dynamic: bool, **options: object) -> Figures:
+def one_layer(
+    setting: Setting, seed: int, *, dynamic: bool, n_draws: int = N_DRAWS, **options: object
+) -> Figures:
     split = setting.split()
-    corruption = "binarised" if dynamic else "clean"
     rows = split.X if dynamic else binary(split.X, seed=0)
+    layers = {} if "network" in options else LAYERS
     model = VariationalAutoencoder(
-        50, corruption=corruption, random_state=seed, **{**LAYERS, **TRAINING, **options}
+        50,
+        likelihood="bernoulli",
+        corruption="binarised" if dynamic else "clean",
+        random_state=seed,
+        **{**layers, **TRAINING, **options},
     )
     with kept(model, len(rows)) as folder:
         model.fit(rows, checkpoint=folder)
-        return {"training": model.history_[-1]["seconds"], **nats(model, split.test)}
+        return {"training": model.history_[-1]["seconds"], **nats(model, split.test, n_draws)}
 
 
 @row(
@@ -106,3 +112,20 @@ def iwae_deep(setting: Setting, seed: int) -> Figures:
     deep = {"max_epochs": 180, "hidden": (300,) * 3}
     drawn = {"importance_samples": 20, "prior_components": 200}
     return one_layer(setting, seed, dynamic=True, **MANY | MUON | deep | drawn)
+
+
+@row(
+    title="Convolutions of ours, with the same prior, dynamic binarisation: test NLL, nats",
+    published="82.90 (IWAE, two stochastic layers)",
+    grade="A",
+    figure="nll",
+    mark=82.9,
+    setting="levels of 32 and 64 channels of 3 x 3 on patches of 2 x 2, residual, SiLU; as "
+    "`iwae_deep` with draws that rise to 5, 110 epochs; 1,000 importance samples, of which the "
+    "NLL is an upper bound. On training images: 1 draw 86.6 after 20 epochs, 5 draws 87.1 after 8",
+)
+def iwae_conv(setting: Setting, seed: int) -> Figures:
+    levels = "conv(channels=(32, 64), patch=2, activation=silu, residual=True)"
+    pictures = {"network": levels, "sample_shape": (28, 28), "max_epochs": 110}
+    drawn = {"importance_samples": 5, "prior_components": 200, "n_draws": 1000}
+    return one_layer(setting, seed, dynamic=True, **MANY | MUON | pictures | drawn)
