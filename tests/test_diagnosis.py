@@ -250,8 +250,10 @@ def test_probabilistic_pca_is_not_called_worse_than_the_plain_one():
     assert "worse than PCA" not in found(estimator, X)
     headline = review(estimator, X).verdict.headline
     assert headline == "It says how rows are distributed, and PCA rebuilds better."
-    trained = VariationalAutoencoder(2, likelihood="laplace", max_epochs=1, random_state=0).fit(X)
-    assert "worse than PCA" in found(trained, X)
+    random = {"likelihood": "laplace", "max_epochs": 1, "random_state": 0}
+    assert "worse than PCA" in found(VariationalAutoencoder(2, **random).fit(X), X)
+    told = VariationalAutoencoder(2, conditional=True, **random).fit(X, np.arange(len(X)) % 2)
+    assert (told.versus_pca_.ratio > 1.01, "worse than PCA" in found(told, X)) == (True, False)
 
 
 def test_noise_in_another_unit_is_found():

@@ -72,12 +72,13 @@ def highest_leap(history: Iterable[Mapping[str, Any]]) -> Leap | None:
 def worse_than_pca(model: "BaseAutoencoder", on: Judged) -> Iterator[Finding]:
     """Whether PCA would have served better.
 
-    Outliers are not found by rebuilding all rows well, and what still is the probabilistic PCA
-    that it began as rebuilds a little less well by design.
+    Outliers are not found by rebuilding all rows well, nor are new rows made of a label; and what
+    still is the probabilistic PCA that it began as rebuilds a little less well by design.
     """
-    versus = None if is_outlier_detector(model) else model.versus_pca_
-    as_it_began = model.model_.parts.starts_as_pca and model.n_iter_ == 0
-    if versus is not None and versus.ratio > WORSE and not as_it_began:
+    parts, versus = model.model_.parts, model.versus_pca_
+    if is_outlier_detector(model) or parts.n_labels or (parts.starts_as_pca and not model.n_iter_):
+        return
+    if versus is not None and versus.ratio > WORSE:
         yield Finding(
             "worse than PCA",
             f"The squared error on {versus.rows} rows is {_ratio(versus.ratio)} times that of PCA "
