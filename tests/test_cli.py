@@ -462,6 +462,13 @@ def test_fit_takes_labels_of_a_file(tmp_path, home, kind):
     assert (ours.label_name_, ours.classes_.tolist()) == (None, [0, 1, 2])
 
 
+def test_next_command_after_a_generative_fit_does_not_name_the_data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    iris_frame().write_csv("samples.csv")
+    printed = invoke("fit", "samples.csv", "--beta", "1", "--model", "m", *QUICKLY)
+    assert "Next: isthmus sample m --out samples2.csv\n" in printed
+
+
 def test_fit_refuses_labels_of_other_rows(tmp_path, home, capsys):
     pl.DataFrame({"label": [0, 1]}).write_csv(tmp_path / "few.csv")
     typed = [home / "iris.csv", "--labels", tmp_path / "few.csv", "--model", tmp_path / "m"]

@@ -1,11 +1,13 @@
 """Variational autoencoders whose decoder is told a label."""
 
 import copy
+import warnings
 
 import numpy as np
 import polars as pl
 import pytest
 import torch
+from sklearn.exceptions import DataConversionWarning
 from sklearn.linear_model import LogisticRegression
 
 from isthmus import Autoencoder, VariationalAutoencoder, datasets, load, report
@@ -90,6 +92,22 @@ def test_labels_are_saved(model, tmp_path):
     assert again.classes_.tolist() == model.classes_.tolist()
     first, second = (m.sample(6, y="one", random_state=1) for m in (model, again))
     assert np.array_equal(first, second)
+
+
+@pytest.mark.parametrize(
+    ("column", "name"),
+    [(pl.Series, None), (lambda y: pl.Series("kind", y), "kind"), (np.array, None),
+     (lambda y: pl.DataFrame({"kind": y}), "kind")],
+)  # fmt: skip
+def test_name_of_the_labels_is_kept_until_a_fit_without_them(digits, column, name):
+    X, y = digits[0][:40], digits[1][:40].tolist()
+    model = VariationalAutoencoder(2, conditional=True, max_epochs=0, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataConversionWarning)
+        model.fit(X, column(y))
+    assert (model.label_name_ or None) == name
+    model.set_params(conditional=False).fit(X)
+    assert not hasattr(model, "label_name_")
 
 
 def test_ways_between_samples_take_a_label(model, digits):

@@ -250,6 +250,10 @@ def test_probabilistic_pca_is_not_called_worse_than_the_plain_one():
     assert "worse than PCA" not in found(estimator, X)
     headline = review(estimator, X).verdict.headline
     assert headline == "It says how rows are distributed, and PCA rebuilds better."
+    narrow = VariationalAutoencoder(2, hidden=(), beta=2, random_state=0).fit(X)
+    assert found(narrow, X)["worse than PCA"].endswith(
+        "lower beta, or fit an Autoencoder, which pays none."
+    )
     random = {"likelihood": "laplace", "max_epochs": 1, "random_state": 0}
     assert "worse than PCA" in found(VariationalAutoencoder(2, **random).fit(X), X)
     told = VariationalAutoencoder(2, conditional=True, **random).fit(X, np.arange(len(X)) % 2)

@@ -91,6 +91,14 @@ def test_all_samples_have_the_label_that_is_typed(home, tmp_path, form):
     np.testing.assert_allclose(rows, expected)
 
 
+def test_labels_stand_under_a_name_that_no_feature_has(home, tmp_path):
+    frame = pl.DataFrame(load_iris().data, schema=["label", "b", "c", "d"], orient="row")
+    told = VariationalAutoencoder(2, conditional=True, **QUICK).fit(frame, load_iris().target)
+    told.save(tmp_path / "told")
+    invoke("sample", tmp_path / "told", "-n", 4, "--out", tmp_path / "rows.csv")
+    assert pl.read_csv(tmp_path / "rows.csv").columns == ["label_", "label", "b", "c", "d"]
+
+
 def test_samples_can_be_drawn_with_their_spread(home, tmp_path):
     invoke("sample", home / "told", "-n", 4, "--label", "x", "--drawn", "--out", tmp_path / "a.npy")
     expected = load(home / "told").sample(4, y="x", expected=False, random_state=0)

@@ -302,7 +302,7 @@ def export(model: Path, out: Path, part: str, data: Path | None, force: bool) ->
 @click.option(
     "--drawn",
     is_flag=True,
-    help="Draw each value, with the spread of the rows, instead of giving the expected one.",
+    help="Draw each value from the likelihood, instead of giving the expected one.",
 )
 @click.option("--steps", "n_steps", type=click.IntRange(min=1), help="Of a chain.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of chance.")

@@ -108,7 +108,8 @@ def fit(
     check_model(model, force=force)
     noisy = given.target is not None or options.get("blind") or options.get("corruption")
     named = any(name in options for name in SHORTHANDS)
-    if noisy and not named and given.data.is_dir():
+    generates = given.labels is not None or options.get("estimator") == "variational"
+    if noisy and not named and not generates and given.data.is_dir():
         options = usual_to_clean(given.data, options)
     observers = [] if log is None else [JSONLines(check_log(log))]
     built = assemble(**options, labelled=given.labels is not None)
@@ -156,6 +157,11 @@ def _run(
     data, target, validation, validation_target, *_ = given
     words = ["isthmus", "resume", str(checkpoint), *given.typed(), "--model", str(model)]
     again = shlex.join(words)
+    if given.labels is not None and are_photographs(data):
+        raise ParameterError(
+            f"--labels are told of rows of one shape, and {data} holds pictures of several, or "
+            f"large ones: leave it out."
+        )
     if estimator.parts().network.crop is not None and are_photographs(data):
         with stopping(checkpoint, again) as stop:
             pairs = (target, validation, validation_target)
@@ -166,12 +172,14 @@ def _run(
         rows, seconds = _fit(estimator, given, stop.checkpoint, observers)
     estimator.save(model)
     _tell(estimator, rows, model, seconds)
+    denoises = target is not None or estimator.model_.parts.corruption.hides
     if is_outlier_detector(estimator):
         say(f"Next: {shlex.join(['isthmus', 'score', str(data), '--model', str(model)])}")
-    elif estimator.model_.parts.code.prior:
-        say(f"Next: {shlex.join(['isthmus', 'sample', str(model), '--out', 'samples.csv'])}")
+    elif estimator.model_.parts.code.prior and not denoises:
+        out = Path("samples.png" if data.is_dir() else "samples.csv")
+        out = out.with_stem("samples2") if out.resolve() == data.resolve() else out
+        say(f"Next: {shlex.join(['isthmus', 'sample', str(model), '--out', str(out)])}")
     else:
-        denoises = target is not None or estimator.model_.parts.corruption.hides
         say(f"Next: {next_command(data, model, denoises=denoises)}")
     return stop.code
 

@@ -120,7 +120,7 @@ def at_the_shell(text: str, command: click.Command | None = None) -> str:
         return f"fit with --estimator {_KINDS[found[1]]} {options}".rstrip()
 
     text = re.sub(rf"fit an? ({'|'.join(_KINDS)})\b(?:\(([^()]*)\))?", kind, text)
-    text = text.replace("target='blind'", "--blind")
+    text = text.replace("target='blind'", "--blind").replace("conditional=True", "--labels")
     text = text.replace(
         "sample_shape=(channels, height, width)", "--sample-shape channels,height,width"
     )
@@ -143,8 +143,9 @@ def _typed(value: str) -> str:
 
 def _flags(command: click.Command | None) -> dict[str, str]:
     """Return how parameters are typed: as a command calls them, else as ``isthmus fit`` does."""
-    own = {name: option.flags[0] for name, option in OWN.items()}
-    own |= {name: _flag(name) for name in ("method", "part")}
+    own = {"corruption": "--noise", "penalties": "--penalty"}
+    own |= {name: _flag(name) for name in ("code", "pretraining", "method", "part")}
+    own |= {name: _flag(name) for name in OWN if "_" in name}
     options = [each for each in command.params if isinstance(each, click.Option)] if command else []
     typed = {str(each.name): each.opts[0] for each in options}
     renamed = {name: flag for name, flag in typed.items() if flag != _flag(name)}

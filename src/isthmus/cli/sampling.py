@@ -1,7 +1,7 @@
 """``isthmus sample``: new samples from a saved model, as a picture, pictures or a table."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ def sample(
     if ending not in (GRID, ""):
         names = getattr(estimator, "feature_names_in_", None)
         columns = None if names is None else [str(name) for name in names]
-        beside = {} if labels is None else {estimator.label_name_ or "label": labels.tolist()}
+        beside = {} if labels is None else {_free_name(estimator, columns): labels.tolist()}
         write(out, rows, columns, beside)
     else:
         pictures = _pictures(estimator, rows, sample_shape)
@@ -114,6 +114,14 @@ def _labels(estimator: Any, label: str | None, n_samples: int, seed: int) -> Any
             f"({', '.join(known)})."
         )
     return np.array([known[label]] * n_samples)
+
+
+def _free_name(estimator: Any, columns: Sequence[str] | None) -> str:
+    """Return the name of the labels' column, which no feature has."""
+    name: str = estimator.label_name_ or "label"
+    while name in (columns or ()):
+        name += "_"
+    return name
 
 
 def _pictures(

@@ -297,7 +297,8 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
         """Take over what a fit has made, or a file has kept."""
         self.model_ = settle(fitted.model, scaling)
         if not self.model_.parts.n_labels:
-            self.__dict__.pop("classes_", None)  # of an earlier fit
+            for of_an_earlier_fit in ("classes_", "label_name_"):
+                self.__dict__.pop(of_an_earlier_fit, None)
         self.n_components_ = fitted.model.n_components
         self.history_ = fitted.history
         self.versus_pca_ = fitted.versus_pca

@@ -46,8 +46,8 @@ def learn_labels(estimator: "BaseAutoencoder", X: Any, y: Any, validation: Any) 
             f"needs one for each: drop those rows, or label them."
         )
     estimator.classes_ = labels.classes
-    name = getattr(y, "name", None)
-    estimator.label_name_ = None if name is None else str(name)
+    names = [getattr(y, "name", None), *getattr(y, "columns", ())]
+    estimator.label_name_ = next((str(name) for name in names if name is not None), None)
     return labels.numbers
 
 

@@ -133,9 +133,10 @@ class VariationalAutoencoder(BaseAutoencoder):
 
     def _learned(self) -> Learned:
         facts, tensors = super()._learned()
+        name = getattr(self, "label_name_", None)  # which older pickles have not
         if not self.model_.parts.n_labels:
             return {**facts, "classes": None}, tensors
-        return {**facts, "classes": self.classes_.tolist(), "label_name": self.label_name_}, tensors
+        return {**facts, "classes": self.classes_.tolist(), "label_name": name}, tensors
 
     def _relearn(self, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         if facts.get("classes") is not None:

@@ -50,7 +50,8 @@ def check_part(model: Any, part: str) -> None:
             f"part={part!r} is none that {type(model).__name__} has{guess(str(part), offered)}: "
             f"use {', '.join(offered)}."
         )
-    if part == "decode" and getattr(model, "conditional", False):
+    parts = getattr(model.model_, "parts", None)  # machines have none
+    if part == "decode" and parts is not None and parts.n_labels:
         raise ParameterError(
             "part='decode' of a conditional model would need a label beside each code, for which "
             "the file has no place: use encode, reconstruct, score."

@@ -76,7 +76,8 @@ def worse_than_pca(model: "BaseAutoencoder", on: Judged) -> Iterator[Finding]:
     still is the probabilistic PCA that it began as rebuilds a little less well by design.
     """
     parts, versus = model.model_.parts, model.versus_pca_
-    if is_outlier_detector(model) or parts.n_labels or (parts.starts_as_pca and not model.n_iter_):
+    by_design = parts.starts_as_pca and model.n_iter_ == 0 and getattr(parts.code, "beta", 1) <= 1
+    if is_outlier_detector(model) or parts.n_labels or by_design:
         return
     if versus is not None and versus.ratio > WORSE:
         yield Finding(
