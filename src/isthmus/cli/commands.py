@@ -220,10 +220,15 @@ def numbers(_ctx: click.Context, _param: click.Parameter, text: str | None) -> A
         raise click.BadParameter(f"{text!r} is no list of whole numbers, such as 28,28,1") from None
 
 
+classes_option = labels_option(
+    "Classes or numbers of the rows: a column of DATA, or a file of them."
+)
+
+
 @click.command(epilog=FORMS)
 @click.argument("model", type=PATH)
 @data_argument
-@labels_option("Classes or numbers of the rows: a column of DATA, or a file of them.")
+@classes_option
 @data_option("--target", "Clean rows, where DATA is noisy.")
 @click.option(
     "--out", type=PATH, default="report.html", show_default=True, help="The page to write."
@@ -253,7 +258,7 @@ def report(model: Path, data: Path, **options: Any) -> None:
 @click.command(epilog=FORMS)
 @click.argument("models", type=PATH, nargs=-1, required=True)
 @data_argument
-@labels_option("Classes or numbers of the rows: a column of DATA, or a file of them.")
+@classes_option
 @data_option("--target", "Clean rows, where DATA is noisy.")
 @click.option("--out", type=PATH, help="A page to write besides.")
 @force_option

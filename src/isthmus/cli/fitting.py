@@ -177,8 +177,7 @@ def _run(
         say(f"Next: {shlex.join(['isthmus', 'score', str(data), '--model', str(model)])}")
     elif estimator.model_.parts.code.prior and not denoises:
         out = Path("samples.png" if data.is_dir() else "samples.csv")
-        out = out.with_stem("samples2") if out.resolve() == data.resolve() else out
-        say(f"Next: {shlex.join(['isthmus', 'sample', str(model), '--out', str(out)])}")
+        say(f"Next: {shlex.join(['isthmus', 'sample', str(model), '--out', _apart(out, data)])}")
     else:
         say(f"Next: {next_command(data, model, denoises=denoises)}")
     return stop.code
@@ -325,7 +324,10 @@ def next_command(data: Path, model: Path, *, denoises: bool) -> str:
     ending = ending if ending in (".csv", ".parquet", ".npz") else ".npy"
     name = "clean" if denoises else "codes"
     out = Path(name if denoises and data.is_dir() else f"{name}{ending}")
-    if out.resolve() == data.resolve():
-        out = out.with_stem(f"{out.stem}2")
     verb = "denoise" if denoises else "transform"
-    return shlex.join(["isthmus", verb, str(data), str(out), "--model", str(model)])
+    return shlex.join(["isthmus", verb, str(data), _apart(out, data), "--model", str(model)])
+
+
+def _apart(out: Path, data: Path) -> str:
+    """Return where to write, which is not the data itself."""
+    return str(out.with_stem(f"{out.stem}2") if out.resolve() == data.resolve() else out)

@@ -133,10 +133,9 @@ class VariationalAutoencoder(BaseAutoencoder):
 
     def _learned(self) -> Learned:
         facts, tensors = super()._learned()
+        classes = self.classes_.tolist() if self.model_.parts.n_labels else None
         name = getattr(self, "label_name_", None)  # which older pickles have not
-        if not self.model_.parts.n_labels:
-            return {**facts, "classes": None}, tensors
-        return {**facts, "classes": self.classes_.tolist(), "label_name": name}, tensors
+        return {**facts, "classes": classes, "label_name": name}, tensors
 
     def _relearn(self, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         if facts.get("classes") is not None:
