@@ -5,7 +5,7 @@ import pytest
 import scipy.optimize
 import torch
 from sklearn.datasets import load_wine
-from sklearn.decomposition import PCA
+from sklearn.decomposition import PCA, FactorAnalysis
 from sklearn.model_selection import train_test_split
 
 from isthmus import Autoencoder, OutlierDetector, VariationalAutoencoder
@@ -266,3 +266,15 @@ def test_units_that_hold_nothing_are_told_once():
     assert findings["collapsed units"].change == (
         "If the error is too high, lower beta; else lower n_components."
     )
+
+
+def test_linear_network_with_a_noise_of_each_feature_reaches_factor_analysis():
+    noise = np.array([0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.5, 2.0])
+    rows = RNG.normal(size=(2000, 2)) @ RNG.normal(size=(2, D)) + noise * RNG.normal(size=(2000, D))
+    model = VariationalAutoencoder(
+        2, hidden=(), likelihood="normal(std=per_feature)", max_epochs=60, random_state=0
+    ).fit(rows)
+    assert model.stopped_by_ != "solved"
+    factors, axes = FactorAnalysis(2).fit(rows).score(rows), PCA(2).fit(rows).score(rows)
+    reached = model.log_likelihood(rows, n_samples=100).mean()
+    assert factors - 0.05 * (factors - axes) < reached < factors + 0.01

@@ -1,6 +1,7 @@
 """Codes with a prior, vector quantisation, learned variances and the evidence of a VAE."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -116,6 +117,27 @@ def test_capacity_is_where_the_divergence_costs_nothing(capacity):
 def test_single_draws_and_whole_distributions_do_not_mix():
     with pytest.raises(ParameterError, match=r"^free_bits and capacity need whole "):
         Gaussian(samples=5, free_bits=0.5).memory(K)
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        (
+            Gaussian(growth=0.5),
+            "growth lets the draws of a row rise from 1, and they are to be 1: give several "
+            "samples (of an estimator, importance_samples), or leave growth out.",
+        ),
+        (
+            Gaussian(beta=0.0, capacity=3.0),
+            "capacity is what beta pulls the code to, and beta is 0: give beta, or leave capacity "
+            "out.",
+        ),
+    ],
+    ids=str,
+)
+def test_fields_that_would_do_nothing_are_refused(code, sentence):
+    with pytest.raises(ParameterError, match=f"^{re.escape(sentence)}$"):
+        code.memory(K)
 
 
 def test_code_without_beta_and_spread_gives_bitwise_the_plain_loss():
@@ -359,7 +381,7 @@ def test_collapsed_units_are_found(pixels):
 
 def test_learned_std_is_the_likeliest():
     likelihood = Normal(std="learned")
-    memory = likelihood.memory()
+    memory = likelihood.memory(D)
     output, x = normal(B, D), normal(B, D, seed=1)
     best = likelihood.nll(output, x, memory).mean()
     std = float((output - x).square().mean().sqrt())
@@ -370,7 +392,7 @@ def test_learned_std_is_the_likeliest():
 
 def test_learned_std_in_use_is_that_of_the_training():
     likelihood = Normal(std="learned")
-    memory = likelihood.memory()
+    memory = likelihood.memory(D)
     output = normal(B, D)
     for seed in range(200):
         likelihood.nll(output, output + 0.3 * normal(B, D, seed=seed), memory)
@@ -385,6 +407,45 @@ def test_learned_std_in_use_is_that_of_the_training():
     assert float(noise.std()) == pytest.approx(used, rel=0.05)
 
 
+def test_std_per_feature_is_each_features_own():
+    likelihood, stds = Normal(std="per_feature"), torch.linspace(0.2, 2, D).double()
+    memory = likelihood.memory(D, 5.0)
+    assert torch.equal(memory.values, torch.full((D,), 5.0))
+    output = normal(500, D)
+    for seed in range(40):
+        likelihood.nll(output, output + stds * normal(500, D, seed=seed + 1), memory)
+    memory.eval()
+    used = memory.values.sqrt().double()
+    torch.testing.assert_close(used, stds, rtol=0.05, atol=0)
+    x = 3 * normal(500, D, seed=99)
+    densities = distributions.Normal(output, used).log_prob(x).sum(1)
+    torch.testing.assert_close(likelihood.nll(output, x, memory), -densities)
+    drawn = likelihood.sample(torch.zeros(4000, D), generator(), memory)
+    torch.testing.assert_close(drawn.std(0).double(), stds, rtol=0.07, atol=0)
+
+
+def test_std_per_feature_of_what_never_varies_stays_above_a_share_of_the_mean():
+    likelihood = Normal(std="per_feature")
+    memory = likelihood.memory(D)
+    output = normal(B, D)
+    apart = torch.tensor([0.0, 1, 1, 1, 1, 2]).double()
+    likelihood.nll(output, output + apart, memory)
+    assert float(memory.values[0]) == pytest.approx(1e-3 * 8 / D, rel=1e-4)
+    likelihood.nll(output, output, likelihood.memory(D))  # nor of rows without any error
+    assert (memory.values > 0).all()
+
+
+def test_gradient_under_std_per_feature_is_that_of_the_std_it_was_judged_by():
+    likelihood = Normal(std="per_feature")
+    memory = likelihood.memory(D)
+    output, x = normal(B, D).requires_grad_(), normal(B, D, seed=1)
+    loss = likelihood.nll(output, x, memory).sum()
+    variances = memory.values.double()
+    likelihood.nll(output.detach(), 9 * x, memory)  # learns on, before the gradient is asked for
+    loss.backward()
+    torch.testing.assert_close(output.grad, (output.detach() - x) / variances)
+
+
 def test_learned_std_is_saved(fitted, tmp_path, pixels):
     from isthmus import load
 
@@ -392,6 +453,19 @@ def test_learned_std_is_saved(fitted, tmp_path, pixels):
     again = load(tmp_path / "model")
     assert again.model_.spread.values == fitted.model_.spread.values != 1.0
     assert np.array_equal(again.score_samples(pixels), fitted.score_samples(pixels))
+
+
+def test_std_per_feature_is_saved(tmp_path):
+    X = np.random.default_rng(0).normal(size=(60, 5)) * np.arange(1, 6)
+    each = VariationalAutoencoder(
+        2, likelihood="normal(std=per_feature)", max_epochs=3, validation_fraction=0, random_state=0
+    ).fit(X)
+    each.save(tmp_path / "model")
+    again = load(tmp_path / "model")
+    assert len(set(again.model_.spread.values.tolist())) == 5
+    drawn = (model.sample(9, expected=False, random_state=0) for model in (again, each))
+    assert np.array_equal(*drawn)
+    assert np.array_equal(again.score_samples(X), each.score_samples(X))
 
 
 # Other codes -----------------------------------------------------------------------------

@@ -84,6 +84,6 @@ def start_as_pca(model: Model, pca: PCA) -> None:
     spectrum = Spectrum(pca.variances, rest, len(pca.center))
     code, likelihood = model.parts.code, model.parts.likelihood
     units = code.begin(spectrum, likelihood.variance)
-    model.spread = likelihood.memory(units.noise).to(pca.center.device)
+    model.spread = likelihood.memory(len(pca.center), units.noise).to(pca.center.device)
     for half in (model.encoder, model.decoder):
         half.start(pca.axes, pca.center, units)  # type: ignore[operator]

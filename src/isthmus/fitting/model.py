@@ -59,7 +59,8 @@ class Parts(NamedTuple):
     def solved(self) -> bool:
         """Whether nothing can be better on the training rows than that PCA."""
         clean = isinstance(self.corruption, Clean) and not self.penalties
-        return self.starts_as_pca and self.network.linear and clean
+        even = self.likelihood.isotropic
+        return self.starts_as_pca and self.network.linear and clean and even
 
     @property
     def hides(self) -> bool:
@@ -100,7 +101,7 @@ class Model(Learner):
         self.encoder = halves.encoder
         self.decoder = halves.decoder
         self.memory = memory  # the code's
-        self.spread = parts.likelihood.memory()  # what the likelihood learns
+        self.spread = parts.likelihood.memory(len(scaling.offset))  # what the likelihood learns
         if parts.n_labels:
             self.register_buffer("shares", torch.full((parts.n_labels,), 1 / parts.n_labels))
 

@@ -16,6 +16,7 @@ from isthmus.parts.part import part
 from isthmus.parts.slots import NOTHING, Likelihood, Nothing
 
 SMALLEST = 1e-12  # of a learned variance, where all is rebuilt exactly
+SHARED = 1e-3  # of a feature's own variance, the mean of all features'
 RECENT = 0.9  # share of the learned variance that a further batch leaves: errors fall
 
 Width = Annotated[float, Field(gt=0, description="in scaled units")]
@@ -27,7 +28,10 @@ class Normal(Likelihood):
 
     With ``std="learned"`` one std serves all features and rows, the likeliest: the root of the
     mean squared error of the batch, in use of the last batches of the training. For bounds of
-    several draws it is too wide: it counts draws alike that the bound does not.
+    several draws it is too wide: it counts draws alike that the bound does not. With
+    ``std="per_feature"`` each feature has its own, of the last batches in training too, since one
+    says little of a single feature: for tables to draw rows from. A thousandth of each variance is
+    the mean of all, so that features that hardly vary do not count without bounds.
 
     References
     ----------
@@ -36,7 +40,8 @@ class Normal(Likelihood):
     """
 
     std: Annotated[
-        Width | Literal["learned"], Field(description="in scaled units; or learned, one for all")
+        Width | Literal["learned", "per_feature"],
+        Field(description="in scaled units; or learned, one for all, or each feature's own"),
     ] = 1.0
 
     location = True
@@ -44,19 +49,25 @@ class Normal(Likelihood):
 
     @property
     def learns(self) -> bool:
-        return self.std == "learned"
+        return isinstance(self.std, str)
+
+    @property
+    def isotropic(self) -> bool:
+        return self.std != "per_feature"
 
     @property
     def variance(self) -> float | None:
-        return None if self.std == "learned" else self.std**2
+        return None if isinstance(self.std, str) else self.std**2
 
-    def memory(self, variance: float = 1.0) -> nn.Module:
-        start = max(variance, SMALLEST)
-        return SlidingMean(start=start, keep=RECENT) if self.learns else Nothing()
+    def memory(self, n_features: int, variance: float = 1.0) -> nn.Module:
+        if not self.learns:
+            return Nothing()
+        shape = () if self.isotropic else (n_features,)
+        return SlidingMean(*shape, start=max(variance, SMALLEST), keep=RECENT)
 
     def nll(self, output: Tensor, x: Tensor, memory: nn.Module = NOTHING) -> Tensor:
         squares = functional.mse_loss(output, x, reduction="none")  # one kernel each way
-        if self.std == "learned":
+        if isinstance(self.std, str):
             variance = self._variance(squares, memory)
             return (squares / variance + torch.log(2 * math.pi * variance)).sum(1) / 2
         constant = x.shape[1] * math.log(self.std * math.sqrt(2 * math.pi))
@@ -69,17 +80,25 @@ class Normal(Likelihood):
         self, output: Tensor, generator: torch.Generator, memory: nn.Module = NOTHING
     ) -> Tensor:
         noise = torch.empty_like(output).normal_(generator=generator)
-        std = memory.get_buffer("values").sqrt() if self.std == "learned" else self.std
-        return output + std * noise
+        if isinstance(self.std, str):
+            return output + memory.get_buffer("values").sqrt() * noise
+        return output + self.std * noise
 
-    @staticmethod
-    def _variance(squares: Tensor, memory: nn.Module) -> Tensor:
-        """Return the likeliest variance, (): of the batch in training, the learned one in use."""
-        if not memory.training:
-            return memory.get_buffer("values").to(squares)
-        variance = squares.detach().mean().clamp(min=SMALLEST)
-        memory.learn(variance)  # type: ignore[operator]
-        return variance
+    def _variance(self, squares: Tensor, memory: nn.Module) -> Tensor:
+        """Return the likeliest variance, () or (D,).
+
+        Of the batch in training, or each feature's of the last ones; in use, the learned one.
+        """
+        if memory.training:
+            squares = squares.detach()
+            variance = squares.mean().clamp(min=SMALLEST)
+            if not self.isotropic:
+                variance = squares.mean(0).lerp(variance, SHARED)
+            memory.learn(variance)  # type: ignore[operator]
+            if self.isotropic:
+                return variance
+        # A copy: the next batch changes what is learned, and this one's gradient needs it.
+        return memory.get_buffer("values").to(squares, copy=True)
 
 
 @part("laplace")

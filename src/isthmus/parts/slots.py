@@ -222,9 +222,7 @@ class Likelihood(Part):
 
     slot = "likelihood"
     location: ClassVar[bool]  # predicts scaled values
-    squared_error: ClassVar[
-        bool
-    ]  # nll is squared error up to constants, so PCA is its linear optimum
+    squared_error: ClassVar[bool]  # up to constants, and weights where it is not isotropic
     outputs_per_feature: ClassVar[int] = 1  # O / D
     low: ClassVar[float] = float("-inf")  # the domain of the user's values
     high: ClassVar[float] = float("inf")
@@ -235,11 +233,16 @@ class Likelihood(Part):
         return False
 
     @property
+    def isotropic(self) -> bool:
+        """Whether all features weigh alike, so that a squared error's linear optimum is PCA."""
+        return True
+
+    @property
     def variance(self) -> float | None:
         """Variance of a squared error's likelihood, in scaled units; None where it is learned."""
         return None
 
-    def memory(self, variance: float = 1.0) -> nn.Module:
+    def memory(self, n_features: int, variance: float = 1.0) -> nn.Module:
         """Return what the likelihood learns besides the network, at its start.
 
         ``variance`` is that of what the network misses of a feature then, in scaled units.

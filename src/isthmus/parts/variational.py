@@ -105,6 +105,16 @@ class Gaussian(Code):
                 "an estimator, importance_samples) or a learned prior (prior_components) weigh "
                 "single draws: leave out the one or the other."
             )
+        if self.growth > 0 and self.samples == 1:
+            raise ParameterError(
+                "growth lets the draws of a row rise from 1, and they are to be 1: give several "
+                "samples (of an estimator, importance_samples), or leave growth out."
+            )
+        if self.capacity is not None and self.beta == 0:
+            raise ParameterError(
+                "capacity is what beta pulls the code to, and beta is 0: give beta, or leave "
+                "capacity out."
+            )
         if self.prior_components > 1:
             return MixturePrior(self.prior_components, n_components)
         return NormalPrior()
