@@ -39,14 +39,20 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA, help="holds mnist/ and bsd/")
     parser.add_argument("--choose", action="store_true", help="judge on training pictures")
     options = parser.parse_args()
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    for name in options.only or [name for name in TASKS if name not in results]:
+    done = results()
+    for name in options.only or [name for name in TASKS if name not in done]:
         figures = TASKS[name](options.data, options.choose)
         print(name, {key: value for key, value in figures.items() if key != "model"}, flush=True)
         if not options.choose:
-            results[name] = figures
+            merged = results() | {name: figures}  # read again: another run may have written
             RESULTS.parent.mkdir(parents=True, exist_ok=True)
-            RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+            RESULTS.write_text(json.dumps(merged, indent=1) + "\n")
+
+
+def results() -> dict[str, Figures]:
+    """Return the figures by task, as far as there are any."""
+    found: dict[str, Figures] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    return found
 
 
 # MNIST -----------------------------------------------------------------------------------
@@ -63,8 +69,8 @@ def mnist(data: Path, choose: bool) -> Figures:
 
 def mnist_long(data: Path, choose: bool) -> Figures:
     """Train for longer; a run that was stopped goes on from its last state."""
-    network = "conv(channels=(24, 48), blocks=3, skip=True)"
-    return _digits(data, choose, 18, network, width=96, **ORTHOGONAL)
+    network = "conv(channels=(32, 64), blocks=3, skip=True, activation=silu)"
+    return _digits(data, choose, 60, network, width=128, **(ORTHOGONAL | {"batch_size": 64}))
 
 
 def mnist_code(data: Path, choose: bool) -> Figures:
@@ -195,7 +201,7 @@ def bsd_blind(data: Path, choose: bool) -> Figures:
 
 
 def _photographs(corruption: str, blocks: int, epochs: int) -> DenoisingAutoencoder:
-    around = "patch=2, skip=True, residual=True, side=64"
+    around = "patch=2, skip=True, residual=True, side=64, activation=relu"
     return DenoisingAutoencoder(
         96,
         network=f"conv(channels=(48, 64), blocks={blocks}, {around})",

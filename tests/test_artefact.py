@@ -116,6 +116,36 @@ def test_model_of_every_format_can_be_saved_again(path, tmp_path):
         np.testing.assert_array_equal(again[method], expected)
 
 
+@pytest.mark.parametrize(
+    ("network", "activation"),
+    [
+        ("conv(channels=(2,))", "relu"),
+        ("conv((2,), 1, silu)", None),
+        ("conv(activation=gelu)", None),
+        ("recurrent", None),
+    ],
+)
+def test_convolutions_of_the_second_format_had_rectifiers_by_default(network, activation):
+    own = {"network": network, "activation": None}
+    nested = {"autoencoder": {"estimator": "Autoencoder", "parameters": own}}
+    old = {"format": 2, "parameters": own, "autoencoder": {"parameters": own | nested}}
+    new = artefact.upgraded(old)
+    assert new["parameters"] == {"network": network, "activation": activation}
+    within = new["autoencoder"]["parameters"]
+    assert within["activation"] == within["autoencoder"]["parameters"]["activation"] == activation
+    assert own["activation"] is None
+    assert artefact.upgraded({**old, "format": 3}) == {**old, "format": 3}
+
+
+def test_old_models_within_models_without_end_are_refused(folder):
+    text = json.dumps({"format": 1, "weights_sha256": without_checksum(folder)["weights_sha256"]})
+    forge_text(folder, text[:-1] + ', "autoencoder": {' + '"autoencoder": {' * 600 + "}" * 602)
+    refused(
+        folder,
+        f"{folder / CONFIG} holds models within models without end: fit and save it again.",
+    )
+
+
 def test_nan_in_a_history_of_the_first_format_is_read(tmp_path):
     """That format wrote NaN as it is; later ones spell it, and refuse it bare."""
     kept = next(path for path in KEPT if path.parent.name == "format-1")
@@ -248,10 +278,10 @@ def test_config_that_is_only_formatted_anew_is_believed(folder):
 
 
 def test_newer_format_asks_for_a_newer_isthmus(folder):
-    rewrite(folder, format=3)
+    rewrite(folder, format=4)
     refused(
         folder,
-        f"{folder} was saved by a newer Isthmus (format 3, this one reads up to 2): upgrade with "
+        f"{folder} was saved by a newer Isthmus (format 4, this one reads up to 3): upgrade with "
         f"pip install -U isthmus.",
     )
 

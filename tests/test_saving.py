@@ -150,7 +150,7 @@ def test_fresh_process_gives_the_same_codes(folder):
 
 def test_folder_holds_three_files_and_no_pickle(folder):
     assert sorted(file.name for file in folder.iterdir()) == FILES
-    assert json.loads((folder / "config.json").read_text(encoding="utf-8"))["format"] == 2
+    assert json.loads((folder / "config.json").read_text(encoding="utf-8"))["format"] == 3
     header = (folder / "model.safetensors").read_bytes()
     length = int.from_bytes(header[:8], "little")
     assert "mean" in json.loads(header[8 : 8 + length])

@@ -1,6 +1,6 @@
 """Write models of the present format, and what they answer, for tests of later versions.
 
-python tests/models/kept_models.py tests/models/format-2
+python tests/models/kept_models.py tests/models/format-3
 """
 
 import sys
@@ -13,6 +13,7 @@ from isthmus import (
     Autoencoder,
     AutoencoderClassifier,
     BernoulliRBM,
+    DenoisingAutoencoder,
     GaussianRBM,
     OutlierDetector,
     SparseAutoencoder,
@@ -39,6 +40,9 @@ def fitted():
         "sequences": Autoencoder(
             2, network="recurrent(hidden=(3,))", max_epochs=1, random_state=0
         ).fit(ROWS.reshape(20, 4, 2)),
+        "pictures": DenoisingAutoencoder(
+            3, network="conv(channels=(2,), skip=True)", max_epochs=1, random_state=0
+        ).fit(ROWS.reshape(10, 4, 4)),
     }
 
 

@@ -9,6 +9,7 @@ import json
 import math
 import os
 import platform
+import re
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,7 +23,7 @@ from isthmus.data.replacing import null_in, replacing_folder, set_aside
 from isthmus.data.states import StateFolder
 from isthmus.errors import ArtefactError, FileError
 
-FORMAT = 2
+FORMAT = 3
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 LARGEST_CONFIG = 2**28  # bytes; in memory JSON takes ten times that
 PACKAGES = ("isthmus", "torch", "scikit-learn", "numpy")
@@ -67,9 +68,13 @@ def read(path: Path) -> tuple[Facts, dict[str, Tensor]]:
     weights = _read_weights(path / WEIGHTS, config)
     try:
         tensors = load(weights)
+        return upgraded(config), tensors
     except SafetensorError as error:
         raise ArtefactError(f"{path / WEIGHTS} cannot be read ({error}): save it again.") from None
-    return _UPGRADES[config["format"]](config), tensors
+    except RecursionError:
+        raise ArtefactError(
+            f"{path / CONFIG} holds models within models without end: fit and save it again."
+        ) from None
 
 
 def fingerprint(path: Path) -> str:
@@ -106,7 +111,25 @@ def _from_1(config: Facts) -> Facts:
     return {"versions": versions, "feature_dtypes": None, "n_samples_seen": None, **facts}
 
 
-_UPGRADES: dict[int, Callable[[Facts], Facts]] = {1: _from_1, 2: lambda config: config}
+def _from_2(config: Facts) -> Facts:
+    """Return facts of format 2, whose convolutions were followed by rectifiers by default."""
+    within = ((name, config.get(name)) for name in ("parameters", "autoencoder"))
+    facts = config | {name: _from_2(each) for name, each in within if isinstance(each, dict)}
+    network = str(facts.get("network", ""))
+    if network.startswith("conv") and facts.get("activation", "") is None:
+        facts["activation"] = None if _NAMES_ONE.search(network) else "relu"
+    return facts
+
+
+_NAMES_ONE = re.compile(r"relu|elu|gelu|silu|softplus|tanh|sigmoid|identity")
+_UPGRADES: dict[int, Callable[[Facts], Facts]] = {1: _from_1, 2: _from_2}
+
+
+def upgraded(facts: Facts) -> Facts:
+    """Return facts of an earlier format as the present one has them."""
+    for number in range(facts["format"], FORMAT):
+        facts = _UPGRADES[number](facts)
+    return facts
 
 
 # Reading ---------------------------------------------------------------------------------

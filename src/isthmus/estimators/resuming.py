@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from isthmus.data.artefact import CONFIG
+from isthmus.data.artefact import CONFIG, FORMAT, upgraded
 from isthmus.data.fingerprint import Fingerprint, fingerprint
 from isthmus.data.states import StateFolder
 from isthmus.errors import ArtefactError, FileError, ParameterError, TrainingWarning
@@ -34,6 +34,7 @@ ROWS = {
     "validation": "the rows to stop by",
     "network": "the weights of the network",
 }
+FIRST_FORMAT = 2  # of the parameters of a checkpoint that does not say it
 NEW = "give another folder, or delete this one to begin anew"
 
 
@@ -163,8 +164,7 @@ def _begun(folder: StateFolder) -> Facts:
     newest = folder.newest()
     if newest is None:
         raise ArtefactError(f"No checkpoint in {folder.path} can be read: delete it, and fit anew.")
-    fit: Facts = newest["fit"]
-    return fit
+    return upgraded({"format": FIRST_FORMAT, **newest["fit"]})
 
 
 # Whether two fits are the same ------------------------------------------------------------
@@ -180,6 +180,7 @@ def _facts(estimator: Any, rows: Mapping[str, Any]) -> Facts:
     if isinstance(network, Custom):
         prints["network"] = _print(_weights(network))
     return {
+        "format": FORMAT,
         "isthmus": version("isthmus"),
         "torch": torch.__version__,
         "estimator": type(estimator).__name__,

@@ -54,7 +54,7 @@ class Conv(Network):
     blocks: Annotated[
         int, Field(ge=1, le=1000, description="convolutions of a level, each way")
     ] = 1
-    activation: Annotated[Activation, Field(description="after each convolution")] = "relu"
+    activation: Annotated[Activation, Field(description="after each convolution")] = "silu"
     norm: Annotated[
         Literal["batch", "layer"] | None, Field(description="normalisation of the maps")
     ] = None
