@@ -461,11 +461,13 @@ REFUSED = {
     ),
     "one class": (
         np.where(Y == 0, 0, -1),
-        "y has one class (0), and a classifier needs two at the least: label rows of another.",
+        "y has one class (0), and AutoencoderClassifier needs two at the least: label rows of "
+        "another.",
     ),
     "one word": (
         np.array(["yes"] * 240),
-        "y has one class (yes), and a classifier needs two at the least: label rows of another.",
+        "y has one class (yes), and AutoencoderClassifier needs two at the least: label rows of "
+        "another.",
     ),
     "fractions": (
         Y + 0.5,

@@ -453,13 +453,35 @@ def test_fit_to_labels_equals_the_conditional_fit_in_python(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["csv", "npy"])
-def test_fit_takes_labels_of_a_file(tmp_path, home, kind):
-    numbers = load_iris().target
+@pytest.mark.parametrize("classes", [[0, 1, 2], ["setosa", "größe", "z"]], ids=str)
+def test_fit_takes_labels_of_a_file(tmp_path, home, kind, classes):
+    labels = np.array(classes)[load_iris().target]
     file = tmp_path / f"labels.{kind}"
-    pl.DataFrame({"label": numbers}).write_csv(file) if kind == "csv" else np.save(file, numbers)
-    invoke("fit", home / "iris.csv", "--labels", file, "--model", tmp_path / "m", *QUICKLY)
+    pl.DataFrame({"label": labels}).write_csv(file) if kind == "csv" else np.save(file, labels)
+    printed = invoke(
+        "fit", home / "iris.csv", "--labels", file, "--model", tmp_path / "m", *QUICKLY
+    )
     ours = load(tmp_path / "m")
-    assert (ours.label_name_, ours.classes_.tolist()) == (None, [0, 1, 2])
+    assert (ours.label_name_, ours.classes_.tolist()) == (None, sorted(classes))
+    listed = ", ".join(map(str, sorted(classes)))
+    assert listed in printed
+    assert listed in invoke("info", tmp_path / "m")
+
+
+@pytest.mark.parametrize("name", ["labels.npy", "labels.csv"])
+def test_fit_says_that_a_file_of_labels_is_missing(tmp_path, home, capsys, name):
+    typed = [home / "iris.csv", "--labels", tmp_path / name, "--model", tmp_path / "m"]
+    assert run(["fit", *map(str, typed)]) == 2
+    assert capsys.readouterr().err.endswith(
+        f"--labels {tmp_path / name} is no file, and its ending is that of one: check the path.\n"
+    )
+
+
+def test_fit_never_unpickles_labels(tmp_path, home, capsys):
+    np.save(tmp_path / "labels.npy", np.array(["a", 1] * 75, dtype=object))
+    typed = [home / "iris.csv", "--labels", tmp_path / "labels.npy", "--model", tmp_path / "m"]
+    assert run(["fit", *map(str, typed)]) == 2
+    assert "holds Python objects, which are never unpickled" in capsys.readouterr().err
 
 
 def test_next_command_after_a_generative_fit_does_not_name_the_data(tmp_path, monkeypatch):

@@ -47,6 +47,40 @@ def test_samples_without_a_label_are_of_all_classes_as_often_as_the_rows(digits)
     np.testing.assert_allclose(shares, expected, rtol=1e-6)
 
 
+def test_samples_come_with_the_labels_that_they_were_drawn_for(model):
+    samples, labels = model.sample(40, return_labels=True, random_state=3)
+    assert set(labels) <= set(model.classes_)
+    assert len(set(labels)) > 1
+    np.testing.assert_array_equal(samples, model.sample(40, y=labels, random_state=3))
+    np.testing.assert_array_equal(samples, model.sample(40, random_state=3))
+    _, same = model.sample(3, y="two", return_labels=True)
+    assert same.tolist() == ["two"] * 3
+
+
+def test_models_without_labels_have_none_to_return(digits):
+    plain = VariationalAutoencoder(4, **{**QUICK, "max_epochs": 0}).fit(digits[0])
+    with pytest.raises(
+        ParameterError,
+        match=r"^return_labels=True needs a model of labels, and this one was fitted without: "
+        r"leave it out, or fit a VariationalAutoencoder\(conditional=True\)\.$",
+    ):
+        plain.sample(3, return_labels=True)
+
+
+def test_one_class_is_too_few(digits):
+    with pytest.raises(
+        DataError,
+        match=r"^y has one class \(a\), and VariationalAutoencoder\(conditional=True\) needs two "
+        r"at the least: label rows of another\.$",
+    ):
+        VariationalAutoencoder(2, conditional=True, **QUICK).fit(digits[0][:20], ["a"] * 20)
+
+
+def test_report_says_that_the_code_need_not_hold_the_label(model, digits, tmp_path):
+    sentence = "its decoder is told the label, which the code need not hold"
+    assert sentence in str(report(model, *digits, tmp_path / "page.html").verdict)
+
+
 def test_rows_are_rebuilt_under_the_label_that_is_likeliest(model, digits):
     """Brute force: decode the code of each row under every label, and keep the likeliest."""
     X, y = digits[0][:30], digits[1][:30]

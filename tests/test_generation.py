@@ -395,7 +395,7 @@ REFUSED = [
     (
         lambda: class_coverage(FEW, ["a"] * 12, FEW),
         DataError,
-        "y has one class (a), and a classifier needs two at the least: label rows of another.",
+        "y has one class (a), and class_coverage needs two at the least: label rows of another.",
     ),
     (
         lambda: class_coverage(FEW, [0, 1] * 6, FEW, classifier=LinearRegression()),

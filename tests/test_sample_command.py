@@ -91,6 +91,35 @@ def test_all_samples_have_the_label_that_is_typed(home, tmp_path, form):
     np.testing.assert_allclose(rows, expected)
 
 
+@pytest.mark.parametrize(
+    ("classes", "typed", "meant"),
+    [([1.0, 2.0], "1", 1.0), ([False, True], "true", True), (["B", "a"], "b", "B")],
+)
+def test_labels_are_known_as_they_are_typed(tmp_path, classes, typed, meant):
+    labels = np.array(classes)[np.arange(len(DIGITS)) % 2]
+    VariationalAutoencoder(2, conditional=True, **QUICK).fit(DIGITS, labels).save(tmp_path / "m")
+    said = invoke("sample", tmp_path / "m", "-n", 3, "--label", typed, "--out", tmp_path / "a.csv")
+    assert said == f"{tmp_path / 'a.csv'}: 3 samples, seed 0, of {meant} (3).\n"
+    assert pl.read_csv(tmp_path / "a.csv")["label"].to_list() == [meant] * 3
+
+
+def test_pictures_of_samples_are_ordered_and_named_by_their_labels(tmp_path):
+    kinds = np.array(["b/b", "a"])[np.arange(len(DIGITS)) % 2]
+    told = VariationalAutoencoder(2, conditional=True, **QUICK).fit(DIGITS, kinds)
+    told.save(tmp_path / "m")
+    said = invoke("sample", tmp_path / "m", "-n", 12, "--out", tmp_path / "pictures", "--seed", 4)
+    samples, labels = told.sample(12, return_labels=True, random_state=4)
+    n_first = int((labels == "a").sum())
+    assert 0 < n_first < 12
+    assert said.endswith(f" seed 4, of a ({n_first}), b/b ({12 - n_first}).\n")
+    files = sorted((tmp_path / "pictures").iterdir())
+    words = ["a"] * n_first + ["b_b"] * (12 - n_first)
+    assert [file.name for file in files] == [f"sample-{i:02}-{w}.png" for i, w in enumerate(words)]
+    first_of_b = samples[labels == "b/b"][0].reshape(8, 8)
+    picture = np.asarray(Image.open(files[n_first]))
+    assert np.array_equal(picture, np.rint(first_of_b.clip(0, 1) * 255))
+
+
 def test_labels_stand_under_a_name_that_no_feature_has(home, tmp_path):
     frame = pl.DataFrame(load_iris().data, schema=["label", "b", "c", "d"], orient="row")
     told = VariationalAutoencoder(2, conditional=True, **QUICK).fit(frame, load_iris().target)

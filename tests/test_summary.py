@@ -13,7 +13,9 @@ from isthmus import (
     Autoencoder,
     AutoencoderClassifier,
     BernoulliRBM,
+    DenoisingAutoencoder,
     StackedAutoencoder,
+    VariationalAutoencoder,
     datasets,
     load,
 )
@@ -68,6 +70,33 @@ def test_fitted_estimator_shows_how_its_fit_went_above_the_diagram(estimator):
     for name, fact in how_it_went(model).items():
         assert f"{name}{fact}" in read
     assert "sk-container-id" in diagram
+
+
+@pytest.mark.parametrize(
+    ("fit", "reason"),
+    [
+        (lambda: Autoencoder(64, max_epochs=1).fit(X), "PCA of this width loses nothing"),
+        (lambda: Autoencoder(3).partial_fit(X), "partial_fit holds no rows out"),
+        (
+            lambda: DenoisingAutoencoder(
+                3, network="conv(channels=(2,), skip=True)", sample_shape=(8, 8), max_epochs=1
+            ).fit(X),
+            "the network has skips",
+        ),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_what_is_not_compared_with_pca_says_why(fit, reason):
+    assert how_it_went(fit())["against PCA"] == f"not compared ({reason})"
+
+
+def test_labels_are_listed_under_their_name_as_many_as_fit():
+    pandas = pytest.importorskip("pandas")
+    quick = {"conditional": True, "max_epochs": 1, "validation_fraction": 0}
+    few = VariationalAutoencoder(2, **quick).fit(X, pandas.Series(Y % 3, name="kind"))
+    assert how_it_went(few)["labels"] == "kind: 0, 1, 2"
+    many = VariationalAutoencoder(2, **quick).fit(X, np.arange(120) % 12)
+    assert how_it_went(many)["labels"] == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9, ... (12)"
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)

@@ -1,6 +1,7 @@
 """``isthmus sample``: new samples from a saved model, as a picture, pictures or a table."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,13 @@ from isthmus.data.pictures import levels_of
 from isthmus.data.replacing import replacing
 from isthmus.data.writing import write, write_pictures
 from isthmus.errors import DataError, ParameterError, did_you_mean, missing
-from isthmus.estimators.conditions import drawn_labels
 from isthmus.estimators.sampling import CHAINS
 from isthmus.estimators.saving import load
 from isthmus.evaluation.drawing import drawn_shape, laid_out
-from isthmus.fitting.streams import Streams
 
 GRID = ".png"
 OF_CODES = {"method": "--method", "expected": "--drawn"}  # what only samples by codes have
+MANY = 10  # labels that are listed
 WIDE = 600  # pixels: a smaller grid is enlarged by a whole factor
 
 
@@ -59,28 +59,28 @@ def sample(
     asked = {"method": method, "n_steps": n_steps, "expected": False if drawn else None}
     options = {name: value for name, value in asked.items() if value is not None}
     _check_asked(estimator, options)
-    labels = _labels(estimator, label, n_samples, seed)
-    if labels is not None and label is None and ending in (".npy", ".npz"):
+    labelled, as_pictures = hasattr(estimator, "classes_"), ending in (GRID, "")
+    if label is not None:
+        options["y"] = _known_label(estimator, label)
+    elif labelled and ending in (".npy", ".npz"):
         raise ParameterError(
             f"{out} holds no labels, and the samples have some: write a .csv or .parquet, or ask "
             f"for one label by --label."
         )
-    told = {} if labels is None else {"y": labels}
-    made = estimator.sample(n_samples, random_state=seed, **told, **options)
-    rows = np.asarray(made).reshape(n_samples, -1)
-    if ending not in (GRID, ""):
+    made = estimator.sample(
+        n_samples, random_state=seed, **options, **({"return_labels": True} if labelled else {})
+    )
+    samples, labels = made if labelled else (made, None)
+    rows = np.asarray(samples).reshape(n_samples, -1)
+    if as_pictures:
+        _write_pictures(out, estimator, rows, labels, sample_shape)
+    else:
         names = getattr(estimator, "feature_names_in_", None)
         columns = None if names is None else [str(name) for name in names]
         beside = {} if labels is None else {_free_name(estimator, columns): labels.tolist()}
         write(out, rows, columns, beside)
-    else:
-        pictures = _pictures(estimator, rows, sample_shape)
-        if ending == GRID:
-            _write_grid(out, pictures)
-        else:
-            digits = len(str(n_samples - 1))
-            write_pictures(out, pictures, [f"sample-{i:0{digits}}.png" for i in range(n_samples)])
-    say(f"{out}: {n_samples} samples, seed {seed}.")
+    of_each = "" if labels is None else f", of {_counted(labels)}"
+    say(f"{out}: {n_samples} samples, seed {seed}{of_each}.")
 
 
 def _check_asked(estimator: Any, asked: Mapping[str, Any]) -> None:
@@ -98,22 +98,39 @@ def _check_asked(estimator: Any, asked: Mapping[str, Any]) -> None:
         )
 
 
-def _labels(estimator: Any, label: str | None, n_samples: int, seed: int) -> Any:
-    """Return the label of each sample, the one that is typed or drawn ones; None if it has none."""
-    classes = getattr(estimator, "classes_", None)
-    if classes is None:
-        if label is not None:
-            raise ParameterError("The model was fitted without labels: leave out --label.")
-        return None
-    if label is None:
-        return drawn_labels(estimator, n_samples, Streams(seed))
-    known = {str(each): each for each in classes.tolist()}
-    if label not in known:
-        raise ParameterError(
-            f"--label {label} is none that the model knows{did_you_mean(label, known)} "
-            f"({', '.join(known)})."
-        )
-    return np.array([known[label]] * n_samples)
+def _known_label(estimator: Any, label: str) -> Any:
+    """Return the class that is typed: as it is written, as a whole number, or in other case."""
+    if not hasattr(estimator, "classes_"):
+        raise ParameterError("The model was fitted without labels: leave out --label.")
+    classes = estimator.classes_.tolist()
+    known = {str(each): each for each in classes}
+    whole = {str(int(each)): each for each in classes if isinstance(each, float)}
+    if label in known | whole:
+        return (whole | known)[label]
+    alike = [each for name, each in known.items() if name.lower() == label.lower()]
+    if len(alike) == 1:
+        return alike[0]
+    raise ParameterError(
+        f"--label {label} is none that the model knows{did_you_mean(label, known)} "
+        f"({', '.join(known)})."
+    )
+
+
+def _names(n_samples: int, labels: npt.NDArray[Any] | None) -> list[str]:
+    """Return names of pictures, in which their labels are spelled as all systems allow."""
+    digits = len(str(n_samples - 1))
+    numbers = [f"sample-{i:0{digits}}" for i in range(n_samples)]
+    if labels is None:
+        return [f"{number}.png" for number in numbers]
+    words = [re.sub(r"[^\w.]+", "_", str(label)) for label in labels.tolist()]
+    return [f"{number}-{word}.png" for number, word in zip(numbers, words, strict=True)]
+
+
+def _counted(labels: npt.NDArray[Any]) -> str:
+    """Say how many there are of each label."""
+    kinds, counts = np.unique(labels, return_counts=True)
+    told = [f"{kind} ({n})" for kind, n in zip(kinds.tolist(), counts, strict=True)]
+    return ", ".join(told[:MANY]) + ", ..." * (len(told) > MANY)
 
 
 def _free_name(estimator: Any, columns: Sequence[str] | None) -> str:
@@ -122,6 +139,24 @@ def _free_name(estimator: Any, columns: Sequence[str] | None) -> str:
     while name in (columns or ()):
         name += "_"
     return name
+
+
+def _write_pictures(
+    out: Path,
+    estimator: Any,
+    rows: npt.NDArray[Any],
+    labels: npt.NDArray[Any] | None,
+    shape: tuple[int, ...] | None,
+) -> None:
+    """Write rows as one picture or as a folder of them, one label after the other."""
+    if labels is not None:
+        order = np.argsort(labels, kind="stable")
+        rows, labels = rows[order], labels[order]
+    pictures = _pictures(estimator, rows, shape)
+    if out.suffix:
+        _write_grid(out, pictures)
+    else:
+        write_pictures(out, pictures, _names(len(rows), labels))
 
 
 def _pictures(

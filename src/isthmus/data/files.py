@@ -77,6 +77,21 @@ def read(path: str | os.PathLike[str], columns: Columns = ALL) -> Table:
     return table
 
 
+def read_words(path: Path) -> Array:
+    """Read a ``.npy`` of numbers or of words.
+
+    Raises
+    ------
+    FileError
+        If it does not exist, or is none.
+    DataError
+        If it holds Python objects, or something else.
+    """
+    check_readable(path)
+    with damage_as_file_error(path):
+        return _read_npy(path, kinds="biufU").values
+
+
 def check_readable(path: Path) -> None:
     """Refuse, as `read` does, what its name and its first bytes alone tell.
 
@@ -157,9 +172,9 @@ def _ending(path: Path) -> str:
 # Arrays: npy, npz, idx. What is wrong is a ValueError here, to which `read` adds the path.
 
 
-def _read_npy(path: Path) -> Table:
+def _read_npy(path: Path, kinds: str = "biuf") -> Table:
     with path.open("rb") as stream:
-        _check_npy_header(path, stream, path.stat().st_size)
+        _check_npy_header(path, stream, path.stat().st_size, kinds)
     return Table(np.load(path, mmap_mode="r", allow_pickle=False), "array")
 
 
@@ -181,15 +196,15 @@ def _npz_member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     return archive.getinfo(("X" if "X" in names else names[0]) + ".npy")
 
 
-def _check_npy_header(path: Path, stream: IO[bytes], size: int) -> None:
-    """Refuse what is not numbers, and a header at odds with the `size` bytes of the file."""
+def _check_npy_header(path: Path, stream: IO[bytes], size: int, kinds: str = "biuf") -> None:
+    """Refuse other kinds of values, and a header at odds with the `size` bytes of the file."""
     version = np.lib.format.read_magic(stream)
     v1, v2 = np.lib.format.read_array_header_1_0, np.lib.format.read_array_header_2_0
     shape, _, dtype = (v1 if version == (1, 0) else v2)(stream)
     if dtype.hasobject:
         advice = "save it as numbers, with array.astype(float)"
         raise DataError(f"{path} holds Python objects, which are never unpickled: {advice}.")
-    if dtype.kind not in "biuf":
+    if dtype.kind not in kinds:
         raise DataError(f"{path} holds values of type {dtype}: save it as real numbers.")
     _same_size(math.prod(shape) * dtype.itemsize, size - stream.tell())
 

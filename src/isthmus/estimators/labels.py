@@ -38,7 +38,7 @@ def check_labels(y: Any, n_rows: int, needed_by: str) -> Labels:
     labels = label_column(y, n_rows, warn=True)
     known = known_labels(labels)
     classes, places = np.unique(_plain(labels[known]), return_inverse=True)
-    _check_enough(classes, known)
+    _check_enough(classes, known, needed_by)
     numbers = np.full(n_rows, UNLABELLED, dtype=np.int64)
     numbers[known] = places
     return Labels(classes, numbers)
@@ -109,7 +109,7 @@ def _plain(labels: Array) -> Array:
     return labels
 
 
-def _check_enough(classes: Array, known: NDArray[np.bool_]) -> None:
+def _check_enough(classes: Array, known: NDArray[np.bool_], needed_by: str) -> None:
     if len(classes) == 0:
         raise DataError(
             f"y has no label for any of the {len(known)} rows: label some, of two classes at the "
@@ -117,6 +117,6 @@ def _check_enough(classes: Array, known: NDArray[np.bool_]) -> None:
         )
     if len(classes) == 1:
         raise DataError(
-            f"y has one class ({classes[0]}), and a classifier needs two at the least: label rows "
+            f"y has one class ({classes[0]}), and {needed_by} needs two at the least: label rows "
             f"of another."
         )

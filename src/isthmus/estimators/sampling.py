@@ -55,9 +55,10 @@ class Sampling:
         y: Any = None,
         n_steps: int = 100,
         expected: bool = True,
+        return_labels: bool = False,
         random_state: RandomState = None,
-    ) -> Floats:
-        """Make new samples (n_samples, D), or of the shape of X's.
+    ) -> Any:
+        """Make new samples (n_samples, D), or of the shape of X's; on request (samples, labels).
 
         Parameters
         ----------
@@ -71,14 +72,21 @@ class Sampling:
             among the training rows.
         n_steps : steps of a chain, from codes of training rows.
         expected : the expected sample given the code; False draws from the likelihood.
+        return_labels : whether to return what each sample of a conditional model was drawn for too,
+            (n_samples,).
         random_state : the same number, the same samples.
 
         Raises
         ------
         ParameterError
-            If the method is unknown or cannot serve this model.
+            If the method is unknown or cannot serve this model, or it has no labels to return.
         """
         self._check_decodes("sample")
+        if return_labels and not self.model_.parts.n_labels:
+            raise ParameterError(
+                "return_labels=True needs a model of labels, and this one was fitted without: "
+                "leave it out, or fit a VariationalAutoencoder(conditional=True)."
+            )
         inputs.check_count("n_samples", n_samples, 1)
         inputs.check_count("n_steps", n_steps, 1)
         code = self.model_.parts.code
@@ -103,7 +111,8 @@ class Sampling:
                 f"(known: {', '.join(known)})."
             )
         codes = told(self, z.double().cpu().numpy(), labels)
-        return self._decoded(codes, None if expected else generator)
+        samples = self._decoded(codes, None if expected else generator)
+        return (samples, np.broadcast_to(labels, n_samples)) if return_labels else samples
 
     def interpolate(
         self,

@@ -11,7 +11,7 @@ from isthmus.fitting.curves import Curve, Training, training, window
 if TYPE_CHECKING:
     from isthmus.fitting.versus import VersusPCA
 
-FEW = 4  # names of columns that a card shows
+FEW, MANY = 4, 10  # names of columns, and of classes, that are shown
 WIDTH, HEIGHT = 240, 60  # of a card's curve
 CARD = (
     '<div style="font: 13px/1.5 system-ui, sans-serif; display: flex; gap: 24px; padding: 8px 12px;'
@@ -27,16 +27,31 @@ ROW = (
 def how_it_went(estimator: Any) -> dict[str, str]:
     """Return how the fit went; only an autoencoder stands beside a PCA."""
     facts = {"epochs": epochs(estimator)}
+    if hasattr(estimator, "classes_"):
+        facts["labels"] = _labels(estimator)
     if not hasattr(estimator, "versus_pca_"):
         return facts
-    return {"against PCA": against_pca(estimator.versus_pca_), **facts}
+    return {"against PCA": _against_pca(estimator), **facts}
 
 
-def against_pca(versus: "VersusPCA | None") -> str:
+def _against_pca(estimator: Any) -> str:
     """Return the model's error beside that of PCA."""
-    if versus is None:
-        return "not compared (the network has skips, or partial_fit held no rows out)"
-    return f"{versus.ratio:.2f} times the error of PCA ({versus.rows}, {versus.n_rows} rows)"
+    versus: VersusPCA | None = estimator.versus_pca_
+    if versus is not None:
+        return f"{versus.ratio:.2f} times the error of PCA ({versus.rows}, {versus.n_rows} rows)"
+    if estimator.model_.parts.network.skips:
+        return "not compared (the network has skips)"
+    if estimator.n_components_ >= estimator.n_features_in_:
+        return "not compared (PCA of this width loses nothing)"
+    return "not compared (partial_fit holds no rows out)"
+
+
+def _labels(estimator: Any) -> str:
+    """List what the rows are labelled with."""
+    classes = [str(each) for each in estimator.classes_.tolist()]
+    name = getattr(estimator, "label_name_", None)
+    listed = ", ".join(classes[:MANY]) + f", ... ({len(classes)})" * (len(classes) > MANY)
+    return f"{name}: {listed}" if name else listed
 
 
 # For notebooks ---------------------------------------------------------------------------

@@ -194,7 +194,7 @@ def _between(interval: Interval) -> str:
 def _kept(seen: Evidence) -> str:
     """Say what of the rows is left."""
     if seen.features is None or seen.explained is None or not _asked_to_rebuild(seen):
-        return _told(seen.quality) or "No labels were given, so what its code tells is not known."
+        return _told(seen) or "No labels were given, so what its code tells is not known."
     shares = seen.features.explained
     varying = np.flatnonzero(np.isfinite(shares))
     if not len(varying):
@@ -217,15 +217,15 @@ def _kept(seen: Evidence) -> str:
 def _advice(seen: Evidence) -> str:
     """Say what to change, or what the code is good for."""
     if not seen.findings:
-        good_for = _good_for(seen.quality) if _asked_to_rebuild(seen) else ""
+        good_for = _good_for(seen) if _asked_to_rebuild(seen) else ""
         return f"Nothing was found to be wrong{good_for}."
     first, n = seen.findings[0], len(seen.findings)
     found = "One finding" if n == 1 else f"{count(n, 'finding')}, the gravest"
     return f"{found}, \u201c{first.name}\u201d: {first.change[0].lower()}{first.change[1:]}"
 
 
-def _good_for(quality: Quality) -> str:
-    told = _told(quality)
+def _good_for(seen: Evidence) -> str:
+    told, quality = _told(seen), seen.quality
     if told:
         return f"; {told[0].lower()}{told[1:].rstrip('.')}"
     if quality.code.trustworthiness is None:
@@ -234,15 +234,18 @@ def _good_for(quality: Quality) -> str:
     return f"; neighbours in the code are neighbours in truth (trustworthiness {trust} of 1)"
 
 
-def _told(quality: Quality) -> str:
+def _told(seen: Evidence) -> str:
     """Say what a linear model makes of the code."""
+    quality = seen.quality
     ours, theirs = quality.code.probe, quality.pca.probe
     if ours is None or theirs is None:
         return ""
     if quality.classes:
+        told = getattr(seen.model, "conditional", False)
+        beside = "; its decoder is told the label, which the code need not hold" if told else ""
         return (
             f"A linear classifier on its code is right about {percent(ours)} of the rows, on PCA's "
-            f"{percent(theirs)}."
+            f"{percent(theirs)}{beside}."
         )
     return (
         f"A linear model on its code explains {percent(ours)} of the labels' variance, on PCA's "
