@@ -468,6 +468,16 @@ def test_fit_takes_labels_of_a_file(tmp_path, home, kind, classes):
     assert listed in invoke("info", tmp_path / "m")
 
 
+@pytest.mark.parametrize(
+    ("cells", "classes"), [(["01", "1", "2"], ["01", "1", "2"]), (["0", "10", "-2"], [-2, 0, 10])]
+)
+def test_labels_that_begin_with_a_zero_are_words(tmp_path, cells, classes):
+    labels = pl.Series("code", np.array(cells)[load_iris().target])
+    iris_frame().with_columns(labels).write_csv(tmp_path / "iris.csv")
+    invoke("fit", tmp_path / "iris.csv", "--labels", "code", "--model", tmp_path / "m", *QUICKLY)
+    assert load(tmp_path / "m").classes_.tolist() == classes
+
+
 @pytest.mark.parametrize("name", ["labels.npy", "labels.csv"])
 def test_fit_says_that_a_file_of_labels_is_missing(tmp_path, home, capsys, name):
     typed = [home / "iris.csv", "--labels", tmp_path / name, "--model", tmp_path / "m"]

@@ -107,6 +107,8 @@ def read_table(path: Path, columns: Columns) -> tuple[npt.NDArray[Any], tuple[st
 def read_column(path: Path, name: str | None) -> list[Any]:
     """Read one column as it is, words or numbers; None: the only one that there is.
 
+    Numbers of a text file that begin with a zero, as 01 does, are words: 1 is another.
+
     Raises
     ------
     DataError
@@ -115,12 +117,16 @@ def read_column(path: Path, name: str | None) -> list[Any]:
         If polars is not installed.
     """
     with _polars(path):
-        frame, _ = _frame(path)
+        frame, form = _frame(path)
     if name is None and frame.width > 1:
         raise DataError(f"{path} has {frame.width} columns: leave one, which holds the labels.")
     place = 0 if name is None else Columns((name,)).places(path, frame.columns)[0]
-    column: list[Any] = frame.get_columns()[place].to_list()
-    return column
+    column = frame.get_columns()[place]
+    if form is not None and column.dtype.is_integer():
+        words = form.read(path, as_text=True).get_columns()[place].str.strip_chars()
+        column = words if words.str.contains(r"^[+-]?0\d").any() else column
+    values: list[Any] = column.to_list()
+    return values
 
 
 @contextlib.contextmanager
@@ -190,8 +196,8 @@ class Form(NamedTuple):
             )
         return cls(encoding, separator, tuple(cells), _names(cells, comma=separator == ";"))
 
-    def read(self, path: Path) -> "pl.DataFrame":
-        """Return the cells.
+    def read(self, path: Path, *, as_text: bool = False) -> "pl.DataFrame":
+        """Return the cells, all of them as text where asked.
 
         The dtypes come from all rows, not the first 100, so that no late value breaks the parsing.
         """
@@ -202,7 +208,13 @@ class Form(NamedTuple):
             source = io.BytesIO(path.read_text(self.encoding).encode())
         options: dict[str, Any] = {"separator": self.separator, "has_header": self.named}
         try:
-            frame = pl.read_csv(source, infer_schema_length=None, glob=False, **options)
+            frame = pl.read_csv(
+                source,
+                infer_schema=not as_text,
+                infer_schema_length=None,
+                glob=False,
+                **options,
+            )
         except pl.exceptions.ComputeError:
             self._refuse_longer_line(path)
             raise
