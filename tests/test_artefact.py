@@ -19,6 +19,7 @@ from isthmus import Autoencoder, AutoencoderClassifier, BernoulliRBM, load
 from isthmus.data import artefact
 from isthmus.errors import ArtefactError, FileError
 from isthmus.parts import Custom
+from isthmus.parts.slots import Network
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = sorted(Path(kept_models.__file__).parent.glob("format-*/*"))
@@ -117,24 +118,29 @@ def test_model_of_every_format_can_be_saved_again(path, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("network", "activation"),
+    ("before", "now"),
     [
-        ("conv(channels=(2,))", "relu"),
-        ("conv((2,), 1, silu)", None),
-        ("conv(activation=gelu)", None),
-        ("recurrent", None),
+        ("conv", "conv(activation=relu)"),
+        (" conv ( ) ", "conv(activation=relu)"),
+        ("conv(channels=(2,),)", "conv(channels=(2,), activation=relu)"),
+        ("conv((2,), 1, silu)", "conv((2,), 1, silu)"),
+        ("conv(activation=gelu)", "conv(activation=gelu)"),
+        ("recurrent", "recurrent"),
     ],
 )
-def test_convolutions_of_the_second_format_had_rectifiers_by_default(network, activation):
-    own = {"network": network, "activation": None}
+def test_convolutions_of_the_second_format_had_rectifiers_by_default(before, now):
+    own = {"network": before, "activation": None}
     nested = {"autoencoder": {"estimator": "Autoencoder", "parameters": own}}
     old = {"format": 2, "parameters": own, "autoencoder": {"parameters": own | nested}}
     new = artefact.upgraded(old)
-    assert new["parameters"] == {"network": network, "activation": activation}
     within = new["autoencoder"]["parameters"]
-    assert within["activation"] == within["autoencoder"]["parameters"]["activation"] == activation
-    assert own["activation"] is None
+    for each in (new["parameters"], within, within["autoencoder"]["parameters"]):
+        assert (each["network"], each["activation"]) == (now, None)
+        Network.of(each["network"])
+    assert own["network"] == before
     assert artefact.upgraded({**old, "format": 3}) == {**old, "format": 3}
+    shorthand = {"format": 2, "parameters": own | {"activation": "tanh"}}
+    assert artefact.upgraded(shorthand)["parameters"]["network"] == before
 
 
 def test_old_models_within_models_without_end_are_refused(folder):

@@ -483,7 +483,8 @@ def test_fit_says_that_a_file_of_labels_is_missing(tmp_path, home, capsys, name)
     typed = [home / "iris.csv", "--labels", tmp_path / name, "--model", tmp_path / "m"]
     assert run(["fit", *map(str, typed)]) == 2
     assert capsys.readouterr().err.endswith(
-        f"--labels {tmp_path / name} is no file, and its ending is that of one: check the path.\n"
+        f"{home / 'iris.csv'} has no column '{tmp_path / name}', nor is there such a file: correct "
+        f"the name.\n"
     )
 
 
@@ -491,7 +492,19 @@ def test_fit_never_unpickles_labels(tmp_path, home, capsys):
     np.save(tmp_path / "labels.npy", np.array(["a", 1] * 75, dtype=object))
     typed = [home / "iris.csv", "--labels", tmp_path / "labels.npy", "--model", tmp_path / "m"]
     assert run(["fit", *map(str, typed)]) == 2
-    assert "holds Python objects, which are never unpickled" in capsys.readouterr().err
+    assert capsys.readouterr().err == (
+        f"Error: {tmp_path / 'labels.npy'} holds Python objects, which are never unpickled: save "
+        f"it as words, with array.astype(str).\n"
+    )
+
+
+def test_column_of_labels_may_be_called_as_files_are(tmp_path):
+    labels = pl.Series("kind.csv", load_iris().target)
+    iris_frame().with_columns(labels).write_csv(tmp_path / "iris.csv")
+    invoke(
+        "fit", tmp_path / "iris.csv", "--labels", "kind.csv", "--model", tmp_path / "m", *QUICKLY
+    )
+    assert load(tmp_path / "m").label_name_ == "kind.csv"
 
 
 def test_next_command_after_a_generative_fit_does_not_name_the_data(tmp_path, monkeypatch):

@@ -268,6 +268,29 @@ def test_units_that_hold_nothing_are_told_once():
     )
 
 
+def test_small_table_has_a_noise_of_each_feature_from_the_start():
+    """Though nothing beats the probabilistic PCA that it begins with beyond chance."""
+    noise = np.array([0.2, 0.4, 0.6, 0.8, 1.0, 1.5])
+    generator = np.random.default_rng(3)
+    rows = generator.normal(size=(40, 1)) @ generator.normal(size=(1, 6))
+    rows = rows + noise * generator.normal(size=(40, 6))
+    options = {"hidden": (), "validation_fraction": 0, "max_epochs": 0, "random_state": 0}
+    one, each = (
+        VariationalAutoencoder(1, likelihood=f"normal(std={std})", **options).fit(rows)
+        for std in ("learned", "per_feature")
+    )
+    np.testing.assert_allclose(one.transform(rows), each.transform(rows))
+    draws = each.inverse_transform(
+        np.concatenate([each.transform(rows)] * 200)
+        + np.concatenate([each.transform(rows, return_std=True)[1]] * 200)
+        * generator.normal(size=(8000, 1))
+    )
+    missed = np.sqrt(np.square(np.concatenate([rows] * 200) - draws).mean(0))
+    stds = (each.model_.spread.values.sqrt() * each.model_.scaling.scale).numpy()
+    np.testing.assert_allclose(stds, missed, rtol=0.15)
+    assert each.elbo(rows, n_samples=50).mean() > one.elbo(rows, n_samples=50).mean() + 0.2
+
+
 def test_linear_network_with_a_noise_of_each_feature_reaches_factor_analysis():
     noise = np.array([0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.5, 2.0])
     rows = RNG.normal(size=(2000, 2)) @ RNG.normal(size=(2, D)) + noise * RNG.normal(size=(2000, D))

@@ -51,7 +51,7 @@ from isthmus.estimators import ESTIMATORS
 from isthmus.fitting.optimizers import Optimizer
 from isthmus.fitting.progress import Progress
 from isthmus.fitting.schedules import Schedule
-from isthmus.parts import Code, Corruption, Custom, Likelihood, Penalty
+from isthmus.parts import Code, Conv, Corruption, Custom, Likelihood, Penalty
 
 ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(isthmus.__file__).parents[1])}
@@ -609,10 +609,24 @@ def test_folder_of_another_fit_is_refused(finished):
         ),
     }
     for words, make in others.items():
-        said = f"{finished} {FOLDER_HELD} with {words}: {NEW}."
+        said = f"{finished} {FOLDER_HELD} with {words}: set it back to go on, {NEW}."
         refused(FileError, said, make, X, checkpoint=finished)
     said = f"{finished} {FOLDER_HELD} of Autoencoder, and this is a BernoulliRBM: {NEW}."
     refused(FileError, said, lambda: BernoulliRBM(3), X, checkpoint=finished)
+
+
+def test_another_spelling_of_the_network_goes_on(tmp_path):
+    options = {"max_epochs": 2, "sample_shape": (8, 8), "random_state": 0}
+    before = "conv((2,), activation='silu')"
+    Autoencoder(2, network=before, **options).fit(X, checkpoint=tmp_path)
+    again = Autoencoder(2, network=Conv(channels=(2,)), **options).fit(X, checkpoint=tmp_path)
+    assert again.n_iter_ <= 2
+    said = (
+        f"{tmp_path} {FOLDER_HELD} with network={before!r}, and network is now "
+        f"'conv(channels=(2,), blocks=2)': set it back to go on, {NEW}."
+    )
+    other = Autoencoder(2, network=Conv(channels=(2,), blocks=2), **options)
+    refused(FileError, said, lambda: other, X, checkpoint=tmp_path)
 
 
 DIFFERENT = {

@@ -93,7 +93,12 @@ def test_all_samples_have_the_label_that_is_typed(home, tmp_path, form):
 
 @pytest.mark.parametrize(
     ("classes", "typed", "meant"),
-    [([1.0, 2.0], "1", 1.0), ([False, True], "true", True), (["B", "a"], "b", "B")],
+    [
+        ([1.0, 2.0], "1", 1.0),
+        ([1, 10], "1.0", 1),
+        ([False, True], "true", True),
+        (["B", "a"], "b", "B"),
+    ],
 )
 def test_labels_are_known_as_they_are_typed(tmp_path, classes, typed, meant):
     labels = np.array(classes)[np.arange(len(DIGITS)) % 2]
@@ -104,18 +109,18 @@ def test_labels_are_known_as_they_are_typed(tmp_path, classes, typed, meant):
 
 
 def test_pictures_of_samples_are_ordered_and_named_by_their_labels(tmp_path):
-    kinds = np.array(["b/b", "a"])[np.arange(len(DIGITS)) % 2]
+    kinds = np.array(["b/b-" + "c" * 300, "a"])[np.arange(len(DIGITS)) % 2]
     told = VariationalAutoencoder(2, conditional=True, **QUICK).fit(DIGITS, kinds)
     told.save(tmp_path / "m")
     said = invoke("sample", tmp_path / "m", "-n", 12, "--out", tmp_path / "pictures", "--seed", 4)
     samples, labels = told.sample(12, return_labels=True, random_state=4)
     n_first = int((labels == "a").sum())
     assert 0 < n_first < 12
-    assert said.endswith(f" seed 4, of a ({n_first}), b/b ({12 - n_first}).\n")
+    assert said.endswith(f" seed 4, of a ({n_first}), {kinds[0]} ({12 - n_first}).\n")
     files = sorted((tmp_path / "pictures").iterdir())
-    words = ["a"] * n_first + ["b_b"] * (12 - n_first)
+    words = ["a"] * n_first + ["b_b-" + "c" * 36] * (12 - n_first)
     assert [file.name for file in files] == [f"sample-{i:02}-{w}.png" for i, w in enumerate(words)]
-    first_of_b = samples[labels == "b/b"][0].reshape(8, 8)
+    first_of_b = samples[labels == kinds[0]][0].reshape(8, 8)
     picture = np.asarray(Image.open(files[n_first]))
     assert np.array_equal(picture, np.rint(first_of_b.clip(0, 1) * 255))
 

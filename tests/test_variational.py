@@ -1,5 +1,6 @@
 """Codes with a prior, vector quantisation, learned variances and the evidence of a VAE."""
 
+import copy
 import math
 import re
 
@@ -28,7 +29,9 @@ from isthmus.parts import (
     Normal,
     Plain,
     VectorQuantized,
+    WeightL2,
 )
+from isthmus.parts.likelihood import SMALLEST
 from isthmus.parts.prior import NormalPrior
 from isthmus.parts.slots import Drawn
 from isthmus.parts.variational import SCALES, draw, kl, log_ratio, mmd, posterior
@@ -136,8 +139,9 @@ def test_single_draws_and_whole_distributions_do_not_mix():
     ids=str,
 )
 def test_fields_that_would_do_nothing_are_refused(code, sentence):
+    code.memory(K)  # saved models may have them
     with pytest.raises(ParameterError, match=f"^{re.escape(sentence)}$"):
-        code.memory(K)
+        Autoencoder(2, code=code, likelihood="normal").fit(np.eye(6))
 
 
 def test_code_without_beta_and_spread_gives_bitwise_the_plain_loss():
@@ -431,8 +435,9 @@ def test_std_per_feature_of_what_never_varies_stays_above_a_share_of_the_mean():
     apart = torch.tensor([0.0, 1, 1, 1, 1, 2]).double()
     likelihood.nll(output, output + apart, memory)
     assert float(memory.values[0]) == pytest.approx(1e-3 * 8 / D, rel=1e-4)
-    likelihood.nll(output, output, likelihood.memory(D))  # nor of rows without any error
-    assert (memory.values > 0).all()
+    exact = likelihood.memory(D)
+    likelihood.nll(output, output, exact)
+    assert (exact.values >= SMALLEST * (1 - 1e-6)).all()
 
 
 def test_gradient_under_std_per_feature_is_that_of_the_std_it_was_judged_by():
@@ -453,6 +458,48 @@ def test_learned_std_is_saved(fitted, tmp_path, pixels):
     again = load(tmp_path / "model")
     assert again.model_.spread.values == fitted.model_.spread.values != 1.0
     assert np.array_equal(again.score_samples(pixels), fitted.score_samples(pixels))
+
+
+def test_std_per_feature_needs_codes_that_are_drawn():
+    with pytest.raises(
+        ParameterError,
+        match=r"^likelihood .normal\(std='per_feature'\). pays for columns that a code copies "
+        r"without noise, and code 'plain' does: fit a VariationalAutoencoder, or write "
+        r"likelihood='normal\(std=learned\)'\.$",
+    ):
+        Autoencoder(2, likelihood="normal(std=per_feature)").fit(np.eye(6))
+
+
+def test_std_per_feature_does_not_search_along_lines():
+    model = VariationalAutoencoder(2, likelihood="normal(std=per_feature)", optimizer="lbfgs")
+    with pytest.raises(
+        ParameterError,
+        match=r"^likelihood .normal\(std='per_feature'\). goes on learning while optimizer "
+        r"'lbfgs' searches along a line: write optimizer='adam'\.$",
+    ):
+        model.fit(np.random.default_rng(0).normal(size=(30, 5)))
+
+
+@pytest.mark.parametrize("std", ["learned", "per_feature"])
+def test_what_penalties_judge_teaches_the_likelihood_nothing(std):
+    likelihood = Normal(std=std)
+    model = model_of(Gaussian(), likelihood).train()
+    x = normal(B, D).float()
+    judged = []
+
+    class Judging(WeightL2):
+        name = "judging"
+
+        def value(self, halves, seen, generator):
+            judged.append(seen.nll(9 * seen.output))
+            return judged[-1].mean()
+
+    plain = copy.deepcopy(model)
+    model.parts = model.parts._replace(penalties=(Judging(weight=1.0),))
+    for each in (plain, model):
+        each(x, x, randomness())
+    assert len(judged) == 1
+    torch.testing.assert_close(model.spread.values, plain.spread.values)
 
 
 def test_std_per_feature_is_saved(tmp_path):

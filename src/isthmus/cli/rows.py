@@ -78,21 +78,9 @@ def read_rows(path: Path, columns: Columns = ALL) -> Rows:
 
 
 def is_column(labels: str, data: Path) -> bool:
-    """Whether labels are a column of the table `data`, not a file of their own.
-
-    Raises
-    ------
-    FileError
-        If they name a file that is not there.
-    """
-    is_table, path = data.suffix.lower() in TABLES and not data.is_dir(), Path(labels)
-    if path.is_file() or not is_table:
-        return False
-    if path.suffix.lower() in (*TABLES, ".npy", ".npz"):
-        raise FileError(
-            f"--labels {labels} is no file, and its ending is that of one: check the path."
-        )
-    return True
+    """Whether labels are a column of the table `data`, not a file of their own."""
+    is_table = data.suffix.lower() in TABLES and not data.is_dir()
+    return is_table and not Path(labels).is_file()
 
 
 def read_labels(given: str, data: Path) -> Any:
@@ -115,7 +103,7 @@ def read_labels(given: str, data: Path) -> Any:
         )
     if path.suffix.lower() in TABLES:
         return read_column(path, None)
-    values = read_words(path) if path.suffix.lower() == ".npy" else read(path).values
+    values = read_words(path)
     if values.ndim != 1 and values.shape[1:] != (1,):
         raise DataError(f"{path} has shape {values.shape}: labels are a list, (n,).")
     return np.asarray(values).ravel()

@@ -1,5 +1,6 @@
 """``isthmus sample``: new samples from a saved model, as a picture, pictures or a table."""
 
+import contextlib
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ from isthmus.evaluation.drawing import drawn_shape, laid_out
 
 GRID = ".png"
 OF_CODES = {"method": "--method", "expected": "--drawn"}  # what only samples by codes have
-MANY = 10  # labels that are listed
+MANY, LONGEST = 10, 40  # labels that are listed; letters of one in the name of a picture
 WIDE = 600  # pixels: a smaller grid is enlarged by a whole factor
 
 
@@ -99,14 +100,16 @@ def _check_asked(estimator: Any, asked: Mapping[str, Any]) -> None:
 
 
 def _known_label(estimator: Any, label: str) -> Any:
-    """Return the class that is typed: as it is written, as a whole number, or in other case."""
+    """Return the class that is typed: as it is written, as a number, or in other case."""
     if not hasattr(estimator, "classes_"):
         raise ParameterError("The model was fitted without labels: leave out --label.")
     classes = estimator.classes_.tolist()
     known = {str(each): each for each in classes}
-    whole = {str(int(each)): each for each in classes if isinstance(each, float)}
-    if label in known | whole:
-        return (whole | known)[label]
+    figures = {each: each for each in classes if type(each) in (int, float)}
+    if label in known:
+        return known[label]
+    with contextlib.suppress(ValueError, KeyError):
+        return figures[float(label)]
     alike = [each for name, each in known.items() if name.lower() == label.lower()]
     if len(alike) == 1:
         return alike[0]
@@ -122,7 +125,7 @@ def _names(n_samples: int, labels: npt.NDArray[Any] | None) -> list[str]:
     numbers = [f"sample-{i:0{digits}}" for i in range(n_samples)]
     if labels is None:
         return [f"{number}.png" for number in numbers]
-    words = [re.sub(r"[^\w.]+", "_", str(label)) for label in labels.tolist()]
+    words = [re.sub(r"[^\w.-]+", "_", str(label))[:LONGEST] for label in labels.tolist()]
     return [f"{number}-{word}.png" for number, word in zip(numbers, words, strict=True)]
 
 
@@ -130,7 +133,7 @@ def _counted(labels: npt.NDArray[Any]) -> str:
     """Say how many there are of each label."""
     kinds, counts = np.unique(labels, return_counts=True)
     told = [f"{kind} ({n})" for kind, n in zip(kinds.tolist(), counts, strict=True)]
-    return ", ".join(told[:MANY]) + ", ..." * (len(told) > MANY)
+    return ", ".join(told[:MANY]) + f" and {len(told) - MANY} others" * (len(told) > MANY)
 
 
 def _free_name(estimator: Any, columns: Sequence[str] | None) -> str:

@@ -115,9 +115,12 @@ def _from_2(config: Facts) -> Facts:
     """Return facts of format 2, whose convolutions were followed by rectifiers by default."""
     within = ((name, config.get(name)) for name in ("parameters", "autoencoder"))
     facts = config | {name: _from_2(each) for name, each in within if isinstance(each, dict)}
-    network = str(facts.get("network", ""))
+    network = str(facts.get("network", "")).strip()
     if network.startswith("conv") and facts.get("activation", "") is None:
-        facts["activation"] = None if _NAMES_ONE.search(network) else "relu"
+        fields = network.removeprefix("conv").strip().removeprefix("(").removesuffix(")")
+        if not _NAMES_ONE.search(fields):
+            given = [fields.strip().removesuffix(",")] * bool(fields.strip())
+            facts["network"] = f"conv({', '.join([*given, 'activation=relu'])})"
     return facts
 
 

@@ -23,6 +23,7 @@ from isthmus.data.tables import ALL, Columns, read_table
 from isthmus.errors import DataError, FileError, guess
 
 Array = npt.NDArray[Any]
+NUMBERS, WORDS = "biuf", "biufU"  # kinds of NumPy's types
 
 
 class Table(NamedTuple):
@@ -78,18 +79,20 @@ def read(path: str | os.PathLike[str], columns: Columns = ALL) -> Table:
 
 
 def read_words(path: Path) -> Array:
-    """Read a ``.npy`` of numbers or of words.
+    """Read numbers or words, of a ``.npy``, or as `read` does.
 
     Raises
     ------
     FileError
-        If it does not exist, or is none.
+        If it does not exist, or is not what its ending says.
     DataError
         If it holds Python objects, or something else.
     """
+    if _ending(path) != ".npy":
+        return read(path).values
     check_readable(path)
     with damage_as_file_error(path):
-        return _read_npy(path, kinds="biufU").values
+        return _read_npy(path, WORDS).values
 
 
 def check_readable(path: Path) -> None:
@@ -172,7 +175,7 @@ def _ending(path: Path) -> str:
 # Arrays: npy, npz, idx. What is wrong is a ValueError here, to which `read` adds the path.
 
 
-def _read_npy(path: Path, kinds: str = "biuf") -> Table:
+def _read_npy(path: Path, kinds: str = NUMBERS) -> Table:
     with path.open("rb") as stream:
         _check_npy_header(path, stream, path.stat().st_size, kinds)
     return Table(np.load(path, mmap_mode="r", allow_pickle=False), "array")
@@ -196,16 +199,19 @@ def _npz_member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     return archive.getinfo(("X" if "X" in names else names[0]) + ".npy")
 
 
-def _check_npy_header(path: Path, stream: IO[bytes], size: int, kinds: str = "biuf") -> None:
+def _check_npy_header(path: Path, stream: IO[bytes], size: int, kinds: str = NUMBERS) -> None:
     """Refuse other kinds of values, and a header at odds with the `size` bytes of the file."""
     version = np.lib.format.read_magic(stream)
     v1, v2 = np.lib.format.read_array_header_1_0, np.lib.format.read_array_header_2_0
     shape, _, dtype = (v1 if version == (1, 0) else v2)(stream)
+    words = "words, with array.astype(str)" if kinds == WORDS else ""
     if dtype.hasobject:
-        advice = "save it as numbers, with array.astype(float)"
-        raise DataError(f"{path} holds Python objects, which are never unpickled: {advice}.")
+        form = words or "numbers, with array.astype(float)"
+        held = "Python objects, which are never unpickled"
+        raise DataError(f"{path} holds {held}: save it as {form}.")
     if dtype.kind not in kinds:
-        raise DataError(f"{path} holds values of type {dtype}: save it as real numbers.")
+        form = words or "real numbers"
+        raise DataError(f"{path} holds values of type {dtype}: save it as {form}.")
     _same_size(math.prod(shape) * dtype.itemsize, size - stream.tell())
 
 

@@ -63,7 +63,8 @@ class Columns(NamedTuple):
         place = {name: i for i, name in enumerate(names)}
         for name in (*(self.keep or ()), *self.drop):
             if name not in place:
-                wish = f"{guess(name, names)}: correct the name"
+                file = ", nor is there such a file" if Path(name).suffix else ""
+                wish = f"{guess(name, names) or file}: correct the name"
                 wish = f", which {self.owner} has: add it" if self.owner else wish
                 raise DataError(f"{path} has no column {name!r}{wish}.")
         dropped = set(self.drop)

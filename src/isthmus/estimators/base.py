@@ -206,7 +206,7 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
         check_shape(parts, self.sample_shape_)
         check_width(parts, self.n_components, array.shape[1])
         plan = plan_for(self, len(array))
-        check_batches(parts, plan.batch_size)
+        check_batches(parts, plan)
         scaling = copy.deepcopy(self.model_.scaling).cpu() if begun else scale(self, parts, array)
         rows = select(array, array, scaling, plan.device)
         session = getattr(self, "_session", None)

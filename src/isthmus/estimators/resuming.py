@@ -215,10 +215,10 @@ def _check_same(path: Any, begun: Facts, now: Facts) -> None:
         )
     for name, value in now["parameters"].items():
         before = begun["parameters"].get(name, value)  # an earlier version may lack it
-        if before != value:
+        if _meaning(name, before) != _meaning(name, value):
             raise FileError(
                 f"{path} holds the checkpoint of a fit with {name}={before!r}, and {name} is now "
-                f"{value!r}: {NEW}."
+                f"{value!r}: set it back to go on, {NEW}."
             )
     if begun.get("modules") != now["modules"]:
         raise FileError(f"{path} holds the checkpoint of a fit of modules of other layers: {NEW}.")
@@ -229,6 +229,13 @@ def _check_same(path: Any, begun: Facts, now: Facts) -> None:
                 f"{path} holds the checkpoint of a fit to other data ({ROWS[name]} {difference}): "
                 f"give the same, or another folder."
             )
+
+
+def _meaning(name: str, value: Any) -> Any:
+    """Return a parameter so that two spellings of a network are the same."""
+    if name == "network" and isinstance(value, str) and not value.startswith("custom("):
+        return str(Network.of(value))
+    return value
 
 
 def _warn_of_versions(path: Any, begun: Facts, now: Facts) -> None:

@@ -43,6 +43,7 @@ class Sampling:
 
     model_: Model
     codes_: Floats
+    classes_: Any  # of a conditional model
     _given_shape: tuple[int, ...]
     _reading: inputs.Reading
     inverse_transform: Callable[..., Floats]
@@ -112,7 +113,7 @@ class Sampling:
             )
         codes = told(self, z.double().cpu().numpy(), labels)
         samples = self._decoded(codes, None if expected else generator)
-        return (samples, np.broadcast_to(labels, n_samples)) if return_labels else samples
+        return (samples, self._classes_of(labels, n_samples)) if return_labels else samples
 
     def interpolate(
         self,
@@ -177,6 +178,12 @@ class Sampling:
         return self.inverse_transform(codes, y)
 
     # How it is done ----------------------------------------------------------------------
+
+    def _classes_of(self, labels: Any, n_samples: int) -> Any:
+        """Return the model's own classes that labels stand for, (n_samples,)."""
+        classes: Any = self.classes_
+        each = np.broadcast_to(np.asarray(labels), n_samples)
+        return classes[(each[:, None] == classes).argmax(1)]
 
     def _keep_codes(self, rows: Selection, streams: Streams) -> Floats:
         """Return codes of rows drawn at random, in float32; none with skips."""

@@ -73,7 +73,10 @@ class VariationalAutoencoder(BaseAutoencoder):
     ] = "clean"
     likelihood: Annotated[
         PartLike,
-        meaning("p(x|z): 'normal(std=learned)', 'normal', 'laplace' or 'bernoulli' (X in 0 to 1)."),
+        meaning(
+            "p(x|z): 'normal(std=learned)', 'normal(std=per_feature)', 'laplace' or 'bernoulli' (X "
+            "in 0 to 1)."
+        ),
     ] = "normal(std=learned)"
     beta: Annotated[
         float, meaning("Weight of the KL; above 1 units carry less, one thing each.", ge=0)

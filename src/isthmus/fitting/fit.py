@@ -56,9 +56,11 @@ class Task(NamedTuple):
         pca = find(training.unlabelled, self.n_components, generator)
         linear = Parts(Dense(hidden=()), self.parts.corruption, Plain(), Normal(), ())
         model = self._assemble(self.parts, pca)
-        if self.parts.likelihood.learns and not self.parts.starts_as_pca:
+        likelihood = self.parts.likelihood
+        if likelihood.learns and not (self.parts.starts_as_pca and likelihood.isotropic):
             stride = -(-training.n_rows // MOST_ROWS)
-            model.acquaint(training.at(training.index[::stride]))
+            few = training.at(training.index[::stride])
+            model.acquaint(few, self.streams.generator("code", self.plan.device))
         around = Surroundings(training, self.plan, self.streams, self.observers)
         pretrained = self.parts.pretraining.run(model, around)
         return Begun(model, self._assemble(linear, pca), pretrained)

@@ -211,11 +211,20 @@ class Model(Learner):
         return torch.stack([self._nll(self.decoder(each), predicted) for each in told], 1)
 
     @torch.no_grad()
-    def acquaint(self, rows: Selection) -> None:
-        """Let the likelihood learn what it can of scaled rows, as the model rebuilds them now."""
+    def acquaint(self, rows: Selection, generator: torch.Generator) -> None:
+        """Let the likelihood learn what it can of scaled rows, as the model rebuilds them now.
+
+        Of codes that are drawn in training, the draws; of others, the codes.
+        """
+        code = self.eval().parts.code
         for x, target in rows.batches(rows_at_once(self.n_products)):
-            predicted = self.predicted(target[:, : x.shape[1]])
-            self.parts.likelihood.nll(self.eval().output_of(x), predicted, self.spread.train())
+            predicted, output = self.predicted(target[:, : x.shape[1]]), self.output_of(x)
+            if code.random and not self.parts.n_labels:
+                head, beside = self._down(x)
+                z = code.draw(head, self.memory, generator).z
+                output = self.decoder(z, *beside)
+                predicted = repeat_rows(predicted, len(z) // len(x))
+            self.parts.likelihood.nll(output, predicted, self.spread.train())
 
     def stages(self) -> list[Stage]:
         """Return the layers that can be trained one after the other; they share the weights."""
@@ -263,7 +272,7 @@ class Model(Learner):
             encode=self.code_of,
             mean=self._mean,
             elementwise=self.parts.code.elementwise,
-            nll=lambda outputs: self._nll(outputs, predicted, judged),
+            nll=lambda outputs: self._judge_alone(outputs, predicted, judged),
         )
         for penalty in self.parts.penalties:
             with exact(x):
@@ -308,6 +317,14 @@ class Model(Learner):
     def judged(self, values: Tensor) -> Tensor:
         """Return values (B, D) with zeros where a row is padding."""
         return values.nan_to_num(0) if self.padded else values
+
+    def _judge_alone(self, output: Tensor, x: Tensor, judged: Tensor | None) -> Tensor:
+        """Return what `_nll` does, of outputs from which the likelihood is not to learn."""
+        learning = self.spread.training
+        self.spread.eval()
+        nats = self._nll(output, x, judged)
+        self.spread.train(learning)
+        return nats
 
     def _nll(self, output: Tensor, x: Tensor, judged: Tensor | None = None) -> Tensor:
         """Return the nats of rows as they are predicted, (B,), of what is judged of them."""

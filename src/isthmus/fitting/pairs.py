@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from isthmus.errors import ParameterError
 from isthmus.fitting.model import Parts
+from isthmus.fitting.plan import Plan
 from isthmus.parts.slots import Penalty
 
 
@@ -48,6 +49,14 @@ def check_together(parts: Parts, *, paired: bool = False) -> None:
             f"likelihood {str(parts.likelihood)!r} learns from whole rows, and blind spots are "
             f"parts of a row: write a number, such as likelihood='normal(std=0.5)'."
         )
+    if parts.code.idle:
+        raise ParameterError(parts.code.idle)
+    if not (parts.likelihood.isotropic or parts.code.random):
+        raise ParameterError(
+            f"likelihood {str(parts.likelihood)!r} pays for columns that a code copies without "
+            f"noise, and code {str(parts.code)!r} does: fit a VariationalAutoencoder, or write "
+            f"likelihood='normal(std=learned)'."
+        )
     for penalty in parts.penalties:
         _check_penalty(penalty, parts)
 
@@ -88,9 +97,14 @@ def _check_penalty(penalty: Penalty, parts: Parts) -> None:
         )
 
 
-def check_batches(parts: Parts, batch_size: int) -> None:
-    """Refuse batches of a single row where the network mixes the rows of a batch."""
-    if batch_size == 1 and not parts.network.rows_apart:
+def check_batches(parts: Parts, plan: Plan) -> None:
+    """Refuse single rows where the network mixes those of a batch, and searches of what moves."""
+    if plan.optimizer.whole and not parts.likelihood.isotropic:
+        raise ParameterError(
+            f"likelihood {str(parts.likelihood)!r} goes on learning while optimizer "
+            f"{str(plan.optimizer)!r} searches along a line: write optimizer='adam'."
+        )
+    if plan.batch_size == 1 and not parts.network.rows_apart:
         raise ParameterError(
             f"network {str(parts.network)!r} mixes the rows of a batch, and the batch has one: "
             f"raise batch_size, give more rows, or write norm='layer'."

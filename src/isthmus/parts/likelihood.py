@@ -91,9 +91,10 @@ class Normal(Likelihood):
         """
         if memory.training:
             squares = squares.detach()
-            variance = squares.mean().clamp(min=SMALLEST)
+            variance = squares.mean()
             if not self.isotropic:
                 variance = squares.mean(0).lerp(variance, SHARED)
+            variance = variance.clamp(min=SMALLEST)
             memory.learn(variance)  # type: ignore[operator]
             if self.isotropic:
                 return variance

@@ -165,6 +165,11 @@ class Code(Part):
         """S: how many codes of each row the training looks at."""
         return 1
 
+    @property
+    def idle(self) -> str | None:
+        """Which field does nothing beside the others, and what to do, in a sentence."""
+        return None
+
     @abstractmethod
     def memory(self, n_components: int) -> nn.Module:
         """Return what the code learns besides the network, at its start; `Nothing` for most.

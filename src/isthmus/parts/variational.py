@@ -97,6 +97,20 @@ class Gaussian(Code):
     def n_draws(self) -> int:
         return self.samples
 
+    @property
+    def idle(self) -> str | None:
+        if self.growth > 0 and self.samples == 1:
+            return (
+                "growth lets the draws of a row rise from 1, and they are to be 1: give several "
+                "samples (of an estimator, importance_samples), or leave growth out."
+            )
+        if self.capacity is not None and self.beta == 0:
+            return (
+                "capacity is what beta pulls the code to, and beta is 0: give beta, or leave "
+                "capacity out."
+            )
+        return None
+
     def memory(self, n_components: int) -> nn.Module:
         single = self.samples > 1 or self.prior_components > 1
         if single and (self.free_bits > 0 or self.capacity is not None):
@@ -104,16 +118,6 @@ class Gaussian(Code):
                 "free_bits and capacity need whole distributions, and several samples of a row (of "
                 "an estimator, importance_samples) or a learned prior (prior_components) weigh "
                 "single draws: leave out the one or the other."
-            )
-        if self.growth > 0 and self.samples == 1:
-            raise ParameterError(
-                "growth lets the draws of a row rise from 1, and they are to be 1: give several "
-                "samples (of an estimator, importance_samples), or leave growth out."
-            )
-        if self.capacity is not None and self.beta == 0:
-            raise ParameterError(
-                "capacity is what beta pulls the code to, and beta is 0: give beta, or leave "
-                "capacity out."
             )
         if self.prior_components > 1:
             return MixturePrior(self.prior_components, n_components)

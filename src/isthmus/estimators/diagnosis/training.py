@@ -77,7 +77,8 @@ def worse_than_pca(model: "BaseAutoencoder", on: Judged) -> Iterator[Finding]:
     """
     parts, versus = model.model_.parts, model.versus_pca_
     by_design = parts.starts_as_pca and model.n_iter_ == 0 and getattr(parts.code, "beta", 1) <= 1
-    if is_outlier_detector(model) or parts.n_labels or by_design:
+    weighs = not parts.likelihood.isotropic  # what it rebuilds well is what has little noise
+    if is_outlier_detector(model) or parts.n_labels or by_design or weighs:
         return
     if versus is not None and versus.ratio > WORSE:
         yield Finding(
