@@ -39,7 +39,7 @@ from isthmus.fitting.classifier import Encoder
 from isthmus.fitting.fit import Fitted, Task, fit
 from isthmus.fitting.model import Model, Parts
 from isthmus.fitting.observers import Observer
-from isthmus.fitting.pairs import check_batches, check_shape, check_together, check_width
+from isthmus.fitting.pairs import check_shape, check_steps, check_together, check_width
 from isthmus.fitting.plan import Plan
 from isthmus.fitting.session import Session
 from isthmus.fitting.streams import Streams
@@ -206,7 +206,7 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
         check_shape(parts, self.sample_shape_)
         check_width(parts, self.n_components, array.shape[1])
         plan = plan_for(self, len(array))
-        check_batches(parts, plan)
+        check_steps(parts, plan)
         scaling = copy.deepcopy(self.model_.scaling).cpu() if begun else scale(self, parts, array)
         rows = select(array, array, scaling, plan.device)
         session = getattr(self, "_session", None)

@@ -17,9 +17,9 @@ from isthmus.estimators.inputs import Floats
 from isthmus.estimators.planning import plan_for
 from isthmus.fitting.model import Parts
 from isthmus.fitting.pairs import (
-    check_batches,
     check_padded,
     check_shape,
+    check_steps,
     check_together,
     check_width,
 )
@@ -92,7 +92,7 @@ def _gather_rows(
         clean = inputs.further(estimator, target, parts.likelihood, "target")
         inputs.check_paired(array, clean, "target", "X")
     scaling, plan = scale(estimator, parts, clean), plan_for(estimator, len(array))
-    check_batches(parts, plan)
+    check_steps(parts, plan)
     judge = None
     if validation is not None:
         paired = target is not None
@@ -169,7 +169,7 @@ def _gather_crops(
     estimator._reading = inputs.Reading.of(estimator)
     scaling = fit_crop_scaling(estimator.scaling, pairs.clean, side)
     plan, judge = plan_for(estimator, n_covering(pairs.clean, side)), None
-    check_batches(parts, plan)
+    check_steps(parts, plan)
     if validation is not None:
         noisy, clean = inputs.pair_of(validation, paired=target is not None)
         one = noisy is clean

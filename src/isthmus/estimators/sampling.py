@@ -113,7 +113,9 @@ class Sampling:
             )
         codes = told(self, z.double().cpu().numpy(), labels)
         samples = self._decoded(codes, None if expected else generator)
-        return (samples, self._classes_of(labels, n_samples)) if return_labels else samples
+        if not return_labels:
+            return samples
+        return samples, self.classes_[codes[:, model.n_components :].argmax(1)]
 
     def interpolate(
         self,
@@ -178,12 +180,6 @@ class Sampling:
         return self.inverse_transform(codes, y)
 
     # How it is done ----------------------------------------------------------------------
-
-    def _classes_of(self, labels: Any, n_samples: int) -> Any:
-        """Return the model's own classes that labels stand for, (n_samples,)."""
-        classes: Any = self.classes_
-        each = np.broadcast_to(np.asarray(labels), n_samples)
-        return classes[(each[:, None] == classes).argmax(1)]
 
     def _keep_codes(self, rows: Selection, streams: Streams) -> Floats:
         """Return codes of rows drawn at random, in float32; none with skips."""

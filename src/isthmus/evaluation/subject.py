@@ -169,7 +169,7 @@ class Subject(NamedTuple):
 
     def decode(self, codes: ArrayLike) -> Floats:
         """Return the rows of codes, user's units, (., D); under the commonest label, if any."""
-        told = {"y": _commonest(self.model)} if _conditional(self.model) else {}
+        told = {"y": _commonest(self.model)} if is_conditional(self.model) else {}
         return np.asarray(self.model.inverse_transform(np.asarray(codes), **told), np.float64)
 
     def name_of(self, feature: int) -> str:
@@ -312,13 +312,14 @@ def _clean(model: Any, target: ArrayLike, n_rows: int) -> Array:
 
 def _rebuilt(bare: Any, seen: Floats, codes: Floats | None) -> Floats:
     """Return what the model makes of the rows, of which it may have the codes already."""
-    if _conditional(bare) or _skips(bare):  # under the likeliest label; with what goes around
+    if is_conditional(bare) or _skips(bare):  # under the likeliest label; with what goes around
         return np.asarray(bare.reconstruct(seen), np.float64)
     codes = np.asarray(bare.transform(seen), np.float64) if codes is None else codes
     return np.asarray(bare.inverse_transform(codes), np.float64)
 
 
-def _conditional(model: Any) -> bool:
+def is_conditional(model: Any) -> bool:
+    """Whether the decoder is told labels."""
     return bool(getattr(model, "conditional", False))
 
 

@@ -12,7 +12,7 @@ from isthmus.evaluation.against_pca import AgainstPCA, Interval
 from isthmus.evaluation.classes import ClassErrors
 from isthmus.evaluation.examples import FeatureErrors
 from isthmus.evaluation.quality import Quality
-from isthmus.evaluation.subject import Subject
+from isthmus.evaluation.subject import Subject, is_conditional
 from isthmus.evaluation.words import count, figure, isolated, percent, times
 
 BETTER, WORSE = 0.99, 1.01  # times PCA's error
@@ -241,7 +241,7 @@ def _told(seen: Evidence) -> str:
     if ours is None or theirs is None:
         return ""
     if quality.classes:
-        told = getattr(seen.model, "conditional", False)
+        told = is_conditional(seen.model)
         beside = "; its decoder is told the label, which the code need not hold" if told else ""
         return (
             f"A linear classifier on its code is right about {percent(ours)} of the rows, on PCA's "

@@ -218,12 +218,14 @@ class Model(Learner):
         """
         code = self.eval().parts.code
         for x, target in rows.batches(rows_at_once(self.n_products)):
-            predicted, output = self.predicted(target[:, : x.shape[1]]), self.output_of(x)
+            predicted = self.predicted(target[:, : x.shape[1]])
             if code.random and not self.parts.n_labels:
                 head, beside = self._down(x)
                 z = code.draw(head, self.memory, generator).z
                 output = self.decoder(z, *beside)
                 predicted = repeat_rows(predicted, len(z) // len(x))
+            else:
+                output = self.output_of(x)
             self.parts.likelihood.nll(output, predicted, self.spread.train())
 
     def stages(self) -> list[Stage]:

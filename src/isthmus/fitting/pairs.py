@@ -97,8 +97,11 @@ def _check_penalty(penalty: Penalty, parts: Parts) -> None:
         )
 
 
-def check_batches(parts: Parts, plan: Plan) -> None:
-    """Refuse single rows where the network mixes those of a batch, and searches of what moves."""
+def check_steps(parts: Parts, plan: Plan) -> None:
+    """Refuse steps that the parts cannot be trained by.
+
+    Line searches of a likelihood that moves; batches of one row, where rows are mixed.
+    """
     if plan.optimizer.whole and not parts.likelihood.isotropic:
         raise ParameterError(
             f"likelihood {str(parts.likelihood)!r} goes on learning while optimizer "
