@@ -122,7 +122,8 @@ def take_step(
 ) -> dict[str, Tensor] | None:
     """Step down the gradient of one batch; None, and no step, if its loss is not finite."""
     first: dict[str, Tensor] = {}
-    before = draws.place()
+    searches = isinstance(optimizer, torch.optim.LBFGS)
+    before = draws.place() if searches else []
 
     def closure() -> Tensor:
         if first:  # a line search looks again: at the same noise

@@ -41,12 +41,15 @@ class Streams:
 
     def __init__(self, random_state: RandomState = None) -> None:
         self.entropy = _entropy(random_state)
+        self._seeds: dict[Role, int] = {}  # a small fit asks for one at every epoch
 
     def seed(self, role: Role) -> int:
         """Return the role's seed, 0 to 2^63 - 1."""
-        key = zlib.crc32(role.encode())
-        state = np.random.SeedSequence(self.entropy, spawn_key=(key,)).generate_state(1, np.uint64)
-        return int(state[0] >> 1)
+        if role not in self._seeds:
+            key = zlib.crc32(role.encode())
+            sequence = np.random.SeedSequence(self.entropy, spawn_key=(key,))
+            self._seeds[role] = int(sequence.generate_state(1, np.uint64)[0] >> 1)
+        return self._seeds[role]
 
     def child(self, name: str) -> "Streams":
         """Return streams of their own, such as those of a layer that is trained by itself."""

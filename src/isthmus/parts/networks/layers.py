@@ -1,5 +1,6 @@
 """The layers that networks are made of, drawn from a stream of their own."""
 
+import contextlib
 import math
 from typing import Literal
 
@@ -79,9 +80,11 @@ def silence(network: nn.Module) -> None:
     nn.init.zeros_(products[-1].weight)
 
 
-def exact(x: Tensor) -> torch.autocast:
+def exact(x: Tensor) -> contextlib.AbstractContextManager[object]:
     """Leave the reduced precision, for what must lose nothing: PCA, codes, penalties."""
-    return torch.autocast(x.device.type, enabled=False)
+    device = x.device.type
+    reduced = torch.is_autocast_enabled(device)
+    return torch.autocast(device, enabled=False) if reduced else contextlib.nullcontext()
 
 
 def initialise(layer: nn.Module, activation: str, generator: torch.Generator) -> None:
