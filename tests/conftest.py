@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import math
 import os
 from pathlib import Path
 
@@ -12,7 +13,15 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
 import pytest
 
+from isthmus.fitting.interrupts import HEARD
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def nothing_heard() -> None:
+    """Let no interrupt of an earlier test make that of a later one a second one."""
+    HEARD.last = -math.inf
 
 
 @pytest.fixture(scope="session")

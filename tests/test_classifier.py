@@ -392,8 +392,9 @@ def test_loaded_classifier_answers_the_same_to_the_bit(name, fine_tune, tmp_path
 
 
 @pytest.mark.parametrize(
-    "labels", [Y, Y == 0, Y.astype(float), np.array(["a", "b", "c"], object)[Y], Y.astype(np.uint8)]
-)
+    "labels", [Y, Y == 0, Y.astype(float), np.array(["a", "b", "c"], object)[Y], Y.astype(np.uint8),
+     np.array(["a", "b", "c"], np.dtypes.StringDType())[Y]]
+)  # fmt: skip
 def test_loaded_classes_are_what_they_were(labels, tmp_path):
     model = AutoencoderClassifier(SMALL, **QUICK).fit(X, labels)
     model.save(tmp_path / "model")

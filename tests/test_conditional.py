@@ -129,6 +129,21 @@ def test_labels_are_saved(model, tmp_path):
     assert np.array_equal(first, second)
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.float32, object, np.dtypes.StringDType()])
+def test_labels_are_of_the_same_type_when_they_are_loaded(dtype, digits, tmp_path):
+    pictures, words = digits
+    words = words if dtype is object else (words == "one").astype(int).astype(str)
+    labels = words.astype(dtype)
+    model = VariationalAutoencoder(2, conditional=True, max_epochs=1, random_state=0)
+    model.fit(pictures, labels).save(tmp_path / "model")
+    again = load(tmp_path / "model")
+    assert again.classes_.dtype == model.classes_.dtype
+    _, drawn = again.sample(5, return_labels=True, random_state=0)
+    _, wanted = model.sample(5, return_labels=True, random_state=0)
+    assert drawn.dtype == wanted.dtype
+    assert drawn.tolist() == wanted.tolist()
+
+
 @pytest.mark.parametrize(
     ("column", "name"),
     [(pl.Series, None), (lambda y: pl.Series("kind", y), "kind"), (np.array, None),

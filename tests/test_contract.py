@@ -2,9 +2,12 @@
 
 import inspect
 import re
+from collections.abc import Iterator
 from unittest import SkipTest
 
+import numpy as np
 import pytest
+import torch
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.estimator_checks import (
     check_global_output_transform_pandas,
@@ -29,6 +32,7 @@ from isthmus import (
 )
 from isthmus.errors import UnknownParameterError
 
+X = np.random.default_rng(0).normal(size=(60, 5))
 # Few epochs: the checks ask for behaviour, not for quality.
 ESTIMATORS = [
     Autoencoder(max_epochs=3),
@@ -76,6 +80,27 @@ def test_constructor_guesses_which_parameter_was_meant(kind: type) -> None:
     with pytest.raises(UnknownParameterError, match=f"^{re.escape(said)}$"):
         kind(batch_sise=3)
     assert issubclass(UnknownParameterError, TypeError)
+
+
+@pytest.fixture
+def doubles() -> Iterator[None]:
+    """Let torch make what is not said otherwise in float64, as some users do."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("estimator", [*ESTIMATORS, VariationalAutoencoder(2)], ids=str)
+def test_fit_is_the_same_whatever_torch_makes_by_default(
+    estimator: BaseEstimator, doubles: None
+) -> None:
+    y = (X[:, 0] > 0).astype(int)
+    few = {"n_iter" if hasattr(estimator, "n_iter") else "max_epochs": 2, "random_state": 0}
+    codes = clone(estimator).set_params(**few).fit(X, y).transform(X)
+    torch.set_default_dtype(torch.float32)
+    with torch.inference_mode():
+        again = clone(estimator).set_params(**few).fit(X, y).transform(X)
+    np.testing.assert_array_equal(codes, again)
 
 
 @parametrize_with_checks(ESTIMATORS)

@@ -273,7 +273,7 @@ def test_interrupt_keeps_the_last_whole_epoch(monkeypatch):
 def test_session_passes_are_the_epochs_of_a_fit():
     session = Session(machine(), SHORT, Streams(0))
     for _ in range(3):
-        assert session.run(rows_of(X))
+        session = session.run(rows_of(X), SHORT)
     rbm, result = trained()
     assert torch.equal(session.rbm.weight, rbm.weight)
     assert [r["reconstruction_error"] for r in session.history] == [

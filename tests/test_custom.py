@@ -8,12 +8,13 @@ import torch
 from sklearn.base import clone
 from torch import nn
 
-from isthmus import Autoencoder, AutoencoderClassifier, load
-from isthmus.errors import ArtefactError, ParameterError
+from isthmus import Autoencoder, AutoencoderClassifier, load, resume
+from isthmus.errors import ArtefactError, FileError, ParameterError
 from isthmus.parts import Custom
 
 RNG = np.random.default_rng(0)
 PICTURES = RNG.random((50, 1, 6, 6)).astype("float32")
+LABELS = np.arange(50) % 2
 K = 3
 FAST = {"max_epochs": 2, "random_state": 0, "batch_size": 10}
 
@@ -68,6 +69,20 @@ def test_dropout_draws_from_the_stream_of_the_fit():
     assert not network().hides
 
 
+def test_modules_that_are_frozen_are_left_as_they_are():
+    own = network()
+    for half in (own.encoder, own.decoder):
+        half.requires_grad_(False)
+    model = fitted(own)
+    with torch.no_grad():
+        expected = own.encoder(
+            model.model_.scaling(torch.from_numpy(PICTURES.reshape(50, -1)))
+            .float()
+            .view(-1, 1, 6, 6)
+        )
+    assert model.transform(PICTURES) == pytest.approx(expected.numpy(), abs=1e-5)
+
+
 def test_batch_norm_is_known_to_mix_rows():
     assert network().rows_apart
     assert not network(norm=True).rows_apart
@@ -81,6 +96,33 @@ def test_saved_model_needs_the_modules_again(tmp_path):
     assert np.array_equal(loaded.transform(PICTURES), model.transform(PICTURES))
     with pytest.raises(ArtefactError, match=r"give them in Python, load\(path, network=Custom\("):
         load(tmp_path / "model")
+
+
+def of_own_modules(own):
+    within = Autoencoder(K, network=own, max_epochs=1)
+    return AutoencoderClassifier(within, max_epochs=1, random_state=0)
+
+
+def test_saved_classifier_needs_the_modules_of_its_autoencoder_again(tmp_path):
+    model = of_own_modules(network()).fit(PICTURES, LABELS)
+    model.save(tmp_path / "model")
+    loaded = load(tmp_path / "model", network=network())
+    assert np.array_equal(loaded.predict_proba(PICTURES), model.predict_proba(PICTURES))
+    assert "network=Custom(encoder, decoder)" in (tmp_path / "model" / "README.md").read_text()
+    with pytest.raises(ArtefactError, match=r"give them in Python, load\(path, network=Custom\("):
+        load(tmp_path / "model")
+
+
+def test_checkpoint_of_a_classifier_is_that_of_the_modules_within(tmp_path):
+    model = of_own_modules(network()).fit(PICTURES, LABELS, checkpoint=tmp_path)
+    resumed = resume(tmp_path, PICTURES, LABELS, network=network())
+    assert np.array_equal(resumed.predict_proba(PICTURES), model.predict_proba(PICTURES))
+    with pytest.raises(ArtefactError, match=r"resume\(path, X, network=Custom\("):
+        resume(tmp_path, PICTURES, LABELS)
+    other = network()
+    nn.init.zeros_(other.encoder[-1].weight)
+    with pytest.raises(FileError, match=r"\(the weights of the network held other values then\)"):
+        of_own_modules(other).fit(PICTURES, LABELS, checkpoint=tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -486,6 +486,37 @@ def test_partial_fit_that_is_interrupted_never_was(begin, optimizer, monkeypatch
     assert same(estimator.partial_fit(X), untouched.partial_fit(X))
 
 
+def test_partial_fit_that_is_interrupted_after_its_pass_never_was(monkeypatch):
+    estimator, untouched = (model().fit(X) for _ in range(2))
+    keep = Autoencoder._keep_codes
+
+    def interrupt(*_):
+        monkeypatch.setattr(Autoencoder, "_keep_codes", keep)
+        raise KeyboardInterrupt
+
+    estimator.partial_fit(X)
+    untouched.partial_fit(X)
+    monkeypatch.setattr(Autoencoder, "_keep_codes", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        estimator.partial_fit(X)
+    assert same(estimator.partial_fit(X), untouched.partial_fit(X))
+    assert estimator.n_iter_ == untouched.n_iter_
+
+
+@pytest.mark.parametrize(("begin", "begun"), [("fit", True), ("partial_fit", False)])
+def test_what_rises_in_a_fit_has_risen_in_the_portions_that_follow_it(begin, begun, monkeypatch):
+    estimator = getattr(model(max_epochs=20), begin)(X)
+    times, take_step = [], steps.take_step
+
+    def noting(*args, at, **kwargs):
+        times.append(at)
+        return take_step(*args, at=at, **kwargs)
+
+    monkeypatch.setattr(steps, "take_step", noting)
+    estimator.partial_fit(X)
+    assert (min(times) >= 1) == (max(times) >= 1) == begun
+
+
 def test_first_partial_fit_that_is_interrupted_leaves_no_model(monkeypatch):
     estimator = model()
     interrupt_after(1, monkeypatch)

@@ -760,3 +760,17 @@ def test_names_of_columns_that_are_not_all_text_are_told_so():
         DataError, match=r"^X has columns whose names are not all text: write X\.col"
     ):
         Autoencoder(1).fit(frame)
+
+
+def test_warnings_point_at_the_line_that_called():
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    with pytest.warns(UserWarning, match="^y has the shape of X") as caught:
+        Autoencoder(2, max_epochs=1).fit(X, X)
+    assert [each.filename for each in caught] == [__file__]
+
+
+def test_text_is_found_in_whatever_row_of_a_frame_it_stands():
+    table = pd.DataFrame({"a": np.arange(3000.0).astype(object), "b": np.arange(3000.0)})
+    table.loc[2500, "a"] = "7"
+    with pytest.raises(DataError, match=r"^X has text at row 2500, column 'a' \('7'\): "):
+        Autoencoder(1).fit(table)

@@ -14,6 +14,7 @@ from isthmus import Autoencoder
 from isthmus.data.rows import Selection, fit_scaling, select
 from isthmus.errors import TrainingWarning
 from isthmus.estimators.parameters import declared
+from isthmus.fitting import interrupts
 from isthmus.fitting.assembly import assemble
 from isthmus.fitting.judging import evaluate
 from isthmus.fitting.loop import Outcome, train
@@ -762,6 +763,15 @@ def test_interrupt_keeps_the_best_weights_so_far(at):
     assert ran.outcome.reason == "interrupted"
     assert (ran.outcome.best_epoch, ran.outcome.n_epochs) == (best, at)
     assert equal(state_of(model), watch.weights[best])
+
+
+def test_second_interrupt_within_a_moment_ends_what_called_the_training_too(monkeypatch):
+    model = model_of(likelihood="laplace")
+    assert run(model, observers=[Interrupting(model, 1)]).outcome.reason == "interrupted"
+    with pytest.raises(pytest.fail.Exception, match=r"^the interrupt got out$"):
+        run(model, observers=[Interrupting(model, 1)])
+    monkeypatch.setattr(interrupts, "AGAIN", 0.0)
+    assert run(model, observers=[Interrupting(model, 1)]).outcome.reason == "interrupted"
 
 
 def test_interrupt_within_an_epoch_keeps_the_best_weights_so_far():

@@ -17,6 +17,7 @@ from sklearn.pipeline import make_pipeline
 from isthmus import BernoulliRBM, GaussianRBM, datasets, load
 from isthmus.cli.main import run
 from isthmus.errors import ArtefactError, DataError, ParameterError, TrainingWarning
+from isthmus.fitting import contrastive
 
 draw = np.random.default_rng(0)
 B = (draw.uniform(size=(120, 6)) < 0.4).astype(np.float64)
@@ -417,10 +418,45 @@ def test_a_machine_keeps_its_width_until_it_is_fitted_again():
     machine = BernoulliRBM(3, n_iter=1, random_state=0).fit(B).set_params(n_components=2)
     assert machine.transform(B).shape == (len(B), 3)
     sentence = (
-        r"^n_components or the kind of the units are no longer those of the machine that has "
+        r"^n_components, scaling or the kind of the units are no longer those of the machine that "
     )
     with pytest.raises(ParameterError, match=sentence):
         machine.partial_fit(B)
+
+
+def test_a_machine_keeps_its_scaling_until_it_is_fitted_again(tmp_path):
+    machine = BernoulliRBM(**SHORT, scaling="range").fit(G)
+    codes = machine.transform(G)
+    machine.set_params(scaling="none")
+    np.testing.assert_array_equal(machine.transform(G), codes)
+    with pytest.raises(ParameterError, match=r"^n_components, scaling or the kind of the units "):
+        machine.partial_fit(G)
+    machine.save(tmp_path / "machine")
+    np.testing.assert_array_equal(load(tmp_path / "machine").transform(G), codes)
+
+
+def test_a_portion_that_is_interrupted_never_was(monkeypatch):
+    machine, untouched = (BernoulliRBM(**SHORT).partial_fit(B) for _ in range(2))
+    error_of = contrastive.reconstruction_error
+
+    def interrupt(*_):
+        monkeypatch.setattr(contrastive, "reconstruction_error", error_of)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(contrastive, "reconstruction_error", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        machine.partial_fit(B)
+    machine.partial_fit(B)
+    untouched.partial_fit(B)
+    assert machine.n_iter_ == untouched.n_iter_ == 2
+    np.testing.assert_array_equal(machine.transform(B), untouched.transform(B))
+
+
+def test_a_portion_is_learned_where_the_parameters_say():
+    machine = BernoulliRBM(**SHORT).partial_fit(B)
+    options = machine._options(len(B))
+    assert machine._session.serves(options)
+    assert not machine._session.serves(options._replace(device="meta"))
 
 
 def test_an_odd_row_has_room_in_the_last_batch():

@@ -580,11 +580,10 @@ with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     model = Autoencoder(3, hidden=(8,), max_epochs=2, validation_fraction=0, random_state=0)
     model.fit(datasets.digits().images[:90], checkpoint={str(tmp_path)!r})
-print(model.n_iter_, len(caught), caught[0].message)
+print(model.n_iter_, *{{str(each.message)[:46] for each in caught}})
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("2 1 No checkpoint was written, and the fit goes on: ")
-    assert done.stdout.rstrip().endswith(".")
+    assert done.stdout.rstrip() == "2 No checkpoint was written, and the fit goes on"
     assert not list(tmp_path.glob("*stage-*"))
 
 

@@ -170,6 +170,14 @@ def test_what_is_saved_is_what_was_fitted_whatever_was_set_since(changes, tmp_pa
         assert before == after
 
 
+def test_list_that_changes_after_the_fit_changes_nothing_that_is_saved(tmp_path):
+    widths = [6]
+    model = Autoencoder(**{**BASE, "hidden": widths}).fit(X)
+    widths.append(3)
+    model.save(tmp_path / "model")
+    np.testing.assert_array_equal(load(tmp_path / "model").transform(X), model.transform(X))
+
+
 def test_two_saves_of_one_model_are_the_same_bytes(folder):
     load(folder).save(folder.parent / "again")
     for name in FILES:

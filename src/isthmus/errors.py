@@ -2,6 +2,8 @@
 
 import difflib
 import re
+import sys
+import warnings
 from collections.abc import Iterable
 
 
@@ -47,6 +49,17 @@ class MissingDependencyError(IsthmusError, ImportError):
 
 class TrainingWarning(UserWarning):
     """A fit ended, but not as asked: it diverged, or it was interrupted."""
+
+
+def caution(said: str, category: type[Warning] = TrainingWarning) -> None:
+    """Warn at the line outside of this library that led here."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith(_WITHIN):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(said, category, stacklevel=level)
+
+
+_WITHIN = ("isthmus.", "contextlib", "functools")
 
 
 def did_you_mean(word: str, options: Iterable[str]) -> str:

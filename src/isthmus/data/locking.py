@@ -1,12 +1,11 @@
 """A file that one process at a time may hold; the system lets go of it when the process dies."""
 
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
-from isthmus.errors import FileError, TrainingWarning
+from isthmus.errors import FileError, caution
 
 if sys.platform != "win32":
     import fcntl
@@ -31,11 +30,7 @@ def locked(stream: IO[bytes], refusal: str) -> Iterator[None]:
     except BlockingIOError:
         raise FileError(refusal) from None
     except OSError as error:
-        warnings.warn(
-            f"{stream.name} cannot be locked ({error.strerror}): let no other process use it.",
-            TrainingWarning,
-            stacklevel=2,
-        )
+        caution(f"{stream.name} cannot be locked ({error.strerror}): let no other process use it.")
         yield
         return
     try:

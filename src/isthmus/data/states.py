@@ -7,7 +7,6 @@ ends in the SHA-256 of its bytes. Nothing in it can run code.
 import contextlib
 import hashlib
 import json
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from isthmus.data.locking import locked
 from isthmus.data.replacing import refusal_as_file_error, remove_halves, replacing
-from isthmus.errors import ArtefactError, FileError, TrainingWarning
+from isthmus.errors import ArtefactError, FileError, caution
 
 FORMAT = 1
 KEPT = 2  # files of a stage: the newest, and the one before it should that be damaged
@@ -99,7 +98,7 @@ class StateFolder:
             if error:
                 self._damaged[file] = ""
                 words = f"{error} The fit goes on from what was written before."
-                warnings.warn(words, TrainingWarning, stacklevel=4)
+                caution(words)
 
     @property
     def begun(self) -> bool:

@@ -117,7 +117,7 @@ def _refuse_foreign(X: Any, name: str) -> None:
             continue
         column = X[:, number] if hasattr(X, "get_column") else X.iloc[:, number]
         anything = str(dtype) == "object"  # of which only text is looked for here
-        for row, value in enumerate(column.head(MOST_LOOKED_AT)):
+        for row, value in enumerate(column):
             if isinstance(value, str) or not (anything or is_missing(value)):
                 raise DataTypeError(_foreign(name, row, column_of(X, number), value))
 
@@ -148,7 +148,6 @@ def _foreign(name: str, row: int, column: str, value: Any) -> str:
 
 
 _TEXT = ("object", "str", "string")  # how types of pandas' columns of text begin
-MOST_LOOKED_AT = 1000  # rows of a column that may hold anything
 
 
 # Why something is none -------------------------------------------------------------------

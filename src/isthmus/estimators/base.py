@@ -25,7 +25,7 @@ from isthmus.estimators.diagnosis import diagnose
 from isthmus.estimators.diagnosis.finding import Finding
 from isthmus.estimators.gathering import gather, mean_of, scale, width_for
 from isthmus.estimators.inputs import Floats
-from isthmus.estimators.parameters import Parameters, check
+from isthmus.estimators.parameters import Parameters, check, copied
 from isthmus.estimators.planning import plan_for, warn
 from isthmus.estimators.resuming import CheckpointLike, keeping
 from isthmus.estimators.sampling import Sampling
@@ -219,8 +219,7 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
                 task = self._task(parts, width, scaling, plan, streams, [])
                 made = (task.begin(rows).model, 0, [])
             session = Session(streams, plan, *made)
-        fitted = session.run(rows, plan)
-        self._session = session
+        self._session, fitted = session.run(rows, plan)
         if begun:
             inputs.count_further(self, array)
         else:
@@ -304,7 +303,7 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
         self.versus_pca_ = fitted.versus_pca
         self.n_iter_ = fitted.n_epochs
         self.stopped_by_ = fitted.reason
-        self.parameters_ = self.get_params(deep=False)
+        self.parameters_ = copied(self)
 
     def _task(
         self,

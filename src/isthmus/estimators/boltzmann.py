@@ -6,7 +6,6 @@ Shapes: N rows, D features, K components.
 from __future__ import annotations  # help texts name the types, and do not unfold them
 
 import copy
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Self
@@ -18,10 +17,10 @@ from torch import Tensor
 
 from isthmus.data.rows import Selection, moments, select
 from isthmus.data.scaling import Scaling
-from isthmus.errors import ParameterError, TrainingWarning
+from isthmus.errors import ParameterError, caution
 from isthmus.estimators import inputs
 from isthmus.estimators.inputs import Array
-from isthmus.estimators.parameters import BoltzmannParameters, check
+from isthmus.estimators.parameters import BoltzmannParameters, check, copied
 from isthmus.estimators.resuming import CheckpointLike, keeping
 from isthmus.estimators.saving import Learned, filled
 from isthmus.estimators.transformer import SavedTransformer
@@ -66,6 +65,7 @@ class BaseRBM(UsingMachine, SavedTransformer, BoltzmannParameters, BaseEstimator
     n_iter_: int
     n_samples_seen_: int | None
     stopped_by_: str
+    scaling: str
     _session: Session | None
 
     # What tells the two machines apart ---------------------------------------------------
@@ -105,7 +105,7 @@ class BaseRBM(UsingMachine, SavedTransformer, BoltzmannParameters, BaseEstimator
         """
         check(self)
         array = inputs.check_rows(self, X, reset=True, at_least=2)
-        self._check_domain(array)
+        self._check_domain(array, self.scaling)
         scaling = self._fit_scaling(array)
         rows = select(array, array, scaling, pick_device(self.device))
         with keeping(self, checkpoint, {"X": X}) as keeper, watching(self, observers) as told:
@@ -116,7 +116,7 @@ class BaseRBM(UsingMachine, SavedTransformer, BoltzmannParameters, BaseEstimator
         self._session, self._scaling = None, scaling
         self.mean_ = moments(array)[0].numpy()
         self.model_ = rbm.double()
-        self.parameters_ = self.get_params(deep=False)
+        self.parameters_ = copied(self)
         self.history_, self.n_iter_, self.stopped_by_ = trained
         self._warn()
         return self
@@ -139,27 +139,27 @@ class BaseRBM(UsingMachine, SavedTransformer, BoltzmannParameters, BaseEstimator
         if begun:
             self._check_unchanged()
         array = inputs.check_rows(self, X, reset=not begun, at_least=1 if begun else 2)
-        self._check_domain(array)
+        self._check_domain(array, self.scaling)
         scaling = self._scaling if begun else self._fit_scaling(array)
-        rows = select(array, array, scaling, pick_device(self.device))
-        session, options = getattr(self, "_session", None), self._options(len(array))
-        if session is None:
+        options = self._options(len(array))
+        rows = select(array, array, scaling, options.device)
+        session = getattr(self, "_session", None)
+        if session is None or not session.serves(options):
             streams = Streams(self.random_state)
             rbm = copy.deepcopy(self.model_).float() if begun else self._begin(rows, streams)
             made = (self.n_iter_, self.history_) if begun else (0, [])
-            session = Session(rbm, options, streams, *made)
-        else:
-            session.follow(options)
-        sound = session.run(rows)
+            session = Session(rbm.to(options.device), options, streams, *made)
+        after = session.run(rows, options)
         if begun:
             inputs.count_further(self, array)
         else:
             self.mean_ = moments(array)[0].numpy()
-        self._session, self._scaling = (session if sound else None), scaling
-        self.model_ = copy.deepcopy(session.rbm).double()
-        self.parameters_ = self.get_params(deep=False)
-        self.history_, self.n_iter_ = list(session.history), session.epoch
-        self.stopped_by_ = "limit" if sound else "diverged"
+        self._session, self._scaling = after, scaling
+        kept = after or session
+        self.model_ = copy.deepcopy(kept.rbm).double()
+        self.parameters_ = copied(self)
+        self.history_, self.n_iter_ = list(kept.history), kept.epoch
+        self.stopped_by_ = "limit" if after else "diverged"
         self._warn()
         return self
 
@@ -174,11 +174,16 @@ class BaseRBM(UsingMachine, SavedTransformer, BoltzmannParameters, BaseEstimator
     def _check_unchanged(self) -> None:
         """Refuse parameters that are no longer those of the machine that has begun."""
         rbm = self.model_
-        begun = (len(rbm.hidden_bias), rbm.visible.name, rbm.hidden.name)
-        if (self.n_components, *self._kinds()) != begun:
+        begun = (
+            len(rbm.hidden_bias),
+            rbm.visible.name,
+            rbm.hidden.name,
+            self.parameters_["scaling"],
+        )
+        if (self.n_components, *self._kinds(), self.scaling) != begun:
             raise ParameterError(
-                "n_components or the kind of the units are no longer those of the machine that has "
-                "begun: set them back, or call fit to begin anew."
+                "n_components, scaling or the kind of the units are no longer those of the machine "
+                "that has begun: set them back, or call fit to begin anew."
             )
 
     def _options(self, n_rows: int) -> ContrastiveOptions:
@@ -219,7 +224,7 @@ class BaseRBM(UsingMachine, SavedTransformer, BoltzmannParameters, BaseEstimator
             "interrupted": f"The fit was interrupted: {kept}.",
         }
         if self.stopped_by_ in sentences:
-            warnings.warn(sentences[self.stopped_by_], TrainingWarning, stacklevel=3)
+            caution(sentences[self.stopped_by_])
 
     def _learned(self) -> Learned:
         """Return what is saved besides the parameters."""
@@ -236,4 +241,4 @@ class BaseRBM(UsingMachine, SavedTransformer, BoltzmannParameters, BaseEstimator
         self._scaling = Scaling(tensors.pop("scaling.offset"), tensors.pop("scaling.scale"))
         sizes, kinds = (len(self.mean_), self.n_components), self._kinds()
         self.model_ = filled(lambda: RestrictedBoltzmann(*sizes, *kinds), tensors).double()
-        self.parameters_ = self.get_params(deep=False)
+        self.parameters_ = copied(self)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from isthmus.data.artefact import versions
+from isthmus.estimators.own_modules import modules_in
 from isthmus.estimators.parameters import changed
 from isthmus.estimators.provenance import epochs, references, spelled
 from isthmus.estimators.saving import held_out
@@ -42,7 +43,7 @@ def _first_line(model: Any) -> str:
 
 
 def _use(model: Any) -> str:
-    own = str(model.parameters_.get("network", "")).startswith("custom(")
+    own = modules_in(model.parameters_) is not None
     given = ", network=Custom(encoder, decoder)" if own else ""
     answer = "model.predict(X)" if hasattr(model, "predict") else "model.transform(X)"
     lines = ["from isthmus import load"] + ["from isthmus.parts import Custom"] * own

@@ -32,7 +32,14 @@ from isthmus.estimators.boltzmann import BaseRBM
 from isthmus.estimators.inputs import Array, Floats
 from isthmus.estimators.labels import Labels, check_labels, labels_from
 from isthmus.estimators.lessons import lesson_of
-from isthmus.estimators.parameters import PartLike, Training, check, estimator, meaning
+from isthmus.estimators.parameters import (
+    PartLike,
+    Training,
+    check,
+    copied,
+    estimator,
+    meaning,
+)
 from isthmus.estimators.planning import plan_for, warn
 from isthmus.estimators.resuming import CheckpointLike, keeping
 from isthmus.estimators.saving import NESTED, Learned, filled
@@ -213,7 +220,7 @@ class AutoencoderClassifier(
         self.model_ = settle(classifier, scaling)
         self.history_ = autoencoder.history_ + history.records
         self.n_iter_, self.stopped_by_ = outcome.best_epoch, outcome.reason
-        self.parameters_ = clone(self).get_params(deep=False)
+        self.parameters_ = copied(self)
         warn(self.stopped_by_, self.n_iter_, history.records, self.learning_rate)
         return self
 
@@ -359,4 +366,4 @@ class AutoencoderClassifier(
         self.model_ = settle(model, scaling)
         self.history_, self.n_iter_ = facts["history"], facts["n_iter"]
         self.stopped_by_ = facts["stopped_by"]
-        self.parameters_ = clone(self).get_params(deep=False)
+        self.parameters_ = copied(self)

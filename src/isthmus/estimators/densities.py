@@ -14,6 +14,7 @@ from isthmus.estimators.inputs import Floats
 N_PEAKS = 10  # Gaussians of a mixture, as in Ghosh et al. (2020)
 PER_PEAK = 5  # codes for each number of a full covariance matrix row; fewer get a diagonal
 FLOOR = 1e-6  # of the codes' variance: the least a Gaussian has
+ROUNDING = np.finfo(np.float32).eps ** 2  # of their squares, by which float32 tells codes apart
 WIDTHS = np.geomspace(0.05, 1, 9)  # in standard deviations of the codes
 N_CHOOSING = 2000  # codes that choose a width
 
@@ -36,10 +37,12 @@ def mixture(codes: Floats, n: int, seed: int) -> Floats:
     fit = GaussianMixture(
         n_peaks,
         covariance_type="full" if full else "diag",
-        reg_covar=FLOOR * float(codes.var(axis=0).mean()) + np.finfo(np.float32).tiny,
+        reg_covar=FLOOR * float(codes.var(axis=0).mean())
+        + ROUNDING * float(np.square(codes).mean())
+        + np.finfo(np.float32).tiny,
         random_state=seed,
     )
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), np.errstate(under="ignore"):
         warnings.simplefilter("ignore", ConvergenceWarning)
         drawn: Floats = fit.fit(codes).sample(n)[0]  # peak by peak
     return np.random.default_rng(seed).permutation(drawn)

@@ -1,7 +1,6 @@
 """What comes into an estimator: arrays, memmaps, frames and tensors, checked without copies."""
 
 import math
-import warnings
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -12,7 +11,7 @@ from sklearn.utils.validation import check_array, validate_data
 
 from isthmus.data.rows import chunks
 from isthmus.data.tiles import to_light
-from isthmus.errors import DataError, ParameterError
+from isthmus.errors import DataError, ParameterError, caution
 from isthmus.estimators import samples
 from isthmus.estimators.arrays import column_of, real_numbers, refusing, unwrapped
 from isthmus.parts.slots import Likelihood, Network
@@ -212,9 +211,9 @@ def check_paired(noisy: Array, clean: Array, name: str, partner: str) -> None:
 def warn_of_lost_rows(y: Any, shape: tuple[int, ...] | None) -> None:
     """Say that `y` is ignored where it looks like clean rows: of X's shape."""
     if getattr(y, "shape", ()) == shape:
-        warnings.warn(
+        caution(
             "y has the shape of X and is ignored: if it holds clean rows, write fit(X, target=y).",
-            stacklevel=3,
+            UserWarning,
         )
 
 

@@ -106,7 +106,7 @@ def _plain(labels: Array) -> Array:
         raise DataError(f"Unknown label type: y has fractions, as a regression has: {WORDS}.")
     if labels.dtype.kind not in "iufbUTO":
         raise DataError(f"Unknown label type: y has {labels.dtype}: {WORDS}.")
-    return labels
+    return np.array(labels.tolist()) if labels.dtype.kind == "T" else labels  # files lack this
 
 
 def _check_enough(classes: Array, known: NDArray[np.bool_], needed_by: str) -> None:

@@ -25,6 +25,7 @@ from typing import (
 )
 
 from pydantic import Field, TypeAdapter, ValidationError, WrapValidator
+from sklearn.base import clone
 
 from isthmus.errors import ParameterError, UnknownParameterError, did_you_mean, guess, plain_words
 
@@ -152,7 +153,12 @@ class Training(Running):
     ] = "auto"
     validation_fraction: Annotated[
         float,
-        meaning("Share of the rows held out to stop by; 0: none, train to the end.", ge=0, lt=1),
+        meaning(
+            "Share of the rows held out to stop by; 0: none, train to the end. Of fewer than 2,000 "
+            "rows each is held out in turn, whatever the share.",
+            ge=0,
+            lt=1,
+        ),
     ] = 0.1
     patience: Annotated[
         Annotated[int, Field(ge=1)] | None,
@@ -243,6 +249,12 @@ def declared(cls: Any) -> Mapping[str, tuple[dataclasses.Field[Any], Any]]:
     running = {field.name for field in dataclasses.fields(Running)}
     fields = sorted(dataclasses.fields(cls), key=lambda f: (bool(f.kw_only), f.name in running))
     return {field.name: (field, hints[field.name]) for field in fields}
+
+
+def copied(estimator: Any) -> dict[str, Any]:
+    """Return the parameters as they are now, whatever becomes of a list or a module among them."""
+    copy: dict[str, Any] = clone(estimator).get_params(deep=False)
+    return copy
 
 
 def changed(estimator: Any) -> dict[str, Any]:

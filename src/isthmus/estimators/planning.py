@@ -1,10 +1,9 @@
 """From an estimator's parameters to the plan of its fit, and from its end to a warning."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from isthmus.errors import TrainingWarning
+from isthmus.errors import caution
 from isthmus.estimators.diagnosis.training import highest_leap
 from isthmus.estimators.parameters import Training
 from isthmus.fitting.optimizers import Optimizer
@@ -54,4 +53,4 @@ def warn(
         )
     else:
         return
-    warnings.warn(said, TrainingWarning, stacklevel=3)
+    caution(said)

@@ -59,8 +59,8 @@ class BernoulliRBM(BaseRBM):
     def _fit_scaling(self, array: Array) -> Scaling:
         return fit_range(array) if self.scaling == "range" else fit_scaling("none", array)
 
-    def _check_domain(self, array: Array) -> None:
-        if self.scaling == "none":
+    def _check_domain(self, array: Array, scaling: str) -> None:
+        if scaling == "none":
             instead = "use scaling='range' or GaussianRBM"
             inputs.check_range(array, (0, 1), "X", "BernoulliRBM", instead)
 
@@ -128,7 +128,7 @@ class GaussianRBM(BaseRBM):
     def _fit_scaling(self, array: Array) -> Scaling:
         return fit_scaling(self.scaling, array)
 
-    def _check_domain(self, array: Array) -> None:
+    def _check_domain(self, array: Array, scaling: str) -> None:
         """Any finite table will do."""
 
     def _see(self, x: Tensor) -> Tensor:

@@ -2,22 +2,24 @@
 
 import contextlib
 import os
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from isthmus.data.artefact import CONFIG, FORMAT, upgraded
 from isthmus.data.fingerprint import Fingerprint, fingerprint
 from isthmus.data.states import StateFolder
-from isthmus.errors import ArtefactError, FileError, ParameterError, TrainingWarning
+from isthmus.errors import ArtefactError, FileError, ParameterError, caution
 from isthmus.estimators.arrays import unwrapped
+from isthmus.estimators.own_modules import furnish, lacks_modules, modules_in
 from isthmus.estimators.saving import check_known, plain, unfitted
 from isthmus.fitting.checkpoint import Checkpoint, Checkpoints
 from isthmus.fitting.keeping import KEEPS_NOTHING, Keeper
+from isthmus.fitting.observers import Observer
 from isthmus.parts.networks.custom import Custom
 from isthmus.parts.slots import Network
 
@@ -78,6 +80,7 @@ def resume(
     target: Any = None,
     validation: Any = None,
     network: Network | None = None,
+    observers: Sequence[Observer] = (),
 ) -> Any:
     """Go on with the fit that a folder keeps, and return the fitted estimator.
 
@@ -89,6 +92,7 @@ def resume(
     checkpoint : the folder that was given to `fit`.
     X, y, target, validation : what else was given to `fit`; other rows are refused.
     network : the modules of a fit with `Custom` ones, with the weights that they had.
+    observers : they are told of every epoch, those before too; see `isthmus.observers`.
 
     Returns
     -------
@@ -105,7 +109,7 @@ def resume(
     estimator = interrupted(_meant(checkpoint).path, network=network)
     rows = {"y": y, "target": target, "validation": validation}
     given = {name: value for name, value in rows.items() if value is not None}
-    return estimator.fit(X, **given, checkpoint=checkpoint)
+    return estimator.fit(X, **given, checkpoint=checkpoint, observers=observers)
 
 
 def interrupted(path: str | os.PathLike[str], *, network: Network | None = None) -> Any:
@@ -121,8 +125,8 @@ def interrupted(path: str | os.PathLike[str], *, network: Network | None = None)
         raise ArtefactError(_without_checkpoint(path))
     fit = _begun(folder)
     if network is not None:
-        fit["parameters"]["network"] = network
-    elif str(fit["parameters"].get("network", "")).startswith("custom("):
+        furnish(fit, network)
+    elif lacks_modules(fit):
         raise ArtefactError(
             f"The fit in {path} is of modules of its user's own, which are code and not in it: "
             f"give them in Python, resume(path, X, network=Custom(encoder, decoder))."
@@ -176,9 +180,9 @@ def _facts(estimator: Any, rows: Mapping[str, Any]) -> Facts:
     given = estimator.get_params(deep=False)
     parameters = {name: plain(value) for name, value in given.items() if name != "verbose"}
     prints = {name: _print(value) for name, value in rows.items() if value is not None}
-    network = given.get("network")
-    if isinstance(network, Custom):
-        prints["network"] = _print(_weights(network))
+    modules = modules_in(given)
+    if modules is not None:
+        prints["network"] = _print(_weights(modules))
     return {
         "format": FORMAT,
         "isthmus": version("isthmus"),
@@ -186,7 +190,7 @@ def _facts(estimator: Any, rows: Mapping[str, Any]) -> Facts:
         "estimator": type(estimator).__name__,
         "parameters": parameters,
         "rows": prints,
-        "modules": _modules(network),
+        "modules": None if modules is None else [repr(half) for half in _halves(modules)],
     }
 
 
@@ -197,13 +201,13 @@ def _print(rows: Any) -> Fingerprint:
     return fingerprint(unwrapped(rows))
 
 
-def _modules(network: Any) -> list[str] | None:
-    """Return what modules of the user's own print of themselves: their layers, not their code."""
-    return [repr(network.encoder), repr(network.decoder)] if isinstance(network, Custom) else None
+def _halves(modules: Custom) -> tuple[nn.Module, nn.Module]:
+    """Return the halves, which print their layers, not their code."""
+    return modules.encoder, modules.decoder
 
 
-def _weights(network: Custom) -> list[torch.Tensor]:
-    return [*network.encoder.state_dict().values(), *network.decoder.state_dict().values()]
+def _weights(modules: Custom) -> list[torch.Tensor]:
+    return [weight for half in _halves(modules) for weight in half.state_dict().values()]
 
 
 def _check_same(path: Any, begun: Facts, now: Facts) -> None:
@@ -241,11 +245,9 @@ def _meaning(name: str, value: Any) -> Any:
 def _warn_of_versions(path: Any, begun: Facts, now: Facts) -> None:
     for package in ("isthmus", "torch"):
         if begun[package] != now[package]:
-            warnings.warn(
+            caution(
                 f"The fit in {path} was begun with {package} {begun[package]} and goes on with "
                 f"{now[package]}: its last digits may differ from those of an undisturbed fit.",
-                TrainingWarning,
-                stacklevel=4,
             )
 
 

@@ -17,6 +17,7 @@ from isthmus.data import artefact
 from isthmus.errors import ArtefactError, FileError, IsthmusError, plain_words
 from isthmus.estimators import ESTIMATORS
 from isthmus.estimators.inputs import Reading
+from isthmus.estimators.own_modules import furnish, lacks_modules
 from isthmus.estimators.parameters import Count, check
 from isthmus.parts.part import Part
 from isthmus.parts.slots import Network
@@ -162,11 +163,9 @@ def load(path: str | Path, *, network: Network | None = None) -> Any:
         If the folder is missing, incomplete, altered or of a newer format.
     """
     config, tensors = artefact.read(Path(path))
-    given = config.get("parameters")
-    given = given if isinstance(given, dict) else {}
     if network is not None:
-        given["network"] = network
-    elif str(given.get("network", "")).startswith("custom("):
+        furnish(config, network)
+    elif lacks_modules(config):
         raise ArtefactError(
             f"{path} was fitted with modules of its user's own, which are code and not in it: give "
             f"them in Python, load(path, network=Custom(encoder, decoder))."

@@ -38,7 +38,9 @@ def _against_pca(estimator: Any) -> str:
     """Return the model's error beside that of PCA."""
     versus: VersusPCA | None = estimator.versus_pca_
     if versus is not None:
-        return f"{versus.ratio:.2f} times the error of PCA ({versus.rows}, {versus.n_rows} rows)"
+        aim = "; it was trained for likelihood, not for this" * estimator.model_.parts.code.random
+        rows = f"{versus.rows}, {versus.n_rows} rows"
+        return f"{versus.ratio:.2f} times the error of PCA ({rows}{aim})"
     if estimator.model_.parts.network.skips:
         return "not compared (the network has skips)"
     if estimator.n_components_ >= estimator.n_features_in_:

@@ -29,11 +29,12 @@ class UsingMachine(TransformerMixin, ABC):
     model_: RestrictedBoltzmann
     mean_: Floats
     n_features_in_: int
+    parameters_: dict[str, Any]
     _scaling: Scaling
 
     @abstractmethod
-    def _check_domain(self, array: Array) -> None:
-        """Refuse rows that the machine cannot have produced."""
+    def _check_domain(self, array: Array, scaling: str) -> None:
+        """Refuse rows that a machine of this scaling cannot have produced."""
 
     @abstractmethod
     def _see(self, x: Tensor) -> Tensor:
@@ -153,7 +154,7 @@ class UsingMachine(TransformerMixin, ABC):
         """Apply a function of the machine to rows of `X` as it sees them, chunk by chunk."""
         check_is_fitted(self, "model_")
         array = inputs.check_rows(self, X, reset=False)
-        self._check_domain(array)
+        self._check_domain(array, self.parameters_["scaling"])
         rbm = self.model_
         cpu = torch.device("cpu")  # where the scaling is
 

@@ -1,11 +1,10 @@
 """Who is told of a fit: the progress bar, and the observers that a user hands over."""
 
 import contextlib
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from isthmus.errors import ParameterError, TrainingWarning
+from isthmus.errors import ParameterError, caution
 from isthmus.estimators.parameters import Running
 from isthmus.fitting.observers import Epoch, Observer, ProgressBar
 
@@ -33,11 +32,9 @@ class Guarded:
             call(self.observer)
         except Exception as error:
             name, self.observer = type(self.observer).__name__, None
-            warnings.warn(
+            caution(
                 f"The observer {name} failed {when} ({type(error).__name__}: {error}): the fit "
                 f"goes on without it.",
-                TrainingWarning,
-                stacklevel=3,
             )
 
 

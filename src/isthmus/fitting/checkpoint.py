@@ -4,19 +4,19 @@ import math
 import os
 import threading
 import time
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from isthmus.data.states import State, StateFolder
-from isthmus.errors import FileError, FitStoppedError, ParameterError, TrainingWarning
+from isthmus.errors import FileError, FitStoppedError, ParameterError, caution
 from isthmus.fitting.keeping import Resumable, Stage, tell_all
 from isthmus.fitting.observers import Epoch, Held, Observer
 from isthmus.fitting.streams import RandomState, Streams
 
 EVERY = 10.0  # seconds
+FIRST = 1.0  # second, after which there is something to go on from
 SHARE = 0.03  # of the time, that checkpoints may take
 
 
@@ -29,8 +29,8 @@ class Checkpoint:
         A folder of its own for each fit; the last two states of each stage are kept in it.
     every : float, "epoch" or "auto"
         Seconds between two states; 0 is after every step. "epoch" is after each epoch; "auto" is
-        every 10 seconds, or less often where writing would take more than 3% of the time. At the
-        end of each stage one is written in any case.
+        every 10 seconds, or less often where writing would take more than 3% of the time. The first
+        is written after a second, and one at the end of each stage.
 
     Raises
     ------
@@ -89,7 +89,7 @@ class Checkpoints:
 
     def __init__(self, checkpoint: Checkpoint, folder: StateFolder, fit: dict[str, Any]) -> None:
         self.checkpoint = checkpoint
-        self.due = time.monotonic() + checkpoint.rest(0.0)
+        self.due = time.monotonic() + min(FIRST, checkpoint.rest(0.0))
         self._folder, self._fit = folder, fit
         newest = folder.newest()
         self._entropies: list[int] = newest["entropies"] if newest else []
@@ -206,11 +206,7 @@ class Kept:
         try:
             self._write()
         except FileError as error:
-            warnings.warn(
-                f"No checkpoint was written, and the fit goes on: {error}",
-                TrainingWarning,
-                stacklevel=2,
-            )
+            caution(f"No checkpoint was written, and the fit goes on: {error}")
             return False
         return True
 

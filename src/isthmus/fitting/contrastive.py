@@ -4,6 +4,7 @@ Shapes: N rows, B rows of a batch, C chains, D visible units, K hidden units.
 """
 
 import contextlib
+import copy
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -13,10 +14,11 @@ import torch
 from torch import Tensor
 
 from isthmus.data.rows import Selection
+from isthmus.fitting.interrupts import ended_by_interrupt
 from isthmus.fitting.keeping import KEEPS_NOTHING, Keeper
 from isthmus.fitting.observers import NOTHING_HELD, Epoch, History, Observer
 from isthmus.fitting.plan import threads_for, uses_bfloat16
-from isthmus.fitting.progress import Lap, Progress, snapshot
+from isthmus.fitting.progress import Lap, Progress
 from isthmus.fitting.schedules import Constant, Schedule
 from isthmus.fitting.streams import Streams
 from isthmus.parts.boltzmann import RestrictedBoltzmann
@@ -78,7 +80,7 @@ def train_rbm(
         run.keep_weights()
         run.start = NOTHING_HELD._replace(loss=_bearable(rbm, rows, WORSE))
     reason = "interrupted"
-    with _threads(options, rbm), contextlib.suppress(KeyboardInterrupt):
+    with _threads(options, rbm), ended_by_interrupt():
         while True:
             if run.reason is None and run.lap is None and run.epoch >= options.n_epochs:
                 run.reason = "limit" if run.best_epoch == run.epoch else "diverged"
@@ -257,7 +259,11 @@ class _Room:
 
 
 class Session:
-    """A machine in training in the user's own portions of rows, a pass at a time."""
+    """A machine in training in the user's own portions of rows, a pass at a time.
+
+    A pass leaves it as it is and makes another, so that a pass that was interrupted, at whatever
+    point, never was.
+    """
 
     def __init__(
         self,
@@ -267,36 +273,41 @@ class Session:
         epoch: int = 0,
         history: Sequence[dict[str, Any]] = (),
     ) -> None:
-        self.rbm = rbm
         self.epoch = epoch  # that made the machine
         self.history = list(history)
         self._contrast = Contrast(rbm, options._replace(schedule=Constant()), streams)
 
-    def follow(self, options: ContrastiveOptions) -> None:
-        """Go by these options from now on, at a rate that does not move."""
-        self._contrast.follow(options._replace(schedule=Constant()))
+    @property
+    def rbm(self) -> RestrictedBoltzmann:
+        """The machine as the last pass left it."""
+        return self._contrast.rbm
 
-    def run(self, rows: Selection) -> bool:
-        """Pass once over the rows; leave the machine as it was if its error leaps."""
-        began, good = time.perf_counter(), snapshot(self.rbm)
-        most = _bearable(self.rbm, rows, LEAP)
-        with _threads(self._contrast.options, self.rbm):
-            rate = self._contrast.run_epoch(rows)
-        error = reconstruction_error(self.rbm, rows)
+    def serves(self, options: ContrastiveOptions) -> bool:
+        """Whether the machine is where the options want it."""
+        return self.rbm.weight.device == torch.device(options.device)
+
+    def run(self, rows: Selection, options: ContrastiveOptions) -> "Session | None":
+        """Pass once over the rows, at a rate that does not move; None if the error leaps."""
+        began, after = time.perf_counter(), copy.deepcopy(self)
+        contrast = after._contrast
+        contrast.follow(options._replace(schedule=Constant()))
+        most = _bearable(after.rbm, rows, LEAP)
+        with _threads(contrast.options, after.rbm):
+            rate = contrast.run_epoch(rows)
+        error = reconstruction_error(after.rbm, rows)
         if not error <= most:  # NaN is not, either
-            self.rbm.load_state_dict(good)
-            return False
-        self.epoch += 1
-        self.history.append(
+            return None
+        after.epoch += 1
+        after.history.append(
             {
                 "stage": "partial fit",
-                "epoch": self.epoch,
+                "epoch": after.epoch,
                 "reconstruction_error": error,
                 "learning_rate": rate,
                 "seconds": time.perf_counter() - began,
             }
         )
-        return True
+        return after
 
 
 @torch.no_grad()

@@ -46,8 +46,8 @@ def _evaluate(
     model.eval()
     noise = streams.generator("held_out", device)
     randomness = Randomness(noise, noise, noise)
-    rows = torch.zeros(n_rows, device=device)
-    errors = torch.zeros(n_rows, device=device)
+    rows = torch.zeros(n_rows, device=device, dtype=torch.float32)
+    errors = torch.zeros(n_rows, device=device, dtype=torch.float32)
     sums: dict[str, Tensor] = {}
     for _ in range(n_draws):
         done = 0

@@ -1,11 +1,11 @@
 """The one training loop: epoch after epoch, until there is a reason to stop."""
 
-import contextlib
 import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from isthmus.data.rows import Selection
+from isthmus.fitting.interrupts import ended_by_interrupt
 from isthmus.fitting.judging import evaluate, is_lost
 from isthmus.fitting.learner import Learner
 from isthmus.fitting.memory import halving, tell_smaller
@@ -79,7 +79,7 @@ class Training:
         with (
             threads_for(plan, self.model.n_products),
             lent(self.model, self.draws.dropout),
-            contextlib.suppress(KeyboardInterrupt),
+            ended_by_interrupt(),
         ):
             if begins:
                 self._tell({}, at.start, better=True)

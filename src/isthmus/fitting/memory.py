@@ -1,13 +1,12 @@
 """Going on with fewer rows at once where a device's memory is too small."""
 
 import contextlib
-import warnings
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import torch
 
-from isthmus.errors import ParameterError, TrainingWarning
+from isthmus.errors import ParameterError, caution
 
 T = TypeVar("T")
 
@@ -69,9 +68,7 @@ def enough_memory() -> Iterator[None]:
 def tell_smaller(asked: int, taken: int) -> None:
     """Say once that batches had to be smaller than asked."""
     if taken < asked:
-        warnings.warn(
+        caution(
             f"Batches of {asked} rows do not fit in the memory of the device: the fit went on with "
             f"{taken}. Write batch_size={taken}, or a smaller network.",
-            TrainingWarning,
-            stacklevel=3,
         )

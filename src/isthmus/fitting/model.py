@@ -103,7 +103,9 @@ class Model(Learner):
         self.memory = memory  # the code's
         self.spread = parts.likelihood.memory(len(scaling.offset))  # what the likelihood learns
         if parts.n_labels:
-            self.register_buffer("shares", torch.full((parts.n_labels,), 1 / parts.n_labels))
+            self.register_buffer(
+                "shares", torch.full((parts.n_labels,), 1 / parts.n_labels, dtype=torch.float32)
+            )
 
     # What users call; rows in the user's units -------------------------------------------
 

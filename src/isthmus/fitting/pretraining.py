@@ -4,7 +4,6 @@ Shapes: N rows, D features, W units of a layer.
 """
 
 import math
-import warnings
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from isthmus.data.rows import Selection, select
 from isthmus.data.scaling import Scaling
-from isthmus.errors import ParameterError, TrainingWarning
+from isthmus.errors import ParameterError, caution
 from isthmus.fitting.contrastive import ContrastiveOptions, train_rbm
 from isthmus.fitting.loop import train
 from isthmus.fitting.memory import MOST_ROWS as CHUNK
@@ -119,11 +118,9 @@ class GreedyAutoencoders(Pretraining):
 def warn(stage: str, reason: str) -> None:
     """Say that the training of a layer broke off."""
     if reason == "diverged":
-        warnings.warn(
+        caution(
             f"The pretraining of {stage} diverged: its weights of the last good epoch are kept. "
             f"Lower learning_rate, of the pretraining or of the fit.",
-            TrainingWarning,
-            stacklevel=2,
         )
 
 

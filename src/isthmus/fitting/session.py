@@ -4,7 +4,7 @@ import copy
 import functools
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -30,8 +30,9 @@ WARM_UP = 100  # steps in which the optimiser first learns how large the gradien
 class Session:
     """A model in training together with its optimiser's state and its streams.
 
-    The optimiser itself is built for each portion: torch's lose what they were made of when they
-    are pickled.
+    A pass leaves it as it is and makes another, so that a pass that was interrupted, at whatever
+    point, never was. The optimiser itself is built for each portion: torch's lose what they were
+    made of when they are pickled.
     """
 
     def __init__(
@@ -50,12 +51,8 @@ class Session:
         """Whether its state is that of the plan's optimiser, on the plan's device."""
         return self._made_by == (plan.optimizer, plan.device)
 
-    def run(self, rows: Selection, plan: Plan) -> Fitted:
-        """Take one pass over the rows, at a rate that does not move.
-
-        It is taken by a copy, so that an interrupt, or a loss that leaps out of all bounds, leaves
-        everything as it was.
-        """
+    def run(self, rows: Selection, plan: Plan) -> "Passed":
+        """Take one pass over the rows, at a rate that does not move; back, if the loss leaps."""
         began, n_steps = time.perf_counter(), rows.n_batches(plan.batch_size)
         rate = plan.rate * self._share * min(1.0, (self._warm + n_steps / 2) / WARM_UP)
         plan = plan._replace(schedule=Constant(), rate=rate)
@@ -64,13 +61,15 @@ class Session:
         optimizer = plan.optimizer.build(model.parameters(), plan.rate)
         if state is not None:
             optimizer.load_state_dict(state)
-        epoch = self._epoch + 1
+        epoch, settled = self._epoch + 1, self._share == SETTLED
+        # What rises in the course of a fit (a weight, the draws) has risen in one that is over.
+        time_of = max(epoch, plan.max_epochs + 1) if settled else epoch
         n_products = model.n_products
         reduced = uses_bfloat16(plan, n_products)
 
         def one_pass(size: int) -> Terms | None:
             smaller = plan._replace(batch_size=size)
-            return run_epoch(model, rows, smaller, optimizer, draws, epoch, reduced=reduced)
+            return run_epoch(model, rows, smaller, optimizer, draws, time_of, reduced=reduced)
 
         judge = rows.at(rows.index[: plan.batch_size])
         look = functools.partial(
@@ -82,11 +81,21 @@ class Session:
         tell_smaller(plan.batch_size, size)
         if terms is not None and is_lost(look(), start):
             terms = None
-        if terms is not None:
-            self._model, self._state, self._draws = model, optimizer.state_dict(), draws
-            self._epoch, self._warm = epoch, self._warm + n_steps
-            seconds = time.perf_counter() - began
-            told = {"learning_rate": plan.rate, "seconds": seconds}
-            self._history.append({"stage": STAGE, "epoch": epoch, **terms, **told})
-        reason = "diverged" if terms is None else "limit"
+        if terms is None:
+            return Passed(self, self._fitted("diverged"))
+        after = copy.copy(self)
+        after._model, after._state, after._draws = model, optimizer.state_dict(), draws
+        after._epoch, after._warm = epoch, self._warm + n_steps
+        told = {"learning_rate": plan.rate, "seconds": time.perf_counter() - began}
+        after._history = [*self._history, {"stage": STAGE, "epoch": epoch, **terms, **told}]
+        return Passed(after, after._fitted("limit"))
+
+    def _fitted(self, reason: str) -> Fitted:
         return Fitted(self._model, self._epoch, reason, list(self._history), versus_pca=None)
+
+
+class Passed(NamedTuple):
+    """What a pass came to."""
+
+    session: Session  # from which the next portion goes on
+    fitted: Fitted

@@ -135,7 +135,8 @@ def take_step(
             first.update({name: term.detach() for name, term in objective.terms.items()})
             if not math.isfinite(objective.loss.item()):
                 raise FloatingPointError
-        objective.loss.backward()
+        if objective.loss.requires_grad:  # of frozen modules alone it does not
+            objective.loss.backward()
         if model.steep:
             hold_back(model, optimizer)
         return objective.loss

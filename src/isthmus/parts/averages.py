@@ -13,8 +13,8 @@ class SlidingMean(nn.Module):
     def __init__(self, *shape: int, start: float = 0.0, keep: float = 0.99) -> None:
         super().__init__()
         self.keep = keep  # share of the average that a further batch leaves
-        self.register_buffer("values", torch.full(shape, start))
-        self.register_buffer("n_batches", torch.zeros(()))
+        self.register_buffer("values", torch.full(shape, start, dtype=torch.float32))
+        self.register_buffer("n_batches", torch.zeros((), dtype=torch.float32))
 
     @torch.no_grad()
     def learn(self, values: Tensor) -> None:

@@ -167,10 +167,10 @@ class RestrictedBoltzmann(nn.Module):
     ) -> None:
         super().__init__()
         self.visible, self.hidden = UNITS[visible], UNITS[hidden]
-        self.register_buffer("weight", torch.zeros(n_hidden, n_visible))
+        self.register_buffer("weight", torch.zeros(n_hidden, n_visible, dtype=torch.float32))
         for side, size in (("visible", n_visible), ("hidden", n_hidden)):
-            self.register_buffer(f"{side}_bias", torch.zeros(size))
-            self.register_buffer(f"{side}_offset", torch.zeros(size))
+            self.register_buffer(f"{side}_bias", torch.zeros(size, dtype=torch.float32))
+            self.register_buffer(f"{side}_offset", torch.zeros(size, dtype=torch.float32))
 
     @classmethod
     def begin(

@@ -15,7 +15,7 @@ APART = 0.5  # std of the centres of a mixture at its start, of which the whole 
 class NormalPrior(Nothing):
     """``p(z) = Normal(0, 1)``: nothing to learn."""
 
-    variance = torch.ones(())  # of each unit
+    variance = torch.ones((), dtype=torch.float32)  # of each unit
 
     def log_density(self, z: Tensor) -> Tensor:
         """Return log p(z) of codes (B, K) but for the constant ``-K/2 log(2 pi)``, nats, (B,)."""
@@ -32,11 +32,13 @@ class MixturePrior(nn.Module):
     def __init__(self, n_gaussians: int, n_components: int) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(0)  # it only sets them apart
-        centres = APART * torch.randn(n_gaussians, n_components, generator=generator)
+        centres = APART * torch.randn(
+            n_gaussians, n_components, generator=generator, dtype=torch.float32
+        )
         log_variances = torch.full_like(centres, math.log(1 - APART**2))
         # Stacked, which is no matrix: an optimiser that turns those would not help here
         self.places = nn.Parameter(torch.stack([centres, log_variances]))  # (2, M, K)
-        self.logits = nn.Parameter(torch.zeros(n_gaussians))
+        self.logits = nn.Parameter(torch.zeros(n_gaussians, dtype=torch.float32))
 
     def log_density(self, z: Tensor) -> Tensor:
         """Return log p(z) of codes (B, K) but for the constant ``-K/2 log(2 pi)``, nats, (B,)."""

@@ -67,8 +67,8 @@ class Codebook(nn.Module):
 
     def __init__(self, n_groups: int, n_codes: int, width: int) -> None:
         super().__init__()
-        self.register_buffer("vectors", torch.zeros(n_groups, n_codes, width))
-        self.register_buffer("counts", torch.zeros(n_groups, n_codes))
+        self.register_buffer("vectors", torch.zeros(n_groups, n_codes, width, dtype=torch.float32))
+        self.register_buffer("counts", torch.zeros(n_groups, n_codes, dtype=torch.float32))
 
     @torch.no_grad()
     def learn(self, head: Tensor, keep: float, generator: torch.Generator) -> None:

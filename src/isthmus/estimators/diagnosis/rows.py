@@ -12,6 +12,7 @@ from isthmus.estimators.diagnosis.finding import Finding, Judged
 if TYPE_CHECKING:
     from isthmus.estimators.base import BaseAutoencoder
 
+DROWNS = 0.5  # of the variance, beside which the rest is little
 UNLIKE = 100.0  # times the median feature's variance, that one feature's may be
 LOUD = 5.0  # times the widest feature's standard deviation, that the noise's may be
 OUTSHINES = 0.5  # of the variance, that one row may make
@@ -29,10 +30,13 @@ def not_scaled(model: "BaseAutoencoder", on: Judged) -> Iterator[Finding]:
         return
     widest = int(variance.argmax())
     name = _name(model, widest)
-    share = variance[widest] / variance.sum()
+    share, times = variance[widest] / variance.sum(), varying.max() / np.median(varying)
+    little_else = "the model sees little else"
+    more = f"{times:.0f} times as much as the middle one, and the model learns such first"
     yield Finding(
         "input not scaled",
-        f"Feature {name} alone makes {share:.0%} of the variance: the model sees little else.",
+        f"Feature {name} alone makes {share:.0%} of the variance: "
+        f"{little_else if share > DROWNS else more}.",
         "If the features have different units, write scaling='standard'.",
     )
 

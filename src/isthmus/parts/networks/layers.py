@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +27,13 @@ _GAIN = {"tanh": 5 / 3, "sigmoid": 1.0, "identity": 1.0}
 
 
 class _ZeroAtFirst(nn.Module):
-    """A layer of torch's that begins at zero: its own start draws from the global generator."""
+    """A layer of torch's in float32 that begins at zero.
+
+    Torch's own starts with draws from the global generator, in the type that its user has set.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, dtype=torch.float32, **kwargs)
 
     def reset_parameters(self) -> None:
         for weights in self.parameters():
@@ -65,7 +71,7 @@ class Transposed(nn.Module):
         super().__init__()
         # In a tuple, so that the weight is registered (and saved) once, in the encoder.
         self._mirror = (mirror,)
-        self.bias = nn.Parameter(torch.zeros(mirror.in_features))
+        self.bias = nn.Parameter(mirror.weight.new_zeros(mirror.in_features))
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.linear(x, self._mirror[0].weight.T, self.bias)

@@ -29,7 +29,7 @@ class _LinearPath(nn.Module):
     def __init__(self, layers: nn.Module | None, n_in: int, n_out: int, n_components: int) -> None:
         super().__init__()
         self.linear = Linear(n_in, n_out)
-        self.register_buffer("spread", torch.ones(n_components))
+        self.register_buffer("spread", torch.ones(n_components, dtype=torch.float32))
         self.layers = layers
         if layers is not None:
             silence(layers)

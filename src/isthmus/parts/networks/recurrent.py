@@ -5,6 +5,7 @@ Shapes: B sequences of T steps of F features, D = T F, K code units, H head outp
 A step of NaN is padding: it comes after the end of a sequence that is shorter than T.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Annotated, Literal
 
@@ -19,7 +20,7 @@ from isthmus.parts.networks.linear_path import Asked, beside_linear, wants_pca
 from isthmus.parts.part import part
 from isthmus.parts.slots import Code, Halves, Likelihood, Network, Sizes, Stage
 
-CELLS = {"gru": GRU, "lstm": LSTM}
+CELLS: dict[str, type[GRU] | type[LSTM]] = {"gru": GRU, "lstm": LSTM}
 
 
 @part("recurrent")
@@ -105,7 +106,7 @@ def sequence_shape(shape: tuple[int, ...], name: str) -> tuple[int, int]:
 class SequenceEncoder(nn.Module):
     """Rows (B, T F) to heads (B, H)."""
 
-    def __init__(self, n_features: int, layers: list[nn.RNNBase], head: Linear) -> None:
+    def __init__(self, n_features: int, layers: Sequence[nn.RNNBase], head: Linear) -> None:
         super().__init__()
         self.n_features = n_features
         self.layers, self.head = nn.ModuleList(layers), head
@@ -127,7 +128,7 @@ class SequenceEncoder(nn.Module):
 class SequenceDecoder(nn.Module):
     """Codes (B, K) to rows (B, T O)."""
 
-    def __init__(self, n_steps: int, layers: list[nn.RNNBase], last: Linear) -> None:
+    def __init__(self, n_steps: int, layers: Sequence[nn.RNNBase], last: Linear) -> None:
         super().__init__()
         self.n_steps = n_steps
         self.layers, self.last = nn.ModuleList(layers), last
