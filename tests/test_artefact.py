@@ -19,7 +19,7 @@ from isthmus import Autoencoder, AutoencoderClassifier, BernoulliRBM, load
 from isthmus.data import artefact
 from isthmus.errors import ArtefactError, FileError
 from isthmus.parts import Custom
-from isthmus.parts.slots import Network
+from isthmus.parts.networks.network import Network
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = sorted(Path(kept_models.__file__).parent.glob("format-*/*"))

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from isthmus.parts import Code, Contraction, Dense
-from isthmus.parts.code import Drawn
+from isthmus.parts.halves import Halves, Sizes
 from isthmus.parts.networks.linear_path import affine_weight
-from isthmus.parts.slots import Halves, Pass, Sizes
+from isthmus.parts.passes import Drawn, Pass
 
 D, K, B = 6, 4, 5
 

@@ -10,8 +10,8 @@ from isthmus import Autoencoder, DenoisingAutoencoder, load
 from isthmus.errors import DataError, ParameterError
 from isthmus.fitting.model import Model
 from isthmus.parts import Conv
+from isthmus.parts.halves import Halves, Sizes
 from isthmus.parts.networks.linear_path import LinearPathEncoder
-from isthmus.parts.slots import Halves, Sizes
 
 RNG = np.random.default_rng(0)
 H, W, K = 10, 12, 3

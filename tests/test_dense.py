@@ -15,8 +15,8 @@ from isthmus.fitting.model import Parts
 from isthmus.fitting.pca import principal_axes
 from isthmus.fitting.steps import lent
 from isthmus.parts import Clean, Dense, Laplace, Normal, Plain, Sigmoid
+from isthmus.parts.halves import Sizes
 from isthmus.parts.networks.dropout import Dropout
-from isthmus.parts.slots import Sizes
 
 ACTIVATIONS = {
     "relu": functional.relu,

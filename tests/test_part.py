@@ -21,7 +21,29 @@ import isthmus.fitting.schedules
 from isthmus import Autoencoder
 from isthmus.errors import ParameterError
 from isthmus.fitting.start import Pretraining
-from isthmus.parts import Custom, Dense, GaussianNoise, Masking, Part, Plain, part
+from isthmus.parts import (
+    Around,
+    Code,
+    Corruption,
+    Custom,
+    Dense,
+    Drawn,
+    GaussianNoise,
+    Halves,
+    Likelihood,
+    Masking,
+    Network,
+    Part,
+    Pass,
+    Penalty,
+    Plain,
+    Seen,
+    Sizes,
+    Spectrum,
+    Stage,
+    Units,
+    part,
+)
 
 SLOTS = [slot for slot in Part.__subclasses__() if slot.__module__.startswith("isthmus.")]
 # A custom network holds modules, which no string makes.
@@ -362,6 +384,42 @@ def test_number_that_is_not_finite_is_refused(kind, field, value):
 def test_number_that_is_not_finite_is_refused_in_a_string(text):
     with pytest.raises(ParameterError, match=r"^std of corruption 'gaussian' should be "):
         GaussianNoise.of(f"gaussian(std={text})")
+
+
+def test_part_that_does_not_state_what_it_has_to_is_refused():
+    message = (
+        "likelihood 'vague' does not state location: write it into the class Vague; "
+        "help(Likelihood) says what it means."
+    )
+    with pytest.raises(ParameterError, match=whole(message)):
+
+        @part("vague")
+        class Vague(Likelihood):
+            pass
+
+    assert "vague" not in Likelihood.kinds
+
+
+# What an author meets --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("slot", [Code, Corruption, Likelihood, Network, Penalty])
+def test_help_of_a_slot_tells_what_to_write_and_what_to_state(slot):
+    told = inspect.getdoc(slot)
+    assert all(f"`{name}`" in told for name in slot.__abstractmethods__)
+    stated = inspect.get_annotations(slot).keys() - {"slot"}
+    listed = re.findall(r"^(\w[\w, ]*) : ", told, flags=re.MULTILINE)
+    assert {name for line in listed for name in line.split(", ")} >= stated
+    methods = [each for name, each in vars(slot).items() if name[0] != "_" and callable(each)]
+    assert all(inspect.getdoc(method) for method in methods)
+
+
+@pytest.mark.parametrize(
+    "record", [Around, Drawn, Halves, Pass, Seen, Sizes, Spectrum, Stage, Units]
+)
+def test_help_of_a_record_tells_what_each_field_is(record):
+    listed = re.findall(r"^(\w+) : \w.*\n    \S", inspect.getdoc(record), flags=re.MULTILINE)
+    assert tuple(listed) == record._fields
 
 
 # A value ---------------------------------------------------------------------------------

@@ -1,18 +1,31 @@
 """Each penalty beside its formula in plain loops, NumPy or torch.distributions, in float64."""
 
 import dataclasses
+import inspect
+import re
+from typing import Annotated
 
 import numpy as np
 import pytest
 import torch
+from pydantic import Field
 from torch import nn
 from torch.distributions import Bernoulli, kl_divergence
 
 from isthmus import Autoencoder
 from isthmus.errors import ParameterError
-from isthmus.parts import ActivityKL, ActivityL1, DeadUnits, Dense, Penalty, WeightL1, WeightL2
-from isthmus.parts.code import Drawn
-from isthmus.parts.slots import Halves, Pass, Sizes
+from isthmus.parts import (
+    ActivityKL,
+    ActivityL1,
+    DeadUnits,
+    Dense,
+    Penalty,
+    WeightL1,
+    WeightL2,
+    part,
+)
+from isthmus.parts.halves import Halves, Sizes
+from isthmus.parts.passes import Drawn, Pass
 
 SIZES = Sizes(n_features=5, n_head=2, n_components=2, n_outputs=5)
 OF_ONE_WEIGHT = {"weight_l1": lambda w: abs(w), "weight_l2": lambda w: w * w}
@@ -273,3 +286,80 @@ def test_contraction_is_refused_for_a_code_that_leaps():
     model = Autoencoder(4, code="vector_quantized(n_codes=8)", penalties="contraction")
     with pytest.raises(ParameterError, match=r"^penalty 'contraction' needs a code that follows"):
         model.fit(np.random.default_rng(0).normal(size=(40, 6)))
+
+
+# Of one's own ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def _no_new_penalties():
+    before = dict(Penalty.kinds)
+    yield
+    Penalty.kinds.clear()
+    Penalty.kinds.update(before)
+
+
+def smooth(value, **stated):
+    """Declare a penalty whose value is what a function makes of the codes."""
+    methods = {"value": lambda self, halves, seen, generator: value(seen.code.z)}
+    return part("smooth")(type("Smooth", (Penalty,), {**methods, **stated}))
+
+
+def roughness(z):
+    return z.diff(dim=1).square().sum(1)
+
+
+@pytest.mark.usefixtures("_no_new_penalties")
+def test_penalty_of_ones_own_writes_its_value_alone():
+    kind = smooth(lambda z: roughness(z).mean())
+    assert list(inspect.signature(kind).parameters) == ["weight", "warmup"]
+    assert (kind().weight, kind().warmup) == (1.0, 0.0)
+    rows = np.random.default_rng(0).normal(size=(30, 6))
+    given = {"hidden": (4,), "max_epochs": 3, "validation_fraction": 0, "random_state": 0}
+    without = Autoencoder(3, **given).fit(rows)
+    heavy = Autoencoder(3, penalties="smooth(weight=100)", **given).fit(rows)
+    none = Autoencoder(3, penalties="smooth(weight=0)", **given).fit(rows)
+    assert heavy.history_[-1]["smooth"] > 0
+    assert np.ptp(heavy.transform(rows), 1).mean() < np.ptp(without.transform(rows), 1).mean()
+    np.testing.assert_array_equal(none.transform(rows), without.transform(rows))
+
+
+@pytest.mark.usefixtures("_no_new_penalties")
+def test_penalty_of_ones_own_has_its_own_fields_before_those_of_all():
+    annotations = {"order": Annotated[int, Field(ge=1)]}
+    kind = smooth(roughness, __annotations__=annotations, order=1, weight=0.5)
+    assert list(inspect.signature(kind).parameters) == ["order", "weight", "warmup"]
+    assert kind(2) == Penalty.of("smooth(2)") == kind(order=2, weight=0.5, warmup=0)
+    with pytest.raises(ParameterError, match="weight of penalty 'smooth' should be greater than"):
+        kind(weight=-1)
+
+
+@pytest.mark.usefixtures("_no_new_penalties")
+def test_penalty_that_restates_a_field_of_all_has_it_where_it_says():
+    annotations = {"weight": Annotated[float, Field(ge=0, le=1)], "order": int}
+    kind = smooth(roughness, __annotations__=annotations, order=1, weight=0.5)
+    assert list(inspect.signature(kind).parameters) == ["weight", "order", "warmup"]
+    with pytest.raises(ParameterError, match="weight of penalty 'smooth' should be less than"):
+        kind(weight=2)
+
+
+@pytest.mark.usefixtures("_no_new_penalties")
+@pytest.mark.parametrize(
+    ("value", "got"),
+    [
+        (roughness, "one of (15,)"),
+        (lambda z: float(roughness(z).mean()), "a float"),
+        (lambda z: None, "None"),
+    ],
+    ids=["a value for each row", "a number", "nothing"],
+)
+def test_penalty_whose_value_is_no_scalar_is_refused(value, got):
+    smooth(value)
+    said = (
+        f"value of penalty 'smooth' should be a tensor of shape (), averaged over the batch; "
+        f"got {got}."
+    )
+    model = Autoencoder(2, penalties="smooth", hidden=(4,), max_epochs=1, validation_fraction=0)
+    rows = np.random.default_rng(0).normal(size=(15, 4))
+    with pytest.raises(ParameterError, match=f"^{re.escape(said)}$"):
+        model.fit(rows)

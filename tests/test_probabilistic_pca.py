@@ -11,7 +11,7 @@ from sklearn.model_selection import train_test_split
 from isthmus import Autoencoder, OutlierDetector, VariationalAutoencoder
 from isthmus.errors import ParameterError
 from isthmus.parts import Dense, Gaussian, Normal
-from isthmus.parts.slots import Spectrum
+from isthmus.parts.halves import Spectrum
 from isthmus.parts.variational import LEAST_VARIANCE, likeliest_noise
 
 K, D = 3, 8

@@ -7,8 +7,8 @@ import torch
 from isthmus import Autoencoder, DenoisingAutoencoder, VariationalAutoencoder, load
 from isthmus.errors import DataError, ParameterError
 from isthmus.parts import Recurrent
+from isthmus.parts.halves import Halves, Sizes
 from isthmus.parts.networks.linear_path import LinearPathEncoder
-from isthmus.parts.slots import Halves, Sizes
 
 RNG = np.random.default_rng(0)
 T, F, K = 9, 2, 3

@@ -32,8 +32,8 @@ from isthmus.parts import (
     WeightL2,
 )
 from isthmus.parts.likelihood import SMALLEST
+from isthmus.parts.passes import Drawn
 from isthmus.parts.prior import NormalPrior
-from isthmus.parts.slots import Drawn
 from isthmus.parts.variational import SCALES, draw, kl, log_ratio, mmd, posterior
 
 B, D, K = 9, 6, 4

@@ -44,7 +44,7 @@ from isthmus.fitting.plan import Plan
 from isthmus.fitting.session import Session
 from isthmus.fitting.streams import Streams
 from isthmus.fitting.versus import VersusPCA
-from isthmus.parts.slots import Network
+from isthmus.parts.networks.network import Network
 
 
 class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimator, ABC):

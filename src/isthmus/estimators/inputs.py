@@ -14,7 +14,8 @@ from isthmus.data.tiles import to_light
 from isthmus.errors import DataError, ParameterError, caution
 from isthmus.estimators import samples
 from isthmus.estimators.arrays import column_of, real_numbers, refusing, unwrapped
-from isthmus.parts.slots import Likelihood, Network
+from isthmus.parts.networks.network import Network
+from isthmus.parts.slots import Likelihood
 
 Array = NDArray[np.generic]
 Floats = NDArray[np.floating[Any]]

@@ -21,7 +21,7 @@ from isthmus.fitting.checkpoint import Checkpoint, Checkpoints
 from isthmus.fitting.keeping import KEEPS_NOTHING, Keeper
 from isthmus.fitting.observers import Observer
 from isthmus.parts.networks.custom import Custom
-from isthmus.parts.slots import Network
+from isthmus.parts.networks.network import Network
 
 CheckpointLike = (
     str | os.PathLike[str] | Checkpoint | Keeper | None

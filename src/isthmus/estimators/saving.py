@@ -19,8 +19,8 @@ from isthmus.estimators import ESTIMATORS
 from isthmus.estimators.inputs import Reading
 from isthmus.estimators.own_modules import furnish, lacks_modules
 from isthmus.estimators.parameters import Count, check
+from isthmus.parts.networks.network import Network
 from isthmus.parts.part import Part
-from isthmus.parts.slots import Network
 
 Learned = tuple[dict[str, Any], dict[str, torch.Tensor]]  # plain facts, and tensors by name
 

@@ -9,8 +9,8 @@ from isthmus.data.scaling import Scaling
 from isthmus.fitting.learner import Learner
 from isthmus.fitting.model import Model, Parts
 from isthmus.fitting.pca import PCA
+from isthmus.parts.halves import Sizes, Spectrum
 from isthmus.parts.networks.layers import InFloat32
-from isthmus.parts.slots import Sizes, Spectrum
 
 L = TypeVar("L", bound=Learner)
 

@@ -26,9 +26,10 @@ from isthmus.fitting.pretraining import identity
 from isthmus.fitting.streams import Streams
 from isthmus.parts.boltzmann import RestrictedBoltzmann, Units
 from isthmus.parts.code import Plain
+from isthmus.parts.halves import around
 from isthmus.parts.networks.dropout import Dropout
 from isthmus.parts.networks.layers import Linear, exact
-from isthmus.parts.slots import Code, Corruption, around
+from isthmus.parts.slots import Code, Corruption
 
 
 class Encoder(NamedTuple):

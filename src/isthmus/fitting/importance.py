@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from isthmus.parts.slots import Drawn
+from isthmus.parts.passes import Drawn
 
 ONE_IN = 10  # draws, of which one is chosen to carry the gradient
 

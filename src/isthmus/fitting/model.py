@@ -19,20 +19,11 @@ from isthmus.fitting.learner import Learner, Objective, Randomness
 from isthmus.fitting.memory import rows_at_once
 from isthmus.fitting.start import NoPretraining, Pretraining
 from isthmus.parts.corruption import Clean
+from isthmus.parts.halves import Around, Halves, around
 from isthmus.parts.networks.layers import exact
-from isthmus.parts.slots import (
-    Around,
-    Code,
-    Corruption,
-    Halves,
-    Likelihood,
-    Network,
-    Pass,
-    Penalty,
-    Seen,
-    Stage,
-    around,
-)
+from isthmus.parts.networks.network import Network, Stage
+from isthmus.parts.passes import Pass, Seen
+from isthmus.parts.slots import Code, Corruption, Likelihood, Penalty
 from isthmus.parts.variational import repeat_rows
 
 
@@ -280,8 +271,8 @@ class Model(Learner):
         )
         for penalty in self.parts.penalties:
             with exact(x):
-                value = penalty.strength(at) * penalty.value(halves, passed, randomness.penalty)
-                terms[penalty.name] = terms.get(penalty.name, 0.0) + value
+                term = penalty.term(halves, passed, randomness.penalty, at)
+                terms[penalty.name] = terms.get(penalty.name, 0.0) + term
         if self.parts.code.random and not self.training:  # judged by what `reconstruct` gives
             mean = torch.cat([code.mean, labels], 1) if self.parts.n_labels else code.mean
             output = self.decoder(mean, *beside).float()

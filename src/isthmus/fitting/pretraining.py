@@ -23,8 +23,10 @@ from isthmus.fitting.pairs import check_together
 from isthmus.fitting.pca import mean_row
 from isthmus.fitting.start import NoPretraining, Pretrained, Pretraining, Surroundings, no_noise
 from isthmus.parts.boltzmann import RestrictedBoltzmann
+from isthmus.parts.halves import Halves
+from isthmus.parts.networks.network import Stage
 from isthmus.parts.part import part
-from isthmus.parts.slots import Code, Corruption, Halves, Likelihood, Penalty, Stage
+from isthmus.parts.slots import Code, Corruption, Likelihood, Penalty
 
 __all__ = ["GreedyAutoencoders", "NoPretraining", "Pretraining"]
 

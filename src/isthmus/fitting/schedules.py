@@ -6,17 +6,18 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from isthmus.parts.part import Part, part
+from isthmus.parts.part import Part, part, with_fields
 
 Warmup = Annotated[float, Field(ge=0, lt=1, description="share of the steps that rise to 1")]
 
 
+@with_fields
 class Schedule(Part):
     """How the learning rate moves over the fit; `at` runs from 0 (first step) to 1 (last)."""
 
     slot = "schedule"
     start: ClassVar[float] = 0.0  # the factor from which the warm-up rises
-    warmup: float
+    warmup: Warmup = 0.0
 
     @abstractmethod
     def fall(self, at: float) -> float:
@@ -33,8 +34,6 @@ class Schedule(Part):
 class Constant(Schedule):
     """``1``, after the warm-up."""
 
-    warmup: Warmup = 0.0
-
     def fall(self, at: float) -> float:
         return 1.0
 
@@ -42,8 +41,6 @@ class Constant(Schedule):
 @part("linear")
 class Linear(Schedule):
     """``1 - at``: straight down to zero."""
-
-    warmup: Warmup = 0.0
 
     def fall(self, at: float) -> float:
         return 1.0 - at
@@ -53,8 +50,6 @@ class Linear(Schedule):
 class Cosine(Schedule):
     """``(1 + cos(pi at)) / 2`` (Loshchilov & Hutter 2017)."""
 
-    warmup: Warmup = 0.0
-
     def fall(self, at: float) -> float:
         return (1.0 + math.cos(math.pi * at)) / 2
 
@@ -63,7 +58,7 @@ class Cosine(Schedule):
 class OneCycle(Schedule):
     """Up from 1/25, then down along a cosine to zero (Smith & Topin 2018)."""
 
-    warmup: Warmup = 0.25
+    warmup = 0.25
     start = 1 / 25
 
     def fall(self, at: float) -> float:

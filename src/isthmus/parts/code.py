@@ -8,8 +8,10 @@ from torch import Tensor, nn
 
 from isthmus.errors import ParameterError
 from isthmus.parts.averages import SlidingMean
+from isthmus.parts.halves import Spectrum, Units
 from isthmus.parts.part import part
-from isthmus.parts.slots import Code, Drawn, Nothing, Spectrum, Units
+from isthmus.parts.passes import Drawn
+from isthmus.parts.slots import Code, Nothing
 
 # Of the widest component: what is narrower learns no faster.
 LEAST_STD = 1e-3

@@ -7,10 +7,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from isthmus.parts.halves import Halves
 from isthmus.parts.networks.linear_path import affine_weight
 from isthmus.parts.part import part
-from isthmus.parts.penalty import Warmup, Weight
-from isthmus.parts.slots import Halves, Pass, Penalty
+from isthmus.parts.passes import Pass
+from isthmus.parts.slots import Penalty, Weight
 
 EXACT_UP_TO = 8  # units, where one backward pass each costs less than an estimate's noise
 
@@ -35,7 +36,6 @@ class Contraction(Penalty):
         "auto"
     )
     n_probes: Annotated[int, Field(ge=1, description="random signs of the estimate, a row")] = 1
-    warmup: Warmup = 0.0
     hides = True
     rows_apart = slopes = True
 

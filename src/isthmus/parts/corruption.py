@@ -11,7 +11,8 @@ from torch import Tensor
 
 from isthmus.data.scaling import Scaling
 from isthmus.parts.part import part
-from isthmus.parts.slots import Corruption, Seen
+from isthmus.parts.passes import Seen
+from isthmus.parts.slots import Corruption
 
 
 def _rising(ends: tuple[float, float]) -> tuple[float, float]:

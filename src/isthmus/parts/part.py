@@ -13,7 +13,7 @@ import operator
 import re
 from abc import ABC
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Self, TypeVar, dataclass_transform, get_type_hints
+from typing import Any, ClassVar, Self, TypeVar, dataclass_transform, get_origin, get_type_hints
 
 import pydantic
 from pydantic import ConfigDict, Field, ValidationError
@@ -27,6 +27,7 @@ class Part(ABC):
     slot: ClassVar[str] = "part"  # how errors call the slot
     name: ClassVar[str]  # how strings call the part
     kinds: ClassVar[dict[str, type[Any]]]  # the slot's parts by name
+    common: ClassVar[dict[str, Any]] = {}  # types of the fields that all parts of the slot have
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -109,19 +110,51 @@ P = TypeVar("P", bound=Part)
 CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True)
 
 
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(Field,))
+def with_fields(slot: type[P]) -> type[P]:
+    """Let each part of a slot have the fields that the slot states, after those of its own."""
+    hints = inspect.get_annotations(slot)
+    slot.common = {name: hint for name, hint in hints.items() if not _is_fact(hint)}
+    return slot
+
+
+def _is_fact(hint: Any) -> bool:
+    """Whether what is so annotated is stated of a class, and no field of its values."""
+    return get_origin(hint) is ClassVar
+
+
 @dataclass_transform(frozen_default=True, field_specifiers=(Field,))
 def part(name: str) -> Callable[[type[P]], type[P]]:
-    """Declare a final part: a frozen, validated dataclass that its slot knows as `name`."""
+    """Declare a final part: a frozen, validated dataclass that its slot knows as `name`.
+
+    Raises
+    ------
+    ParameterError
+        If the class does not state what its slot has no default for.
+    """
 
     def declare(cls: type[P]) -> type[P]:
+        own = inspect.get_annotations(cls)
+        cls.__annotations__ = own | cls.common | own  # in this order, and its own where both are
         value = pydantic.dataclasses.dataclass(frozen=True, config=CONFIG)(cls)
         value.name = name  # type: ignore[attr-defined]
         value.__init__ = _one_sentence(value.__init__)  # type: ignore[method-assign]
         value.__signature__ = _plain_signature(value)  # type: ignore[attr-defined]
+        _check_stated(value)
         cls.kinds[name] = value
         return value  # type: ignore[return-value]
 
     return declare
+
+
+def _check_stated(cls: type[Any]) -> None:
+    for slot in cls.__mro__:
+        for fact, hint in inspect.get_annotations(slot).items():
+            if _is_fact(hint) and not hasattr(cls, fact):
+                raise ParameterError(
+                    f"{cls.slot} {cls.name!r} does not state {fact}: write it into the class "
+                    f"{cls.__name__}; help({slot.__name__}) says what it means."
+                )
 
 
 def _plain_signature(cls: type[Any]) -> inspect.Signature:

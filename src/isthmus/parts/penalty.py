@@ -10,13 +10,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from isthmus.parts.halves import Halves
 from isthmus.parts.part import part
-from isthmus.parts.slots import Halves, Pass, Penalty
+from isthmus.parts.passes import Pass
+from isthmus.parts.slots import Penalty, Weight
 
-Weight = Annotated[float, Field(ge=0, description="strength of the term")]
-Warmup = Annotated[
-    float, Field(ge=0, le=1, description="share of the training over which it grows from 0")
-]
 Half = Annotated[Literal["both", "encoder"], Field(description="whose weights count")]
 
 
@@ -26,8 +24,6 @@ class WeightL1(Penalty):
 
     weight: Weight = 1e-4
     half: Half = "both"
-    warmup: Warmup = 0.0
-    hides = False
 
     def value(self, halves: Halves, seen: Pass, generator: torch.Generator) -> Tensor:
         return _sum(seen, (weight.abs().sum() for weight in weights(halves, self.half)))
@@ -39,8 +35,6 @@ class WeightL2(Penalty):
 
     weight: Weight = 1e-4
     half: Half = "both"
-    warmup: Warmup = 0.0
-    hides = False
 
     def value(self, halves: Halves, seen: Pass, generator: torch.Generator) -> Tensor:
         return _sum(seen, (weight.square().sum() for weight in weights(halves, self.half)))
@@ -50,8 +44,7 @@ class WeightL2(Penalty):
 class ActivityL1(Penalty):
     """``mean_x sum_k |z_k|``: few units speak for a row."""
 
-    weight: Weight = 0.01
-    warmup: Warmup = 0.0
+    weight = 0.01
     hides = True
     judges_draws = True
 
@@ -71,8 +64,6 @@ class ActivityKL(Penalty):
     """
 
     target: Annotated[float, Field(gt=0, lt=1, description="mean activity of a unit")] = 0.05
-    weight: Weight = 1.0
-    warmup: Warmup = 0.0
     hides = True
     low = 0.0
     high = 1.0
@@ -102,8 +93,6 @@ class DeadUnits(Penalty):
 
     weight: Weight = 1 / 32
     k: Annotated[int, Field(ge=1, description="units that a row wakes")] = 32
-    warmup: Warmup = 0.0
-    hides = False
     switched = decodes = True
     judges_draws = True
 

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from isthmus.errors import ParameterError
 from isthmus.parts.part import part
-from isthmus.parts.slots import Code, Drawn
+from isthmus.parts.passes import Drawn
+from isthmus.parts.slots import Code
 
 IDLE = 0.01  # times its fair share of a batch, below which a vector begins anew
 

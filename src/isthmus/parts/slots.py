@@ -11,118 +11,41 @@
 Shapes: B rows of a batch, D features, K code units, H head outputs, O outputs of the decoder,
 S draws of a row's code, 1 for most codes.
 Randomness is always an argument; a part holds no state. t is the time of the training, 0 to 1.
+
+Each slot says under "To write" what a part of its own must have, and under "Attributes" what it
+states in its class where it differs; all else is inherited.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from isthmus.data.scaling import Scaling
-from isthmus.data.tiles import Tiling
-from isthmus.parts.part import Part
-
-
-class Drawn(NamedTuple):
-    """What a code makes of the encoder's head."""
-
-    z: Tensor  # (B S, K) what the decoder sees: S draws of each row, or those that count
-    mean: Tensor  # (B, K) the deterministic code
-    divergence: Tensor | None  # (B S,) nats, weighted, or nothing
-    log_q_weight: float = 0.0  # in it, where the gradient of log q(z|x) goes by way of z alone
-
-
-class Spectrum(NamedTuple):
-    """What the PCA of the training rows, scaled, knows of their variance."""
-
-    variances: Tensor  # (K,) along the axes, widest first, float64
-    rest: float  # summed over all other directions
-    n_features: int  # D
-
-
-class Units(NamedTuple):
-    """How a linear network with its code begins, given the axes of the PCA.
-
-    The head of a row x is ``down * axes (x - center)``, then ``beside``; a code z gives back
-    ``axes^T (up * z) + center``.
-    """
-
-    down: Tensor  # (K,)
-    up: Tensor  # (K,)
-    beside: Tensor  # (H - K,)
-    size: Tensor  # (K,) of the units of the code, at which their weights learn
-    noise: float  # variance of what a feature keeps beside that
-
-
-class Pass(NamedTuple):
-    """One forward pass, as penalties see it."""
-
-    x: Tensor  # (B, D) the clean rows, scaled
-    seen: Tensor  # (B, D) the rows that the encoder saw, scaled
-    head: Tensor  # (B, H)
-    code: Drawn
-    output: Tensor  # (B S, O)
-    encode: Callable[[Tensor], Tensor]  # scaled rows (B, D) to deterministic codes (B, K)
-    mean: Callable[[Tensor], Tensor]  # heads (B, H) to deterministic codes (B, K)
-    elementwise: bool  # whether each code unit depends on its own output of the head alone
-    nll: Callable[[Tensor], Tensor]  # outputs (B, O) to nats for these clean rows (B,)
-
-
-class Sizes(NamedTuple):
-    """The widths that a network has to join."""
-
-    n_features: int  # D
-    n_head: int  # H: n_components times what the code asks for per unit
-    n_components: int  # K
-    n_outputs: int  # O: n_features times what the likelihood asks for per feature
-    sample_shape: tuple[int, ...] = ()  # S: what a row is when it is not flat; D numbers
-
-
-class Halves(NamedTuple):
-    """A built network."""
-
-    encoder: nn.Module  # (B, D) -> (B, H), or `Around` of it
-    decoder: nn.Module  # (B, K), and what went around the code -> (B, O)
-
-
-class Around(NamedTuple):
-    """What the encoder of a network with skips returns."""
-
-    head: Tensor  # (B, H)
-    beside: tuple[Tensor, ...]  # what the decoder is given besides the code
-
-
-def around(answer: Tensor | Around) -> Around:
-    """Return what an encoder answered as head and what goes around the code: mostly nothing."""
-    return answer if isinstance(answer, Around) else Around(answer, ())
-
-
-class Stage(NamedTuple):
-    """A layer and its mirror image: an autoencoder of its own for what the layer below makes."""
-
-    width: int  # W
-    encoder: nn.Module  # (B, W below) -> (B, W)
-    code: "Code"  # of the encoder's output
-    memory: nn.Module  # the code's
-    decoder: nn.Module  # (B, W) -> (B, outputs for the W below)
-    likelihood: "Likelihood"  # of what the layer below makes
-
-
-class Seen(NamedTuple):
-    """Rows as the encoder is to see them."""
-
-    rows: Tensor  # (B, D) scaled
-    judged: Tensor | None = None  # (B, D) whether a value is judged; None: all are
+from isthmus.parts.answers import check_answer
+from isthmus.parts.halves import Halves, Spectrum, Units
+from isthmus.parts.part import Part, with_fields
+from isthmus.parts.passes import Drawn, Pass, Seen
 
 
 class Corruption(Part):
-    """Noise that training puts on the rows before the encoder sees them."""
+    """Noise that training puts on the rows before the encoder sees them.
+
+    To write: `hides` and `corrupt`; `see` too, where not all values are judged.
+
+    Attributes
+    ----------
+    blind : bool, False
+        Whether only what it hid is judged.
+    redraws : bool, False
+        Whether what it drew is also what should come out.
+    """
 
     slot = "corruption"
-    blind: ClassVar[bool] = False  # whether only what it hid is judged
-    redraws: ClassVar[bool] = False  # whether what it drew is also what should come out
+    blind: ClassVar[bool] = False
+    redraws: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -133,9 +56,16 @@ class Corruption(Part):
     def corrupt(
         self, x: Tensor, scaling: Scaling, generator: torch.Generator, shape: tuple[int, ...] = ()
     ) -> Tensor:
-        """Return `x` (B, D) with noise; `x` is scaled, the part's fields are in user's units.
+        """Return the rows with noise, (B, D); without strength, as they were.
 
-        A row is a sample of the ``shape``.
+        Parameters
+        ----------
+        x : Tensor (B, D), scaled.
+        scaling : takes rows of the user's units, in which the part's fields are, to scaled ones,
+            ``scaling(rows)``, and back, ``scaling.inverse(x)``; ``scaling.distance(std)`` scales
+            a width.
+        generator : where all chance comes from.
+        shape : of the sample that a row is; () is flat.
         """
 
     def see(
@@ -146,19 +76,45 @@ class Corruption(Part):
 
 
 class Code(Part):
-    """The isthmus: how the encoder's head becomes the code."""
+    """The isthmus: how the encoder's head becomes the code.
+
+    To write: `memory` (for most ``return Nothing()``), `mean` and `draw`; `begin` too, where it is
+    linear and not the PCA's code.
+
+    Attributes
+    ----------
+    head_per_unit : int, 1
+        H / K: outputs of the head for each unit.
+    low, high : float, -inf and inf
+        The range of each unit.
+    linear : bool, False
+        Whether the best of linear networks with it is known: what `begin` says.
+    elementwise : bool, False
+        Whether each unit depends on its own output of the head alone.
+    switches : bool, False
+        Whether it sets most units of a row to zero.
+    hides : bool, False
+        Whether it keeps a wide code from copying.
+    flat : bool, False
+        Whether a small change of the head changes nothing.
+    random : bool, False
+        Whether `draw` draws, though `mean` does not.
+    prior : bool, False
+        Whether training holds codes to a distribution to draw new ones from: that of its memory,
+        which then is a `NormalPrior` or like it.
+    """
 
     slot = "code"
-    low: ClassVar[float] = float("-inf")  # the range of each unit
+    low: ClassVar[float] = float("-inf")
     high: ClassVar[float] = float("inf")
-    linear: bool  # whether the best of linear networks is known, PCA or what `begin` says
-    elementwise: ClassVar[bool]  # whether each unit depends on its own output of the head alone
-    switches: ClassVar[bool]  # whether it sets most units of a row to zero
-    hides: ClassVar[bool]  # whether it keeps a wide code from copying
-    head_per_unit: ClassVar[int] = 1  # H / K
-    flat: ClassVar[bool] = False  # whether a small change of the head changes nothing
-    random: ClassVar[bool] = False  # whether `draw` draws, though `mean` does not
-    prior: ClassVar[bool] = False  # whether training holds codes to one, to draw from
+    linear: bool = False  # no ClassVar, for some know it by their fields
+    elementwise: ClassVar[bool] = False
+    switches: ClassVar[bool] = False
+    hides: ClassVar[bool] = False
+    head_per_unit: ClassVar[int] = 1
+    flat: ClassVar[bool] = False
+    random: ClassVar[bool] = False
+    prior: ClassVar[bool] = False
 
     @property
     def n_draws(self) -> int:
@@ -182,13 +138,17 @@ class Code(Part):
 
     @abstractmethod
     def mean(self, head: Tensor, memory: nn.Module) -> Tensor:
-        """Return the deterministic code (B, K), which `transform` and exports use."""
+        """Return the deterministic code (B, K) of heads (B, H), which `transform` and exports use.
+
+        ``memory`` is what the method `memory` returned, as the training has left it.
+        """
 
     def begin(self, spectrum: Spectrum, noise: float | None) -> Units:
         """Return the best linear network with a linear code, of a normal likelihood.
 
         Parameters
         ----------
+        spectrum : of the training rows.
         noise : variance of the likelihood; None: the likeliest.
         """
         raise NotImplementedError
@@ -204,10 +164,11 @@ class Code(Part):
     def draw(
         self, head: Tensor, memory: nn.Module, generator: torch.Generator, at: float = 1.0
     ) -> Drawn:
-        """Return the code of training, drawn where the code is random.
+        """Return the code of training for heads (B, H), drawn where the code is random.
 
-        ``at`` is the time of the training, on which the weight of the divergence may depend.
-        What the code learns, it learns here, while ``memory.training``.
+        All chance comes from ``generator``. ``at`` is the time of the training, on which the weight
+        of the divergence may depend. What the code learns, it learns here, while
+        ``memory.training``.
         """
 
 
@@ -222,14 +183,27 @@ class Likelihood(Part):
     """The distribution of a row given the decoder's output: link, domain, loss and sampling.
 
     Location likelihoods predict scaled values and are scaled back; the others predict the
-    user's values. `nll` and `mean` are in those units.
+    user's values. `nll`, `mean` and `sample` are in those units.
+
+    To write: `location`, `nll`, `mean` and `sample`.
+
+    Attributes
+    ----------
+    location : bool
+        Whether it predicts scaled values. Each has to say so.
+    squared_error : bool, False
+        Whether the loss is that, up to constants, and weights where it is not isotropic.
+    outputs_per_feature : int, 1
+        O / D: numbers of the decoder for each feature.
+    low, high : float, -inf and inf
+        The domain of the user's values; rows outside are refused.
     """
 
     slot = "likelihood"
-    location: ClassVar[bool]  # predicts scaled values
-    squared_error: ClassVar[bool]  # up to constants, and weights where it is not isotropic
-    outputs_per_feature: ClassVar[int] = 1  # O / D
-    low: ClassVar[float] = float("-inf")  # the domain of the user's values
+    location: ClassVar[bool]
+    squared_error: ClassVar[bool] = False
+    outputs_per_feature: ClassVar[int] = 1
+    low: ClassVar[float] = float("-inf")
     high: ClassVar[float] = float("inf")
 
     @property
@@ -258,18 +232,19 @@ class Likelihood(Part):
     def nll(self, output: Tensor, x: Tensor, memory: nn.Module = NOTHING) -> Tensor:
         """Return -log p(x | output), nats per sample, summed over features, (B,).
 
-        What the likelihood learns, it learns here, while ``memory.training``.
+        Of rows (B, D) given outputs (B, O), normalising constants included. What the likelihood
+        learns, it learns here, while ``memory.training``.
         """
 
     @abstractmethod
     def mean(self, output: Tensor) -> Tensor:
-        """Return the expected row, (B, D)."""
+        """Return the expected rows (B, D) of outputs (B, O)."""
 
     @abstractmethod
     def sample(
         self, output: Tensor, generator: torch.Generator, memory: nn.Module = NOTHING
     ) -> Tensor:
-        """Draw a row, (B, D)."""
+        """Draw rows (B, D) from outputs (B, O); all chance comes from ``generator``."""
 
 
 def risen(at: float, share: float) -> float:
@@ -277,20 +252,53 @@ def risen(at: float, share: float) -> float:
     return min(1.0, at / share) if share > 0 else 1.0
 
 
+Weight = Annotated[float, Field(ge=0, description="strength of the term")]
+Warmup = Annotated[
+    float, Field(ge=0, le=1, description="share of the training over which it grows from 0")
+]
+
+
+@with_fields
 class Penalty(Part):
-    """A term of the loss besides the likelihood, ``weight(t) * value``."""
+    """A term of the loss besides the likelihood, ``weight(t) * value``.
+
+    To write: `value`. Every penalty has the fields ``weight`` and ``warmup``, after its own;
+    ``weight = 0.01`` in its class is another default.
+
+    Attributes
+    ----------
+    weight : float, 1
+        Strength of the term.
+    warmup : float, 0
+        Share of the training over which it grows from 0.
+    hides : bool, False
+        Whether it keeps a wide code from copying.
+    low, high : float, -inf and inf
+        The range that the code must keep to.
+    rows_apart : bool, False
+        Whether it needs codes that depend on no other row of the batch.
+    switched : bool, False
+        Whether it needs a code that sets units to zero.
+    judges_draws : bool, False
+        Whether it looks at ``seen.code.z``, the codes as they are drawn, and needs one of a row.
+    decodes : bool, False
+        Whether it decodes codes, with nothing beside them.
+    slopes : bool, False
+        Whether it looks at the slope of the code.
+    """
 
     slot = "penalty"
-    hides: ClassVar[bool]  # whether it keeps a wide code from copying
-    rows_apart: ClassVar[bool] = False  # needs codes that depend on no other row of the batch
-    switched: ClassVar[bool] = False  # needs a code that sets units to zero
-    judges_draws: ClassVar[bool] = False  # looks at the codes as they are drawn, one of a row
-    decodes: ClassVar[bool] = False  # decodes codes, with nothing beside them
-    slopes: ClassVar[bool] = False  # looks at the slope of the code
-    low: ClassVar[float] = float("-inf")  # the range that the code must keep to
+    hides: ClassVar[bool] = False
+    rows_apart: ClassVar[bool] = False
+    switched: ClassVar[bool] = False
+    judges_draws: ClassVar[bool] = False
+    decodes: ClassVar[bool] = False
+    slopes: ClassVar[bool] = False
+    low: ClassVar[float] = float("-inf")
     high: ClassVar[float] = float("inf")
-    weight: float
-    warmup: float
+
+    weight: Weight = 1.0
+    warmup: Warmup = 0.0
 
     def strength(self, at: float) -> float:
         """Return the weight at a time of the training: it rises linearly over ``warmup``."""
@@ -298,64 +306,25 @@ class Penalty(Part):
 
     @abstractmethod
     def value(self, halves: Halves, seen: Pass, generator: torch.Generator) -> Tensor:
-        """Return the term before its weight, averaged over the batch, ()."""
+        """Return the term before its weight, averaged over the batch, a tensor of shape ().
 
+        Parameters
+        ----------
+        halves : the network; ``halves.encoder`` and ``halves.decoder`` are torch modules.
+        seen : the pass of this batch: rows, codes and outputs. The codes are ``seen.code.z``.
+        generator : where all chance comes from.
+        """
 
-class Network(Part):
-    """The architecture: an encoder and a decoder that mirrors it."""
-
-    slot = "network"
-    sequences: ClassVar[bool] = False  # takes sequences, whose padding is NaN
-
-    @property
-    def skips(self) -> bool:
-        """Whether part of the input goes around the code, so that codes alone say little."""
-        return False
-
-    @property
-    def linear(self) -> bool:
-        """Whether it is a product with a matrix, each way."""
-        return False
-
-    @property
-    @abstractmethod
-    def hides(self) -> bool:
-        """Whether it keeps a wide code from copying, as dropout does."""
-
-    @property
-    @abstractmethod
-    def rows_apart(self) -> bool:
-        """Whether a row's output depends on no other row of its batch."""
-
-    @property
-    def tiling(self) -> Tiling | None:
-        """How pictures of any size are divided for it; nothing where it takes one size alone."""
-        return None
-
-    @property
-    def crop(self) -> int | None:
-        """Side of the crops that larger pictures are trained on, if it takes any size."""
-        return None
-
-    @abstractmethod
-    def wants_pca(self, code: Code, likelihood: Likelihood) -> bool:
-        """Whether the network starts as the PCA of its width, given the other parts.
+    def term(
+        self, halves: Halves, seen: Pass, generator: torch.Generator, at: float = 1.0
+    ) -> Tensor:
+        """Return the term as the loss has it, ``strength(at) * value``, ().
 
         Raises
         ------
         ParameterError
-            If it was asked for and does not go together with them.
+            If `value` gives something else than a tensor of shape ().
         """
-
-    @abstractmethod
-    def build(self, sizes: Sizes, generator: torch.Generator, *, linear_path: bool) -> Halves:
-        """Return freshly initialised modules, the same for the same generator state."""
-
-    @abstractmethod
-    def stages(
-        self, halves: Halves, code: Code, memory: nn.Module, likelihood: Likelihood
-    ) -> list[Stage]:
-        """Return the layers of a built network from the input on; they share its weights.
-
-        None where the network cannot be trained layer by layer.
-        """
+        value = self.value(halves, seen, generator)
+        check_answer(self, "value", value, (), "averaged over the batch")
+        return self.strength(at) * value

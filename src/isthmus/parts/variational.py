@@ -10,9 +10,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from isthmus.errors import ParameterError
+from isthmus.parts.halves import Spectrum, Units
 from isthmus.parts.part import part
+from isthmus.parts.passes import Drawn
 from isthmus.parts.prior import MixturePrior, NormalPrior
-from isthmus.parts.slots import Code, Drawn, Spectrum, Units, risen
+from isthmus.parts.slots import Code, risen
 
 LEAST_VARIANCE = 1e-6  # of a code at the start, where little or nothing holds it wide
 

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from isthmus.data.tiles import Tiling
 from isthmus.errors import ParameterError
+from isthmus.parts.halves import Around, Halves, Sizes
 from isthmus.parts.networks.layers import (
     ACTIVATIONS,
     Activation,
@@ -26,8 +27,9 @@ from isthmus.parts.networks.layers import (
     silence,
 )
 from isthmus.parts.networks.linear_path import Asked, beside_linear, wants_pca
+from isthmus.parts.networks.network import Network, Stage
 from isthmus.parts.part import part
-from isthmus.parts.slots import Around, Code, Halves, Likelihood, Network, Sizes, Stage
+from isthmus.parts.slots import Code, Likelihood
 
 Shape = tuple[int, int, int]  # (C, H, W)
 COLOURS, SMALLEST = (3, 4), 8  # channels, where a picture of so many pixels a side has them last

@@ -11,9 +11,11 @@ from pydantic import Field, InstanceOf
 from torch import Tensor, nn
 
 from isthmus.errors import ParameterError
+from isthmus.parts.halves import Halves, Sizes
 from isthmus.parts.networks.dropout import Dropout
+from isthmus.parts.networks.network import Network, Stage
 from isthmus.parts.part import part
-from isthmus.parts.slots import Code, Halves, Likelihood, Network, Sizes, Stage
+from isthmus.parts.slots import Code, Likelihood
 
 Module = InstanceOf[nn.Module]
 

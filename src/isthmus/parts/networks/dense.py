@@ -13,6 +13,7 @@ from torch import nn
 
 from isthmus.errors import ParameterError
 from isthmus.parts.code import Plain, Rectified, Sigmoid
+from isthmus.parts.halves import Halves, Sizes
 from isthmus.parts.likelihood import Bernoulli, Normal
 from isthmus.parts.networks.dropout import Dropout
 from isthmus.parts.networks.layers import (
@@ -23,8 +24,9 @@ from isthmus.parts.networks.layers import (
     initialise,
 )
 from isthmus.parts.networks.linear_path import Asked, beside_linear, wants_pca
+from isthmus.parts.networks.network import Network, Stage
 from isthmus.parts.part import part
-from isthmus.parts.slots import Code, Halves, Likelihood, Network, Nothing, Sizes, Stage
+from isthmus.parts.slots import Code, Likelihood, Nothing
 
 
 @part("dense")

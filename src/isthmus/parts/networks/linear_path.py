@@ -10,8 +10,9 @@ from pydantic import BeforeValidator, Field
 from torch import Tensor, nn
 
 from isthmus.errors import ParameterError
+from isthmus.parts.halves import Halves, Sizes, Units
 from isthmus.parts.networks.layers import Linear, exact, silence
-from isthmus.parts.slots import Code, Halves, Likelihood, Sizes, Units
+from isthmus.parts.slots import Code, Likelihood
 
 Asked = Annotated[
     Literal["auto", "pca", "none"],

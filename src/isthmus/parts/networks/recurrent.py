@@ -15,10 +15,12 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from isthmus.errors import ParameterError
+from isthmus.parts.halves import Halves, Sizes
 from isthmus.parts.networks.layers import GRU, LSTM, Linear, exact, keep_size
 from isthmus.parts.networks.linear_path import Asked, beside_linear, wants_pca
+from isthmus.parts.networks.network import Network, Stage
 from isthmus.parts.part import part
-from isthmus.parts.slots import Code, Halves, Likelihood, Network, Sizes, Stage
+from isthmus.parts.slots import Code, Likelihood
 
 CELLS: dict[str, type[GRU] | type[LSTM]] = {"gru": GRU, "lstm": LSTM}
 
