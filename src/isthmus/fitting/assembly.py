@@ -9,6 +9,7 @@ from isthmus.data.scaling import Scaling
 from isthmus.fitting.learner import Learner
 from isthmus.fitting.model import Model, Parts
 from isthmus.fitting.pca import PCA
+from isthmus.fitting.trial import try_parts
 from isthmus.parts.halves import Sizes, Spectrum
 from isthmus.parts.networks.layers import InFloat32
 
@@ -53,8 +54,15 @@ def assemble(
     *,
     padded: bool | None = None,
 ) -> Model:
-    """Build the model of the parts; a linear path starts as the PCA."""
+    """Build the model of the parts, and try them; a linear path starts as the PCA.
+
+    Raises
+    ------
+    ParameterError
+        If a part answers in another shape than its slot says.
+    """
     model = build(parts, n_components, scaling, generator, shape, padded=padded)
+    try_parts(model)
     if parts.starts_as_pca:
         start_as_pca(model, pca)
     return model

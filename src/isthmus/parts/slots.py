@@ -24,7 +24,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from isthmus.data.scaling import Scaling
-from isthmus.parts.answers import check_answer
+from isthmus.parts.answers import check_shape
 from isthmus.parts.halves import Halves, Spectrum, Units
 from isthmus.parts.part import Part, with_fields
 from isthmus.parts.passes import Drawn, Pass, Seen
@@ -326,5 +326,5 @@ class Penalty(Part):
             If `value` gives something else than a tensor of shape ().
         """
         value = self.value(halves, seen, generator)
-        check_answer(self, "value", value, (), "averaged over the batch")
+        check_shape(self, "value", value, (), "averaged over the batch")
         return self.strength(at) * value
