@@ -16,9 +16,12 @@ ADDRESSES = {"](docs/": "](", "](CONTRIBUTING.md)": "](contributing.md)"}
 HEAD = """# Parts
 
 Anywhere a part is taken, its string is too: `corruption="masking(fraction=0.3)"`. `isthmus parts`
-prints the same; `python docs/pages.py` writes this page.
+prints the same, but for the classes; `python docs/pages.py` writes this page.
+
+In Python a part is its class, too: `corruption=isthmus.parts.Masking(0.3)`. The string `"gaussian"`
+is a corruption where one is taken and a code where one is; their classes have names of their own.
 """
-TITLES = "| part | what it is | fields and their defaults |\n|---|---|---|"
+TITLES = "| part | class | what it is | fields and their defaults |\n|---|---|---|---|"
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
@@ -33,16 +36,20 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 
 def parts_page() -> str:
-    """Return docs/parts.md: every part of every slot, with its fields, defaults and meanings."""
+    """Return docs/parts.md: every part, with its class, fields, defaults and meanings."""
     from isthmus.cli.describing import SLOTS, fields, sentence
+    from isthmus.parts.part import place_of
 
     lines = [HEAD]
     for slot in SLOTS:
-        lines += [f"## {slot.slot.capitalize()}", "", sentence(slot), "", TITLES]
-        for name, kind in slot.kinds.items():
-            if kind.__module__.startswith("isthmus."):
-                cells = (f"`{name}`", sentence(kind), "<br>".join(fields(kind)))
-                lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        kinds = [kind for kind in slot.kinds.values() if kind.__module__.startswith("isthmus.")]
+        places = " and ".join(sorted({f"`{place_of(kind)}`" for kind in kinds}))
+        title = f"## {slot.slot.capitalize()}"
+        lines += [title, "", f"{sentence(slot)} Classes: {places}.", "", TITLES]
+        for kind in kinds:
+            names = (f"`{kind.name}`", f"`{kind.__name__}`")
+            cells = (*names, sentence(kind), "<br>".join(fields(kind)))
+            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         lines.append("")
     return "\n".join(lines)
 

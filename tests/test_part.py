@@ -28,6 +28,7 @@ from isthmus.parts import (
     Custom,
     Dense,
     Drawn,
+    Gaussian,
     GaussianNoise,
     Halves,
     Likelihood,
@@ -384,6 +385,29 @@ def test_number_that_is_not_finite_is_refused(kind, field, value):
 def test_number_that_is_not_finite_is_refused_in_a_string(text):
     with pytest.raises(ParameterError, match=r"^std of corruption 'gaussian' should be "):
         GaussianNoise.of(f"gaussian(std={text})")
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: Gaussian(std=0.1), lambda: Code.of("gaussian(std=0.1)")], ids=["class", "text"]
+)
+def test_field_of_a_part_by_the_same_name_says_which_part_has_it(make):
+    message = (
+        "code 'gaussian' has no field 'std' (its fields: beta, samples, growth, free_bits, "
+        "capacity, warmup, prior_components); the corruption 'gaussian', "
+        "isthmus.parts.GaussianNoise, has one."
+    )
+    with pytest.raises(ParameterError, match=whole(message)):
+        make()
+
+
+def test_part_of_another_slot_is_refused_with_the_one_by_the_same_name():
+    known = ", ".join(Corruption.kinds)
+    message = (
+        f"corruption takes a Corruption or a string such as those of {known}; "
+        f"got {Gaussian()!r}; did you mean the corruption 'gaussian', isthmus.parts.GaussianNoise?"
+    )
+    with pytest.raises(ParameterError, match=whole(message)):
+        Corruption.of(Gaussian())
 
 
 def test_part_that_does_not_state_what_it_has_to_is_refused():

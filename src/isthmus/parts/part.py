@@ -57,9 +57,11 @@ class Part(ABC):
         """Return the part that a string names, and the fields that it gives."""
         if not isinstance(value, str):
             known, article = ", ".join(cls.kinds), "an" if cls.__name__[0] in "AEIOU" else "a"
+            namesake = cls.kinds.get(value.name) if isinstance(value, Part) else None
+            meant = f"; did you mean the {_called(namesake)}?" if namesake else "."
             raise ParameterError(
                 f"{cls.slot} takes {article} {cls.__name__} or a string such as those of {known}; "
-                f"got {value!r}."
+                f"got {value!r}{meant}"
             )
         name, args, fields = parse(value, cls.slot)
         if name not in cls.kinds:
@@ -188,12 +190,35 @@ def _sentence(cls: type[Part], error: ValidationError) -> str:
         return f"{cls.slot} {cls.name!r} has more values than fields (its fields: {allowed})."
     if first["type"] == "unexpected_keyword_argument":
         near = did_you_mean(str(place), names)
-        return f"{cls.slot} {cls.name!r} has no field {place!r}{near} (its fields: {allowed})."
+        said = f"{cls.slot} {cls.name!r} has no field {place!r}{near} (its fields: {allowed})"
+        return f"{said}{_namesake(cls, str(place))}."
     field = names[place] if isinstance(place, int) else place
     problem = plain_words(first["msg"])
     choices = re.findall(r"'(\w+)'", problem) if first["type"] == "literal_error" else []
     got = f"{first['input']!r}{guess(str(first['input']), choices)}"
     return f"{field} of {cls.slot} {cls.name!r} {problem}; got {got}."
+
+
+def _namesake(cls: type[Part], field: str) -> str:
+    """Return ``"; the corruption 'gaussian', isthmus.parts.GaussianNoise, has one"``, or nothing.
+
+    That is a part of another slot by the same name, which has the field.
+    """
+    for slot in Part.__subclasses__():
+        kind = slot.kinds.get(cls.name, cls)
+        if kind is not cls and field in kind.__dataclass_fields__:
+            return f"; the {_called(kind)}, has one"
+    return ""
+
+
+def _called(kind: type[Part]) -> str:
+    return f"{kind.slot} {kind.name!r}, {place_of(kind)}.{kind.__name__}"
+
+
+def place_of(kind: type[Part]) -> str:
+    """Return the module that the class of a part is imported from."""
+    package = __name__.rpartition(".")[0]  # what its files hold can be had from it
+    return package if kind.__module__.startswith(f"{package}.") else kind.__module__
 
 
 def parse(text: str, slot: str) -> tuple[str, list[Any], dict[str, Any]]:
