@@ -12,10 +12,10 @@ import click
 import numpy as np
 import pytest
 
-from isthmus import Autoencoder, BernoulliRBM, DenoisingAutoencoder, GaussianRBM
+from isthmus import Autoencoder, BernoulliRBM, DenoisingAutoencoder, GaussianRBM, parts
 from isthmus.cli.main import isthmus
 from isthmus.datasets import digits
-from isthmus.parts import Corruption
+from isthmus.parts import Corruption, Penalty
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [
@@ -35,10 +35,11 @@ DOCUMENTS = [
 @pytest.fixture(autouse=True)
 def _no_new_parts():
     """Take back the parts that a document declares."""
-    before = dict(Corruption.kinds)
+    before = [(slot, dict(slot.kinds)) for slot in (Corruption, Penalty)]
     yield
-    Corruption.kinds.clear()
-    Corruption.kinds.update(before)
+    for slot, kinds in before:
+        slot.kinds.clear()
+        slot.kinds.update(kinds)
 
 
 def blocks(document, language):
@@ -128,3 +129,11 @@ def test_new_part_of_contributing_works_in_an_autoencoder():
     never = Autoencoder(2, corruption=f"{new}(fraction=0)", **short).fit(rows)
     assert not np.array_equal(flipped.transform(rows), plain.transform(rows))
     np.testing.assert_array_equal(never.transform(rows), plain.transform(rows))
+
+
+def test_extending_names_what_each_slot_asks_for():
+    text = (ROOT / "docs/extending.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\|[^|]*\| `(\w+)` \| ([^|]*) \|", text, flags=re.MULTILINE))
+    for slot in (parts.Code, parts.Corruption, parts.Likelihood, parts.Network, parts.Penalty):
+        written = set(re.findall(r"`(\w+)`", rows[slot.__name__]))
+        assert written - {"location"} == slot.__abstractmethods__
