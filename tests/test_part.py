@@ -410,6 +410,16 @@ def test_part_of_another_slot_is_refused_with_the_one_by_the_same_name():
         Corruption.of(Gaussian())
 
 
+def test_class_that_was_not_declared_a_part_is_refused():
+    class Cumin(Spice):
+        pass
+
+    message = "class Cumin is no part yet: write @part('cumin') above it."
+    for fields in ({}, {"fraction": 0.5}):
+        with pytest.raises(ParameterError, match=whole(message)):
+            Cumin(**fields)
+
+
 def test_part_that_does_not_state_what_it_has_to_is_refused():
     message = (
         "likelihood 'vague' does not state location: write it into the class Vague; "

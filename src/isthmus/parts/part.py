@@ -34,6 +34,10 @@ class Part(ABC):
         if Part in cls.__bases__:
             cls.kinds = {}
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        cls = type(self).__name__
+        raise ParameterError(f"class {cls} is no part yet: write @part({cls.lower()!r}) above it.")
+
     def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
         """Return itself, as of any value that cannot change."""
         return self

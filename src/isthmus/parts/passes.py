@@ -49,6 +49,9 @@ class Drawn(NamedTuple):
 class Pass(NamedTuple):
     """One forward pass, as penalties see it; gradients go through all that is made here.
 
+    B rows of a batch, D features, K code units, H outputs of the encoder, O of the decoder, S draws
+    of a row's code: 1, but for codes that draw several.
+
     Attributes
     ----------
     x : Tensor (B, D)

@@ -33,7 +33,8 @@ from isthmus.parts.passes import Drawn, Pass, Seen
 class Corruption(Part):
     """Noise that training puts on the rows before the encoder sees them.
 
-    To write: `hides` and `corrupt`; `see` too, where not all values are judged.
+    To write: `hides` and `corrupt`; `see` too, where not all values are judged. Shapes: B rows, D
+    features.
 
     Attributes
     ----------
@@ -79,7 +80,7 @@ class Code(Part):
     """The isthmus: how the encoder's head becomes the code.
 
     To write: `memory` (for most ``return Nothing()``), `mean` and `draw`; `begin` too, where it is
-    linear and not the PCA's code.
+    linear and not the PCA's code. Shapes: B rows, H outputs of the encoder, K code units.
 
     Attributes
     ----------
@@ -185,7 +186,8 @@ class Likelihood(Part):
     Location likelihoods predict scaled values and are scaled back; the others predict the
     user's values. `nll`, `mean` and `sample` are in those units.
 
-    To write: `location`, `nll`, `mean` and `sample`.
+    To write: `location`, `nll`, `mean` and `sample`. Shapes: B rows, D features, O outputs of the
+    decoder.
 
     Attributes
     ----------
