@@ -6,7 +6,7 @@ from typing import Any
 from sklearn.base import BaseEstimator
 
 from isthmus.parts.networks.custom import Custom
-from isthmus.parts.slots import Network
+from isthmus.parts.networks.network import Network
 
 Facts = dict[str, Any]  # of an estimator as it was written: its parameters, and what it learned
 

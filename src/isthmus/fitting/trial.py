@@ -28,7 +28,7 @@ def try_parts(model: Model) -> None:
     generator = torch.Generator().manual_seed(0)
     model.memory.eval()
     model.spread.eval()
-    rows = torch.zeros(N_ROWS, len(model.scaling.offset))
+    rows = torch.zeros(N_ROWS, len(model.scaling.offset), dtype=torch.float32)
     _try_corruption(model, rows, generator)
     _try_code(model, generator)
     _try_likelihood(model, model.predicted(rows), generator)
@@ -45,7 +45,7 @@ def _try_corruption(model: Model, rows: Tensor, generator: torch.Generator) -> N
 
 def _try_code(model: Model, generator: torch.Generator) -> None:
     code, n_units = model.parts.code, model.n_components
-    head = torch.zeros(N_ROWS, n_units * code.head_per_unit)
+    head = torch.zeros(N_ROWS, n_units * code.head_per_unit, dtype=torch.float32)
     n_drawn = N_ROWS * code.n_draws
     each = f"{n_units} numbers for each of {N_ROWS} rows"
     check_shape(code, "mean", code.mean(head, model.memory), (N_ROWS, n_units), each)
@@ -59,7 +59,7 @@ def _try_code(model: Model, generator: torch.Generator) -> None:
 
 def _try_likelihood(model: Model, rows: Tensor, generator: torch.Generator) -> None:
     likelihood, spread = model.parts.likelihood, model.spread
-    output = torch.zeros(N_ROWS, rows.shape[1] * likelihood.outputs_per_feature)
+    output = rows.new_zeros(N_ROWS, rows.shape[1] * likelihood.outputs_per_feature)
     nll = likelihood.nll(output, rows, spread)
     check_shape(likelihood, "nll", nll, (N_ROWS,), "summed over the features of each row")
     answers = {
