@@ -6,7 +6,7 @@ import torch
 
 from isthmus import Autoencoder, DenoisingAutoencoder, load
 from isthmus.data.crops import Crops, fit_crop_scaling, n_covering
-from isthmus.errors import DataError, ParameterError
+from isthmus.errors import DataError, ParameterError, TrainingWarning
 
 RNG = np.random.default_rng(0)
 PICTURES = [RNG.random((2, h, w)).astype("float32") for h, w in [(9, 12), (8, 8), (20, 11)]]
@@ -223,11 +223,42 @@ def test_pairs_for_validation_are_cropped_too():
             r"^X\[1\] is no picture but float64 of shape \(2, 0, 9\): give numbers of shape "
             r"\(height, width\) or \(channels, height, width\)\.$",
         ),
+        (
+            [RNG.random((20, 30, 3)), RNG.random((24, 30, 3))],
+            r"^X\[0\] has the shape \(20, 30, 3\), with its colours last, and pictures are "
+            r"\(channels, height, width\): give numpy\.moveaxis\(picture, -1, 0\) of each\.$",
+        ),
+        (
+            RNG.random((12, 20, 30, 4)),
+            r"^X\[0\] has the shape \(20, 30, 4\), with its colours last",
+        ),
     ],
 )
 def test_what_is_no_picture_is_refused(X, sentence):
     with pytest.raises(DataError, match=sentence):
         fitted(X)
+
+
+@pytest.mark.parametrize("n_channels", [1, 3])
+def test_denoise_refuses_pictures_with_their_colours_last(n_channels):
+    model = fitted([RNG.random((n_channels, 9, 12)) for _ in range(2)])
+    with pytest.raises(DataError, match=r"^X\[1\] has the shape \(20, 30, 3\), with its colours"):
+        model.denoise([RNG.random((n_channels, 20, 30)), RNG.random((20, 30, 3))])
+
+
+@pytest.mark.parametrize("size", [(8, 8), (20, 11)])
+def test_noise_larger_than_all_that_pictures_hold_is_warned_of(size):
+    pixels = RNG.integers(0, 256, (12, *size), dtype=np.uint8)
+    sentence = (
+        r"^The noise's std=25 is in the units of X, whose pixels run from 0 to 1, and leaves "
+        r"nothing of them to see: if it is meant in levels of 255, write std=25/255\.$"
+    )
+    with pytest.warns(TrainingWarning, match=sentence) as caught:
+        DenoisingAutoencoder(
+            3, network=SKIPS, corruption="gaussian(std=25)", max_epochs=0, random_state=0
+        ).fit(pixels)
+    assert caught[0].filename == __file__
+    fitted(255 * (pixels / 255), corruption="gaussian(std=25)")
 
 
 def test_partners_of_other_sizes_are_refused():
@@ -286,6 +317,12 @@ def test_pictures_to_stop_by_have_the_channels_of_x():
 
 def test_one_picture_at_least_is_learned_from():
     assert fitted(PICTURES * 4, validation_fraction=0.99).n_samples_seen_ == 12
+
+
+@pytest.mark.parametrize("size", [(8, 8), (11, 9)])
+def test_bytes_are_probabilities_whatever_their_size(size):
+    pixels = RNG.integers(0, 256, (12, *size), dtype=np.uint8)
+    assert fitted(pixels, likelihood="bernoulli").denoise(pixels).dtype == np.uint8
 
 
 @pytest.mark.parametrize("size", [(8, 8), (11, 9)])

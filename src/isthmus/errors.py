@@ -48,7 +48,7 @@ class MissingDependencyError(IsthmusError, ImportError):
 
 
 class TrainingWarning(UserWarning):
-    """A fit ended, but not as asked: it diverged, or it was interrupted."""
+    """A fit is not as asked: it diverged, was interrupted, or its noise drowns its pictures."""
 
 
 def caution(said: str, category: type[Warning] = TrainingWarning) -> None:

@@ -13,7 +13,7 @@ from isthmus.data.tiles import from_light
 from isthmus.estimators.arrays import Array, refusing, unwrapped
 from isthmus.estimators.base import BaseAutoencoder
 from isthmus.estimators.parameters import PartLike, estimator, meaning
-from isthmus.estimators.samples import fits
+from isthmus.estimators.samples import check_colours, fits
 from isthmus.fitting.model import Parts
 from isthmus.parts.code import Plain
 from isthmus.parts.corruption import BlindSpot, Clean
@@ -92,11 +92,13 @@ class DenoisingAutoencoder(BaseAutoencoder):
                 of = np.asarray(unwrapped(X)).dtype
                 rebuilt = self.reconstruct(X)
                 return from_light(rebuilt, of) if of.kind == "u" else rebuilt
-            cleaned = [self._denoise_sample(np.asarray(unwrapped(sample))) for sample in X]  # type: ignore[union-attr]
+            cleaned = [self._denoise_sample(sample, f"X[{i}]") for i, sample in enumerate(X)]  # type: ignore[arg-type]
             return cleaned if isinstance(X, list | tuple) else np.stack(cleaned)
 
-    def _denoise_sample(self, sample: Array) -> Array:
+    def _denoise_sample(self, given: Any, name: str) -> Array:
         """Return a picture (height, width) or (channels, height, width) without its noise."""
+        sample = np.asarray(unwrapped(given, name))
+        check_colours(sample.shape, name)
         if sample.ndim < 3:
             return self.denoise_picture(sample)
         return np.moveaxis(self.denoise_picture(np.moveaxis(sample, 0, -1)), -1, 0)

@@ -1,6 +1,7 @@
 """What an estimator is given, as rows to train on, rows to judge by, and their scaling."""
 
 import dataclasses
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,11 +11,13 @@ import torch
 from isthmus.data.crops import Crops, Picture, fit_crop_scaling, n_covering
 from isthmus.data.rows import Selection, fit_scaling, moments, select
 from isthmus.data.scaling import Scaling
-from isthmus.errors import DataError, ParameterError
+from isthmus.data.tiles import to_light
+from isthmus.errors import DataError, ParameterError, TrainingWarning
 from isthmus.estimators import inputs
 from isthmus.estimators.arrays import refusing, unwrapped
 from isthmus.estimators.inputs import Floats
 from isthmus.estimators.planning import plan_for
+from isthmus.estimators.samples import check_colours
 from isthmus.fitting.model import Parts
 from isthmus.fitting.pairs import (
     check_padded,
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from isthmus.estimators.base import BaseAutoencoder
 
 N_JUDGED = 512  # crops of the pictures that are held out
+N_FRAMES = 6  # from a warning of a gathered fit up to its caller
 WORTH_JUDGING = 10  # pictures; of fewer, none is held out
 
 
@@ -69,6 +73,19 @@ def gather(
     return _gather_rows(estimator, parts, X, target, validation)
 
 
+def _warn_of_loud_noise(parts: Parts, values: inputs.Array) -> None:
+    """Say so where the noise put on pictures is larger than all that they hold."""
+    std, low, high = getattr(parts.corruption, "std", 0.0), values.min(), values.max()
+    if std > high - low > 0:
+        warnings.warn(
+            f"The noise's std={std:g} is in the units of X, whose pixels run from {low:.3g} to "
+            f"{high:.3g}, and leaves nothing of them to see: if it is meant in levels of 255, "
+            f"write std={std:g}/255.",
+            TrainingWarning,
+            stacklevel=N_FRAMES,
+        )
+
+
 def larger(X: Any, side: int) -> bool:
     """Return whether X holds pictures of different sizes, or of more pixels than a crop."""
     if isinstance(X, list | tuple):
@@ -91,6 +108,8 @@ def _gather_rows(
     else:
         clean = inputs.further(estimator, target, parts.likelihood, "target")
         inputs.check_paired(array, clean, "target", "X")
+    if parts.network.crop is not None:
+        _warn_of_loud_noise(parts, clean)
     scaling, plan = scale(estimator, parts, clean), plan_for(estimator, len(array))
     check_steps(parts, plan)
     judge = None
@@ -160,6 +179,7 @@ def _gather_crops(
 ) -> Gathered:
     side = parts.network.crop or 0
     pairs = _check_pairs(X, X if target is None else target, side, ("X", "target"), parts)
+    _warn_of_loud_noise(parts, np.concatenate([_ends(each) for each in pairs.clean]))
     shape = (len(pairs.clean[0]), side, side)
     if hasattr(estimator, "feature_names_in_"):  # of an earlier fit
         del estimator.feature_names_in_
@@ -206,8 +226,14 @@ def _check_pairs(noisy: Any, clean: Any, side: int, names: tuple[str, str], part
             f"the same size for each, in the same order."
         )
     for picture in second:
-        inputs.check_domain(picture, parts.likelihood, names[0] if clean is noisy else names[1])
+        name = names[0] if clean is noisy else names[1]
+        inputs.check_domain(_ends(picture), parts.likelihood, name)
     return Pairs(first, second, side)
+
+
+def _ends(picture: Picture) -> Floats:
+    """Return the least and the greatest light (2,) in a picture."""
+    return to_light(np.array([picture.min(), picture.max()]))
 
 
 def _check_channels(picture: Picture, n_channels: int, name: str) -> None:
@@ -244,6 +270,7 @@ def _check_picture(given: Any, name: str) -> Picture:
             f"{name} is no picture but {picture.dtype} of shape {picture.shape}: give numbers of "
             f"shape (height, width) or (channels, height, width)."
         )
+    check_colours(picture.shape, name)
     picture = picture if picture.ndim == 3 else picture[None]
     if not np.isfinite(picture.sum(dtype=np.float64)):
         raise DataError(f"{name} has pixels that are NaN or infinite: leave that picture out.")

@@ -12,6 +12,7 @@ from sklearn.utils import check_array
 
 from isthmus.errors import DataError, ParameterError
 from isthmus.estimators.arrays import unwrapped
+from isthmus.parts.networks.conv import colours_last
 
 Shape = tuple[int, ...]
 
@@ -80,6 +81,21 @@ def fits(X: Any, shape: Shape) -> bool:
     shapes = {np.shape(sample) for sample in X} if isinstance(X, list | tuple) else {X.shape[1:]}
     of_one = {shape, (1, *shape), shape[1:] if shape[0] == 1 else shape}
     return all(len(each) < 2 or tuple(each) in of_one for each in shapes)
+
+
+def check_colours(shape: Shape, name: str) -> None:
+    """Refuse a picture as files hold it, whose rows would be taken for channels.
+
+    Raises
+    ------
+    DataError
+        If its colours are last.
+    """
+    if colours_last(shape):
+        raise DataError(
+            f"{name} has the shape {shape}, with its colours last, and pictures are (channels, "
+            f"height, width): give numpy.moveaxis(picture, -1, 0) of each."
+        )
 
 
 # Sequences of differing lengths ----------------------------------------------------------

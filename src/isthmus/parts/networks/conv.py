@@ -222,13 +222,18 @@ def picture_shape(shape: tuple[int, ...], name: str) -> Shape:
             f"shape (n, height, width) or (n, channels, height, width), or say what the rows are "
             f"by sample_shape=(channels, height, width)."
         )
-    if len(shape) == 3 and shape[2] in COLOURS and min(shape[:2]) >= SMALLEST:
+    if colours_last(shape):
         raise ParameterError(
             f"network {name!r} takes pictures as (channels, height, width), and a sample of X has "
             f"the shape {shape}, with its colours last: give numpy.moveaxis(X, -1, 1)."
         )
     n_channels, height, width = (1, *shape)[-3:]
     return n_channels, height, width
+
+
+def colours_last(shape: tuple[int, ...]) -> bool:
+    """Whether a picture of the shape is (height, width, channels) by all appearance."""
+    return len(shape) == 3 and shape[2] in COLOURS and min(shape[:2]) >= SMALLEST
 
 
 class Residual(nn.Module):
