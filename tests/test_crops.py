@@ -155,6 +155,25 @@ def test_grey_model_takes_each_channel_by_itself():
     assert np.allclose(model.denoise_picture(picture)[..., 1], alone, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "uint8", "uint16"])
+def test_model_of_colours_takes_grey_as_three_equal_channels(dtype):
+    model = fitted([RNG.random((3, 9, 12)) for _ in range(3)])
+    light = RNG.random((20, 24))
+    grey = (light * (1 if dtype == "float32" else np.iinfo(dtype).max)).astype(dtype)
+    three = np.repeat(grey[..., None], 3, axis=2).astype(dtype)
+    full = 1 if dtype == "float32" else np.iinfo(dtype).max
+    mean = model.denoise_picture(three.astype("float32") / np.float32(full)).mean(2)
+    cleaned = model.denoise_picture(grey)
+    assert (cleaned.dtype, cleaned.shape) == (grey.dtype, grey.shape)
+    assert np.allclose(cleaned / full, np.clip(mean, 0, 1) if full > 1 else mean, atol=0.51 / 255)
+    assert model.denoise_picture(grey[..., None]).shape == (20, 24, 1)
+    assert np.array_equal(model.denoise([grey, three.transpose(2, 0, 1)])[0], cleaned)
+    with pytest.raises(
+        DataError, match=r"2 channel\(s\) and the model 3: give one of 3, or a grey"
+    ):
+        model.denoise_picture(three[..., :2])
+
+
 def blocks():
     """Return pictures of squares, which are easily told from noise."""
     return [np.kron(RNG.random((1, 6, 6)), np.ones((1, 8, 8))).astype("float32") for _ in range(20)]

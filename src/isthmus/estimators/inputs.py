@@ -20,6 +20,8 @@ from isthmus.parts.slots import Likelihood
 Array = NDArray[np.generic]
 Floats = NDArray[np.floating[Any]]
 
+RGB = 3  # channels of a model of colours, to which grey is three that are equal
+
 
 class Reading(NamedTuple):
     """How an estimator reads its rows."""
@@ -146,7 +148,7 @@ def check_picture(picture: Any, n_channels: int) -> Array:
     Raises
     ------
     DataError
-        If it is none, has NaN, or other channels than a model of several.
+        If it is none, has NaN, or other channels than a model of several (grey goes with three).
     """
     with refusing(picture, "The picture"):
         array = np.asarray(unwrapped(picture, "The picture"))
@@ -156,10 +158,11 @@ def check_picture(picture: Any, n_channels: int) -> Array:
             f"integers of shape (height, width) or (height, width, channels)."
         )
     array = array if array.ndim == 3 else array[..., None]
-    if n_channels not in (1, array.shape[2]):
+    grey = n_channels == RGB and array.shape[2] == 1
+    if not grey and n_channels not in (1, array.shape[2]):
         raise DataError(
             f"The picture has {array.shape[2]} channel(s) and the model {n_channels}: give one of "
-            f"{n_channels}."
+            f"{n_channels}{', or a grey one' * (n_channels == RGB)}."
         )
     if array.dtype.kind == "f" and not all_finite(array):
         raise DataError("The picture has pixels that are NaN or infinite: fill them in.")

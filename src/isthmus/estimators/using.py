@@ -76,7 +76,8 @@ class Using(TransformerMixin):
         ----------
         picture : (height, width) or (height, width, channels)
             Floats in the units of the rows of `fit`, or integers, which are shares of full light.
-            Grey models take each channel by itself.
+            Grey models take each channel by itself; those of three channels take a grey picture
+            as three equal ones, and give it back grey, as their mean.
 
         Returns
         -------
@@ -99,10 +100,14 @@ class Using(TransformerMixin):
             )
         n_channels, device = (1, *shape)[-3], self.model_.scaling.offset.device
         array = inputs.check_picture(picture, n_channels)
+        grey = array.shape[2] < n_channels
 
         def function(tile: Tensor) -> Tensor:
-            parts = tile.reshape(-1, n_channels, *tile.shape[2:]).to(device)
-            return self.model_.redraw(parts).reshape(tile.shape).cpu()
+            maps = tile.expand(1, n_channels, -1, -1) if grey else tile
+            parts = maps.reshape(-1, n_channels, *tile.shape[2:]).to(device)
+            redrawn = self.model_.redraw(parts)
+            redrawn = redrawn.mean(1, keepdim=True) if grey else redrawn.reshape(tile.shape)
+            return redrawn.cpu()
 
         with torch.no_grad():
             rebuilt = tiled(function, array, network.tiling)
