@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from isthmus.cli.denoising import denoise_pictures, picture_denoiser
+from isthmus.cli.denoising import denoise_pictures, picture_denoiser, takes_any_size
 from isthmus.cli.outputs import check_file, check_folder, say
 from isthmus.cli.rows import Rows, read_rows
 from isthmus.data.artefact import fingerprint
-from isthmus.data.pictures import is_picture
+from isthmus.data.picture_folders import pictures_below
+from isthmus.data.pictures import Header, header_of, is_picture
 from isthmus.data.tables import Columns
 from isthmus.data.writing import write, write_pictures
 from isthmus.errors import ParameterError
@@ -104,8 +105,20 @@ def autoencoder_and_rows(model: Path, data: Path) -> tuple["BaseAutoencoder", Ro
 
 
 def model_and_rows(model: Path, data: Path) -> tuple["BaseAutoencoder", Rows]:
-    """Load a model and read rows that fit it; the rows bear the model's names of columns."""
+    """Load a model and read rows that fit it; the rows bear the model's names of columns.
+
+    Raises
+    ------
+    ParameterError
+        If the model is for pictures of any size, and these are no rows to it.
+    """
     estimator = load(model)
+    if takes_any_size(estimator) and not _are_rows(data, estimator.sample_shape_):
+        raise ParameterError(
+            f"{model} takes pictures of any size to denoise them, and here rows of one size are "
+            f"asked of {data}: use isthmus denoise with a folder to write to, or isthmus score "
+            f"with --target and clean pictures."
+        )
     names = getattr(estimator, "feature_names_in_", None)
     columns = None if names is None else tuple(map(str, names))
     meant = Columns(columns, owner=f"the model {model}", width=estimator.n_features_in_)
@@ -113,3 +126,15 @@ def model_and_rows(model: Path, data: Path) -> tuple["BaseAutoencoder", Rows]:
     # They are checked; arrays have no names, and scikit-learn would warn of that.
     vars(estimator).pop("feature_names_in_", None)
     return estimator, rows._replace(columns=rows.columns or columns)
+
+
+def _are_rows(data: Path, shape: tuple[int, ...]) -> bool:
+    """Whether data are a file of rows, or pictures of the one shape that a network was built for.
+
+    Rows of pictures have their colours last, and such a network takes them first.
+    """
+    if not data.is_dir():
+        return not is_picture(data)
+    n_channels, height, width = (1, *shape)[-3:]
+    known = Header((width, height), coloured=False)
+    return n_channels == 1 and all(header_of(file) == known for file in pictures_below(data).files)

@@ -31,11 +31,13 @@ def readable(_ctx: click.Context, _param: click.Parameter, path: Path | None) ->
     return path
 
 
-def readable_or_picture(ctx: click.Context, param: click.Parameter, path: Path) -> Path | None:
+def readable_or_picture(
+    ctx: click.Context, param: click.Parameter, path: Path | None
+) -> Path | None:
     """Let one picture pass, too."""
     with loading():
         from isthmus.data.pictures import is_picture
-    return path if is_picture(path) else readable(ctx, param, path)
+    return path if path is not None and is_picture(path) else readable(ctx, param, path)
 
 
 def listed(names: str | None) -> tuple[str, ...]:
@@ -44,13 +46,16 @@ def listed(names: str | None) -> tuple[str, ...]:
 
 
 data_argument = click.argument("data", type=PATH, callback=readable)
+picture_argument = click.argument("data", type=PATH, callback=readable_or_picture)
 out_argument = click.argument("out", type=PATH)
 force_option = click.option("--force", is_flag=True, help="Replace what is there.")
 
 
-def data_option(name: str, sentence: str) -> Callable[[Command], Command]:
+def data_option(
+    name: str, sentence: str, callback: Callable[..., Any] = readable
+) -> Callable[[Command], Command]:
     """Return an option that names further rows."""
-    return click.option(name, type=PATH, metavar="DATA", callback=readable, help=sentence)
+    return click.option(name, type=PATH, metavar="DATA", callback=callback, help=sentence)
 
 
 def labels_option(sentence: str) -> Callable[[Command], Command]:
@@ -180,7 +185,7 @@ def transform(data: Path, out: Path, model: Path, force: bool) -> None:
 
 
 @click.command(epilog=FORMS)
-@click.argument("data", type=PATH, callback=readable_or_picture)
+@picture_argument
 @out_argument
 @model_option("Folder of the saved model.")
 @force_option
@@ -199,15 +204,26 @@ def denoise(data: Path, out: Path, model: Path, force: bool) -> int:
 
 
 @click.command(epilog=FORMS)
-@data_argument
+@picture_argument
 @model_option("Folder of the saved model.")
-@click.option("--out", type=PATH, help="File for every row's error, log-likelihood or score.")
+@data_option(
+    "--target",
+    "Clean pictures of the same names, where the model is for pictures of any size.",
+    readable_or_picture,
+)
+@click.option(
+    "--out", type=PATH, help="File for every row's error, log-likelihood or score, or its PSNR."
+)
 @force_option
-def score(data: Path, model: Path, out: Path | None, force: bool) -> None:
-    """Say how well the model rebuilds DATA, and which rows are least likely."""
+def score(data: Path, model: Path, target: Path | None, out: Path | None, force: bool) -> int:
+    """Say how well the model rebuilds DATA, and which rows are least likely.
+
+    A model for pictures of any size takes a noisy picture, or a folder of them, and with --target
+    the clean ones: it denoises each and says the PSNR before and after.
+    """
     with loading():
         from isthmus.cli.scoring import score
-    score(data, model, out, force=force)
+    return score(data, model, target, out, force=force)
 
 
 def numbers(_ctx: click.Context, _param: click.Parameter, text: str | None) -> Any:

@@ -16,7 +16,7 @@ from isthmus.cli.outputs import check_folder, check_outside, check_path, say, wa
 from isthmus.cli.stopping import EXIT
 from isthmus.data.finished import Add, Record, digest
 from isthmus.data.picture_files import Picture, read_picture, write_picture
-from isthmus.data.picture_folders import pictures_below
+from isthmus.data.picture_folders import Below, pictures_below
 from isthmus.data.pictures import PICTURE_ENDINGS
 from isthmus.data.replacing import remove_halves
 from isthmus.errors import DataError, FileError, IsthmusError
@@ -28,11 +28,15 @@ Denoise = Callable[[NDArray[Any]], NDArray[Any]]
 INCOMPLETE = 1  # exit code
 
 
+def takes_any_size(estimator: Any) -> bool:
+    """Whether a fitted estimator rebuilds pictures of any size."""
+    parts = getattr(getattr(estimator, "model_", None), "parts", None)
+    return parts is not None and parts.network.tiling is not None
+
+
 def picture_denoiser(estimator: Any) -> Denoise | None:
     """Return what takes the noise off a picture of any size, where an estimator can do that."""
-    parts = getattr(getattr(estimator, "model_", None), "parts", None)
-    takes_any_size = parts is not None and parts.network.tiling is not None
-    return estimator.reconstruct_picture if takes_any_size else None
+    return estimator.reconstruct_picture if takes_any_size(estimator) else None
 
 
 def denoise_pictures(source: Path, out: Path, denoise: Denoise, *, by: str, force: bool) -> int:
@@ -65,7 +69,7 @@ def denoise_pictures(source: Path, out: Path, denoise: Denoise, *, by: str, forc
         return _denoise_folder(source, out, denoise, by, force=force)
     target = _target(source, out)
     check_path(target, source, force=force)
-    write_picture(target, _denoised(source, read_picture(source), denoise))
+    write_picture(target, denoised(source, read_picture(source), denoise))
     say(f"{target}: 1 picture.")
     return 0
 
@@ -86,7 +90,14 @@ def _form(file: Path) -> str:
     return file.suffix.lower().replace("jpeg", "jpg").replace("tiff", "tif")
 
 
-def _denoised(file: Path, picture: Picture, denoise: Denoise) -> Picture:
+def denoised(file: Path, picture: Picture, denoise: Denoise) -> Picture:
+    """Return a file's picture without its noise.
+
+    Raises
+    ------
+    DataError
+        If it cannot be denoised, under the name of its file.
+    """
     try:
         return picture._replace(pixels=denoise(picture.pixels))
     except IsthmusError as error:
@@ -133,13 +144,8 @@ class Tally:
 def _denoise_folder(source: Path, out: Path, denoise: Denoise, by: str, *, force: bool) -> int:
     check_folder(out, source, force=True)
     check_outside(out, source)
-    below = pictures_below(source)
+    below = found_in(source)
     jobs = [_job(source, out, file) for file in below.files]
-    if not jobs and not below.refused:
-        raise FileError(
-            f"{source} holds no picture: give a folder with files that end in "
-            f"{', '.join(PICTURE_ENDINGS)}."
-        )
     for job in jobs:  # even if a link is there that leads back
         check_outside(job.target, source)
     with Console(stderr=True).status("Looking at what is there"):
@@ -155,6 +161,23 @@ def _denoise_folder(source: Path, out: Path, denoise: Denoise, by: str, *, force
     if tally.failures:
         warn(f"{len(tally.failures)} could not be denoised:", tally.failures)
     return INCOMPLETE if tally.failures else 0
+
+
+def found_in(source: Path) -> Below:
+    """Return what a folder and those within it hold.
+
+    Raises
+    ------
+    FileError
+        If there is no picture.
+    """
+    below = pictures_below(source)
+    if not below.files and not below.refused:
+        raise FileError(
+            f"{source} holds no picture: give a folder with files that end in "
+            f"{', '.join(PICTURE_ENDINGS)}."
+        )
+    return below
 
 
 def _job(source: Path, out: Path, file: Path) -> Job:
@@ -181,13 +204,13 @@ def _refuse_strangers(
 def _work(jobs: list[Job], denoise: Denoise, add: Add, tally: Tally) -> None:
     """Denoise the pictures one by one; only what cannot be written ends the run."""
     try:
-        with _bar() as bar:
-            task = bar.add_task("", total=len(jobs))
+        with bar() as moving:
+            task = moving.add_task("", total=len(jobs))
             for job in jobs:
                 name = os.fsencode(job.name).decode(errors="replace")  # not all can be printed
-                bar.update(task, description=name)
+                moving.update(task, description=name)
                 _make(job, denoise, add, tally)
-                bar.advance(task)
+                moving.advance(task)
     except BaseException as error:
         warn(tally.stopped())
         if isinstance(error, KeyboardInterrupt):
@@ -200,7 +223,7 @@ def _make(job: Job, denoise: Denoise, add: Add, tally: Tally) -> None:
     try:
         picture = read_picture(job.source)
         of = digest(job.source) or ""  # now, and not after the minutes that a large one takes
-        picture = _denoised(job.source, picture, denoise)
+        picture = denoised(job.source, picture, denoise)
     except (FileError, DataError) as error:
         tally.failures.append(at_the_shell(str(error)))
         return
@@ -208,8 +231,8 @@ def _make(job: Job, denoise: Denoise, add: Add, tally: Tally) -> None:
     tally.n_done += 1
 
 
-def _bar() -> Progress:
-    """Return a line that moves while the pictures are made; shown on terminals only."""
+def bar() -> Progress:
+    """Return a line that moves while pictures are worked on; shown on terminals only."""
     console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}", markup=False),

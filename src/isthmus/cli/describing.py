@@ -7,6 +7,7 @@ from typing import Any
 from rich.table import Table
 
 import isthmus
+from isthmus.cli.denoising import takes_any_size
 from isthmus.cli.outputs import facts, how_it_went, plain_console, titled
 from isthmus.data import artefact
 from isthmus.estimators.base import BaseAutoencoder
@@ -44,13 +45,26 @@ def info(model: Path) -> None:
     pairs: dict[str, object] = {
         "estimator": type(estimator).__name__,
         "parameters": "\n".join(given) or "all at their defaults",
-        "features": _features(estimator),
-        "rows of training": estimator.n_samples_seen_ or "unknown",
+        **_taken(estimator),
         "code width": len(estimator.get_feature_names_out()),
         **how_it_went(estimator),
         "saved by": f"Isthmus {config['versions']['isthmus']} (this is {isthmus.__version__})",
     }
     plain_console().print(facts(str(model), pairs))
+
+
+def _taken(estimator: "BaseAutoencoder") -> dict[str, object]:
+    """Return what the model takes, and how much of it there was in training."""
+    n_seen = estimator.n_samples_seen_ or "unknown"
+    if not takes_any_size(estimator):
+        return {"features": _features(estimator), "rows of training": n_seen}
+    n_channels, height, width = (1, *estimator.sample_shape_)[-3:]
+    crops = height == width == estimator.model_.parts.network.crop
+    return {
+        "takes": f"pictures of any size, {n_channels} channel{'s' * (n_channels > 1)}",
+        "pictures of training": n_seen,
+        "trained on": f"{'crops' if crops else 'whole ones'} of {height} x {width} pixels",
+    }
 
 
 def _features(estimator: "BaseAutoencoder") -> str:

@@ -154,11 +154,16 @@ def _partners(noisy: Photographs, data: Path, target: Path) -> list[NDArray[Any]
     partners = dict(zip(clean.names, clean.pictures, strict=True))
     for name in noisy.names:
         if name not in partners:
-            raise DataError(
-                f"{target} has no picture {name} that can be read, and {data} has: give one clean "
-                f"picture of the same name for each noisy one."
-            )
+            raise no_partner(target, name, data)
     return [partners[name] for name in noisy.names]
+
+
+def no_partner(target: Path, name: str, data: Path) -> DataError:
+    """Return what is raised where a noisy picture has no clean one."""
+    return DataError(
+        f"{target} has no picture {name} that can be read, and {data} has: give one clean picture "
+        f"of the same name for each noisy one."
+    )
 
 
 def _noise(pictures: list[NDArray[Any]]) -> dict[str, str]:

@@ -7,16 +7,25 @@ from rich.table import Table
 from sklearn.base import is_outlier_detector
 
 from isthmus.cli.applying import autoencoder_and_rows
+from isthmus.cli.denoising import picture_denoiser
 from isthmus.cli.outputs import check_file, facts, plain_console, say, titled
+from isthmus.cli.picture_scores import score_pictures
 from isthmus.cli.rows import Rows
 from isthmus.data.writing import write
+from isthmus.errors import ParameterError
 from isthmus.estimators.inputs import Floats, check_domain
+from isthmus.estimators.saving import load
 
 WORST = 5  # rows that are listed
 
 
-def score(data: Path, model: Path, out: Path | None, *, force: bool) -> None:
-    """Print the errors of a file's rows, and write them to a file if one is named.
+def score(data: Path, model: Path, target: Path | None, out: Path | None, *, force: bool) -> int:
+    """Print how well a file's rows, or pictures beside clean ones, are rebuilt; write it to `out`.
+
+    Returns
+    -------
+    int
+        The exit code.
 
     Raises
     ------
@@ -25,6 +34,20 @@ def score(data: Path, model: Path, out: Path | None, *, force: bool) -> None:
     """
     if out is not None:
         check_file(out, data, force=force)
+    if target is None:
+        _score_rows(data, model, out)
+        return 0
+    denoise = picture_denoiser(load(model))
+    if denoise is None:
+        raise ParameterError(
+            f"{model} takes rows of one width, and --target is for models of pictures of any size: "
+            f"leave it out, or use isthmus report with --target."
+        )
+    return score_pictures(data, target, denoise, out, title=f"{data}, by {model}")
+
+
+def _score_rows(data: Path, model: Path, out: Path | None) -> None:
+    """Print the errors of a file's rows, and write them to a file if one is named."""
     estimator, rows = autoencoder_and_rows(model, data)
     check_domain(rows.values, estimator.model_.parts.likelihood, str(data))
     errors = estimator.reconstruction_error(rows.values)
