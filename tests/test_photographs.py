@@ -82,6 +82,49 @@ def test_noisy_pictures_alone_are_enough(folder, tmp_path, run):
     assert "noise in them" in said
 
 
+def test_one_noisy_picture_alone_is_enough(folder, tmp_path, run):
+    one, model = folder / "1.png", tmp_path / "model"
+    code, said = run("fit", one, "--model", model, "--blind", *QUICK)
+    assert code == 0, said
+    assert load(model).n_samples_seen_ == 1
+    assert f"Next: isthmus denoise {one} clean.png --model {model}" in said
+    code, said = run("denoise", one, tmp_path / "clean.png", "--model", model)
+    assert code == 0, said
+    typed = ("--blind", "--max-epochs", "0", "--force")
+    assert run("fit", one, "--model", model, *typed)[1].count("pictures │ 1 │") == 1
+    assert load(model).optimizer == "muon"
+    other = tmp_path / "other.png"
+    one.rename(other)
+    typed = ("--target", other, "--validation", other, "--validation-target", other, "--force")
+    code, said = run("fit", folder / "0.png", "--model", model, *typed, *QUICK)
+    assert code == 2
+    assert "differ in number or size" in said
+    assert run("fit", other, "--model", model, *typed, *QUICK)[0] == 0
+
+
+def test_one_picture_goes_on_from_its_checkpoint(folder, tmp_path, run):
+    typed = ("--blind", "--checkpoint", tmp_path / "kept", *QUICK)
+    assert run("fit", folder / "1.png", "--model", tmp_path / "a", *typed)[0] == 0
+    code, said = run("resume", tmp_path / "kept", folder / "1.png", "--model", tmp_path / "b")
+    assert code == 0, said
+    pixels = np.asarray(Image.open(folder / "1.png"))
+    first, second = (load(tmp_path / name).denoise_picture(pixels) for name in "ab")
+    assert np.array_equal(first, second)
+
+
+def test_one_picture_is_refused_where_no_noise_is_to_be_taken_off(folder, tmp_path, run):
+    code, said = run("fit", folder / "0.png", "--model", tmp_path / "model")
+    assert (code, said) == (
+        2,
+        f"Error: {folder / '0.png'} is a single picture, enough to learn to take its noise off "
+        "alone: add --blind or --noise, or give a folder of pictures.",
+    )
+    (folder / "0.png").write_bytes(b"")
+    code, said = run("fit", folder / "0.png", "--model", tmp_path / "model", "--blind")
+    assert code == 2
+    assert "0.png is empty (0 bytes)" in said
+
+
 def test_clean_pictures_are_found_by_name(folder, tmp_path, run):
     typed = ("--target", folder, "--validation", folder, "--validation-target", folder)
     assert run("fit", folder, "--model", tmp_path / "a", *typed, *QUICK)[0] == 0
@@ -119,7 +162,8 @@ def test_photographs_are_told_from_rows_of_small_pictures(folder, tmp_path):
     assert are_photographs(tmp_path)  # nested ones
     Image.fromarray(picture(28, 28, 3)).save(digits / "3.png")
     assert are_photographs(digits)
-    assert not are_photographs(folder / "0.png")
+    assert are_photographs(folder / "0.png")
+    assert not are_photographs(folder / "0.npy")
 
 
 def test_small_pictures_get_cleaner_by_the_usual_options(tmp_path, run):

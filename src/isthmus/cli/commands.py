@@ -3,13 +3,13 @@
 torch and scikit-learn take seconds to import, and a help text must not.
 """
 
-import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from isthmus.cli.callbacks import listed, numbers, readable, readable_or_picture
 from isthmus.cli.options import ESTIMATORS, chosen, parameters
 from isthmus.cli.own_options import Command, own_options
 from isthmus.cli.stopping import loading
@@ -20,29 +20,6 @@ FORMS = (
     "DATA is .npy, .npz, .csv, .tsv, .parquet, an idx file of MNIST's, or a folder of pictures. "
     "Pictures of bytes are read as light from 0 to 1."
 )
-
-
-def readable(_ctx: click.Context, _param: click.Parameter, path: Path | None) -> Path | None:
-    """Refuse a missing or foreign file before anything slow is imported."""
-    with loading():
-        from isthmus.data.files import check_readable
-    if path is not None:
-        check_readable(path)
-    return path
-
-
-def readable_or_picture(
-    ctx: click.Context, param: click.Parameter, path: Path | None
-) -> Path | None:
-    """Let one picture pass, too."""
-    with loading():
-        from isthmus.data.pictures import is_picture
-    return path if path is not None and is_picture(path) else readable(ctx, param, path)
-
-
-def listed(names: str | None) -> tuple[str, ...]:
-    """Return the names of an option; one that holds a comma is quoted."""
-    return tuple(name.strip() for name in next(csv.reader([names or ""]), []) if name.strip())
 
 
 data_argument = click.argument("data", type=PATH, callback=readable)
@@ -56,6 +33,11 @@ def data_option(
 ) -> Callable[[Command], Command]:
     """Return an option that names further rows."""
     return click.option(name, type=PATH, metavar="DATA", callback=callback, help=sentence)
+
+
+def picture_option(name: str, sentence: str) -> Callable[[Command], Command]:
+    """Return an option that names further rows, or one picture."""
+    return data_option(name, sentence, readable_or_picture)
 
 
 def labels_option(sentence: str) -> Callable[[Command], Command]:
@@ -75,9 +57,9 @@ def rows_options(command: Command) -> Command:
             "Of a variational one: classes that its decoder is told, a column of DATA or a file of "
             "them; `isthmus sample --label` asks for one."
         ),
-        data_option("--validation-target", "Their clean rows; needed with --target."),
-        data_option("--validation", "Rows to stop by, instead of a part of DATA."),
-        data_option("--target", "Clean rows, where DATA is noisy."),
+        picture_option("--validation-target", "Their clean rows; needed with --target."),
+        picture_option("--validation", "Rows to stop by, instead of a part of DATA."),
+        picture_option("--target", "Clean rows, where DATA is noisy."),
         click.option("--drop", metavar="NAME,...", help="Of a table: the columns to leave out."),
         click.option("--columns", metavar="NAME,...", help="Of a table: those to use.  [all]"),
     ):
@@ -108,7 +90,7 @@ def demo(out: Path, seed: int) -> None:
 
 
 @click.command(epilog=FORMS)
-@data_argument
+@picture_argument
 @model_option("Folder to save the model to.")
 @click.option(
     "--estimator",
@@ -119,7 +101,9 @@ def demo(out: Path, seed: int) -> None:
 )
 @own_options
 @click.option(
-    "--blind", is_flag=True, help="Learn from noisy pictures alone, by hiding pixels from it."
+    "--blind",
+    is_flag=True,
+    help="Learn from noisy pictures alone, or from one, by hiding pixels from it.",
 )
 @click.option(
     "--checkpoint",
@@ -157,7 +141,7 @@ def fit(**options: Any) -> int:
 
 @click.command(epilog=FORMS)
 @click.argument("checkpoint", metavar="DIR", type=PATH)
-@data_argument
+@picture_argument
 @model_option("Folder to save the model to.")
 @rows_options
 @force_option
@@ -206,10 +190,8 @@ def denoise(data: Path, out: Path, model: Path, force: bool) -> int:
 @click.command(epilog=FORMS)
 @picture_argument
 @model_option("Folder of the saved model.")
-@data_option(
-    "--target",
-    "Clean pictures of the same names, where the model is for pictures of any size.",
-    readable_or_picture,
+@picture_option(
+    "--target", "Clean pictures of the same names, where the model is for pictures of any size."
 )
 @click.option(
     "--out", type=PATH, help="File for every row's error, log-likelihood or score, or its PSNR."
@@ -224,16 +206,6 @@ def score(data: Path, model: Path, target: Path | None, out: Path | None, force:
     with loading():
         from isthmus.cli.scoring import score
     return score(data, model, target, out, force=force)
-
-
-def numbers(_ctx: click.Context, _param: click.Parameter, text: str | None) -> Any:
-    """Read whole numbers that are parted by commas."""
-    if text is None:
-        return None
-    try:
-        return tuple(int(number) for number in text.split(","))
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is no list of whole numbers, such as 28,28,1") from None
 
 
 classes_option = labels_option(

@@ -15,6 +15,7 @@ from isthmus.cli.own_options import OWN
 from isthmus.cli.photographs import are_photographs, fit_photographs, usual_to_clean
 from isthmus.cli.rows import Rows, is_column, read_labels, read_rows
 from isthmus.cli.stopping import stopping
+from isthmus.data.pictures import is_picture
 from isthmus.data.tables import ALL, Columns
 from isthmus.errors import DataError, ParameterError
 from isthmus.estimators.inputs import check_domain
@@ -109,7 +110,8 @@ def fit(
     noisy = given.target is not None or options.get("blind") or options.get("corruption")
     named = any(name in options for name in SHORTHANDS)
     generates = given.labels is not None or options.get("estimator") == "variational"
-    if noisy and not named and not generates and given.data.is_dir():
+    pictures = given.data.is_dir() or is_picture(given.data)
+    if noisy and not named and not generates and pictures:
         options = usual_to_clean(given.data, options)
     observers = [] if log is None else [JSONLines(check_log(log))]
     built = assemble(**options, labelled=given.labels is not None)
@@ -168,6 +170,11 @@ def _run(
             fit_photographs(estimator, data, model, *pairs, stop.checkpoint, observers=observers)
         say(f"Next: {next_command(data, model, denoises=True)}")
         return stop.code
+    if is_picture(data):
+        raise ParameterError(
+            f"{data} is a single picture, enough to learn to take its noise off alone: add --blind "
+            f"or --noise, or give a folder of pictures."
+        )
     with stopping(checkpoint, again) as stop:
         rows, seconds = _fit(estimator, given, stop.checkpoint, observers)
     estimator.save(model)
@@ -323,6 +330,7 @@ def next_command(data: Path, model: Path, *, denoises: bool) -> str:
     ending = ".csv" if data.suffix == ".tsv" else data.suffix
     ending = ending if ending in (".csv", ".parquet", ".npz") else ".npy"
     name = "clean" if denoises else "codes"
+    ending = data.suffix if is_picture(data) else ending
     out = Path(name if denoises and data.is_dir() else f"{name}{ending}")
     verb = "denoise" if denoises else "transform"
     return shlex.join(["isthmus", verb, str(data), _apart(out, data), "--model", str(model)])

@@ -1,4 +1,4 @@
-"""``isthmus fit`` on a folder of pictures of any size, to take their noise off."""
+"""``isthmus fit`` on pictures of any size, one or a folder, to take their noise off."""
 
 import contextlib
 import time
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from isthmus.cli.options import at_the_shell
 from isthmus.cli.outputs import facts, plain_console, warn
 from isthmus.data.picture_files import read_picture
-from isthmus.data.picture_folders import pictures_below
-from isthmus.data.pictures import header_of
+from isthmus.data.picture_folders import pictures_below, pictures_in
+from isthmus.data.pictures import header_of, is_picture
 from isthmus.errors import DataError, FileError, IsthmusError
 
 if TYPE_CHECKING:
@@ -43,24 +43,24 @@ N_LOOKED_AT = 20  # pictures, for the level of the noise
 
 
 def usual_to_clean(data: Path, options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of a fit to a folder of pictures, usual where others are not given."""
+    """Return the options of a fit to pictures, usual where others are not given."""
     usual = USUAL if are_photographs(data) else USUAL_SMALL
     other = {"learning_rate": "auto"} if "optimizer" in options else {}  # steps of its own size
     return {**usual, **other, **options}
 
 
 class Photographs(NamedTuple):
-    """The pictures of a folder and of those within it."""
+    """The pictures of a folder and of those within it, or a single one."""
 
     pictures: list[NDArray[Any]]  # (C, h, w), of as many channels, in their own depth
-    names: list[str]  # within the folder
+    names: list[str]  # within the folder; of a single one its own
     failures: list[str]  # why others could not be read
 
 
 def are_photographs(folder: Path) -> bool:
-    """Whether a folder holds pictures of several sizes, or large, coloured or nested ones."""
+    """Whether it is a picture, or a folder of several sizes, of large, coloured or nested ones."""
     if not folder.is_dir():
-        return False
+        return is_picture(folder)
     files, headers = pictures_below(folder).files, set()
     if any(file.parent != folder for file in files):
         return True
@@ -78,19 +78,20 @@ def read_photographs(folder: Path) -> Photographs:
 
     Raises
     ------
-    FileError
+    FileError, DataError
         If none can be read.
     """
     found = Photographs([], [], [])
-    below = pictures_below(folder)
-    for file in below.files:
+    for file in pictures_in(folder).files:
         try:
             pixels = read_picture(file).pixels
         except (FileError, DataError) as error:
+            if file == folder:
+                raise
             found.failures.append(at_the_shell(str(error)))
             continue
         found.pictures.append(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
-        found.names.append(file.relative_to(folder).as_posix())
+        found.names.append(file.name if file == folder else file.relative_to(folder).as_posix())
     if not found.pictures:
         first = f" ({found.failures[0]})" if found.failures else ""
         raise FileError(f"{folder} holds no picture that can be read{first}: give another folder.")
@@ -111,12 +112,12 @@ def fit_photographs(
     *,
     observers: "Sequence[Observer]" = (),
 ) -> None:
-    """Fit to the crops of a folder's pictures, save the model and tell what came of it.
+    """Fit to the crops of pictures, save the model and tell what came of it.
 
     Raises
     ------
     IsthmusError
-        If the folders hold nothing that goes together.
+        If nothing there goes together.
     """
     noisy = read_photographs(data)
     clean = None if target is None else _partners(noisy, data, target)
@@ -149,8 +150,10 @@ def fit_photographs(
 
 
 def _partners(noisy: Photographs, data: Path, target: Path) -> list[NDArray[Any]]:
-    """Read the clean pictures of the same names."""
+    """Read the clean pictures of the same names; one that stands for one has any."""
     clean = read_photographs(target)
+    if is_picture(data) and is_picture(target):
+        return clean.pictures
     partners = dict(zip(clean.names, clean.pictures, strict=True))
     for name in noisy.names:
         if name not in partners:

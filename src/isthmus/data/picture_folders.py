@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from isthmus.data.damage import reason
-from isthmus.data.pictures import PICTURE_ENDINGS
+from isthmus.data.pictures import PICTURE_ENDINGS, is_picture
 from isthmus.errors import FileError
 
 
@@ -16,6 +16,11 @@ class Below(NamedTuple):
     files: list[Path]  # that have the ending of a picture
     refused: list[FileError]  # why a folder could not be looked into
     n_others: int  # files of other endings
+
+
+def pictures_in(path: Path) -> Below:
+    """Find the pictures of a folder, or the one that the path itself is."""
+    return Below([path], [], 0) if is_picture(path) else pictures_below(path)
 
 
 def pictures_below(folder: Path) -> Below:
