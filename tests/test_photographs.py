@@ -150,6 +150,15 @@ def test_grey_pictures_among_coloured_ones_get_three_channels(folder):
     assert shapes == {3}
 
 
+def test_grey_pictures_to_stop_by_go_with_coloured_ones(folder, tmp_path, run):
+    colours = tmp_path / "colours"
+    colours.mkdir()
+    Image.fromarray(picture(20, 30, 3)).save(colours / "0.png")
+    typed = ("--noise", "gaussian", "--validation", folder, *QUICK)
+    code, said = run("fit", colours, "--model", tmp_path / "model", *typed)
+    assert code == 0, said
+
+
 def test_photographs_are_told_from_rows_of_small_pictures(folder, tmp_path):
     assert are_photographs(folder)
     digits = tmp_path / "digits"

@@ -73,8 +73,12 @@ def are_photographs(folder: Path) -> bool:
     return False
 
 
-def read_photographs(folder: Path) -> Photographs:
+def read_photographs(folder: Path, least: int = 1) -> Photographs:
     """Read all pictures; grey ones among coloured ones get three equal channels.
+
+    Parameters
+    ----------
+    least : channels that they get, if none of them has more.
 
     Raises
     ------
@@ -95,7 +99,7 @@ def read_photographs(folder: Path) -> Photographs:
     if not found.pictures:
         first = f" ({found.failures[0]})" if found.failures else ""
         raise FileError(f"{folder} holds no picture that can be read{first}: give another folder.")
-    n_channels = max(map(len, found.pictures))
+    n_channels = max(least, *map(len, found.pictures))
     return found._replace(
         pictures=[np.broadcast_to(each, (n_channels, *each.shape[1:])) for each in found.pictures]
     )
@@ -123,7 +127,7 @@ def fit_photographs(
     clean = None if target is None else _partners(noisy, data, target)
     held_out: Any = None
     if validation is not None:
-        rows = read_photographs(validation)
+        rows = read_photographs(validation, least=len(noisy.pictures[0]))
         held_out = rows.pictures
         if validation_target is not None:
             held_out = (held_out, _partners(rows, validation, validation_target))
@@ -151,7 +155,7 @@ def fit_photographs(
 
 def _partners(noisy: Photographs, data: Path, target: Path) -> list[NDArray[Any]]:
     """Read the clean pictures of the same names; one that stands for one has any."""
-    clean = read_photographs(target)
+    clean = read_photographs(target, least=len(noisy.pictures[0]))
     if is_picture(data) and is_picture(target):
         return clean.pictures
     partners = dict(zip(clean.names, clean.pictures, strict=True))

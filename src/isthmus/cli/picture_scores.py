@@ -110,14 +110,16 @@ def _tell(scored: list[Scored], title: str, out: Path | None) -> None:
     """Print the means and the worst, and write all to a file if one is named."""
     decibels = np.array([each[1:] for each in scored])
     noisy, cleaned = decibels.mean(0)
+    several = len(scored) > 1
     pairs: dict[str, object] = {
         "pictures": len(scored),
-        "PSNR, noisy": f"{noisy:.2f} dB (mean of each picture's own)",
+        "PSNR, noisy": f"{noisy:.2f} dB{', the mean of each one' * several}",
         "PSNR, denoised": f"{cleaned:.2f} dB",
     }
     console = plain_console()
     console.print(facts(title, pairs))
-    console.print(worst(scored))
+    if several:
+        console.print(worst(scored))
     if out is not None:
         names = {"name": [each.name for each in scored]}
         write(out, decibels, ["psnr_noisy", "psnr_denoised"], names)
@@ -126,7 +128,7 @@ def _tell(scored: list[Scored], title: str, out: Path | None) -> None:
 
 def worst(scored: list[Scored]) -> Table:
     """Lay out the pictures that are farthest from the clean ones once denoised."""
-    table = titled("Pictures with the lowest PSNR when denoised")
+    table = titled("Lowest PSNR when denoised")
     table.add_column("picture", overflow="fold")
     for name in ("noisy, dB", "denoised, dB"):
         table.add_column(name, justify="right")
