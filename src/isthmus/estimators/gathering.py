@@ -1,7 +1,6 @@
 """What an estimator is given, as rows to train on, rows to judge by, and their scaling."""
 
 import dataclasses
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,7 +11,7 @@ from isthmus.data.crops import Crops, Picture, fit_crop_scaling, n_covering
 from isthmus.data.rows import Selection, fit_scaling, moments, select
 from isthmus.data.scaling import Scaling
 from isthmus.data.tiles import to_light
-from isthmus.errors import DataError, ParameterError, TrainingWarning
+from isthmus.errors import DataError, ParameterError, caution
 from isthmus.estimators import inputs
 from isthmus.estimators.arrays import refusing, unwrapped
 from isthmus.estimators.inputs import Floats
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from isthmus.estimators.base import BaseAutoencoder
 
 N_JUDGED = 512  # crops of the pictures that are held out
-N_FRAMES = 6  # from a warning of a gathered fit up to its caller
 WORTH_JUDGING = 10  # pictures; of fewer, none is held out
 
 
@@ -77,12 +75,10 @@ def _warn_of_loud_noise(parts: Parts, values: inputs.Array) -> None:
     """Say so where the noise put on pictures is larger than all that they hold."""
     std, low, high = getattr(parts.corruption, "std", 0.0), values.min(), values.max()
     if std > high - low > 0:
-        warnings.warn(
+        caution(
             f"The noise's std={std:g} is in the units of X, whose pixels run from {low:.3g} to "
             f"{high:.3g}, and leaves nothing of them to see: if it is meant in levels of 255, "
             f"write std={std:g}/255.",
-            TrainingWarning,
-            stacklevel=N_FRAMES,
         )
 
 
