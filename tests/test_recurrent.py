@@ -258,6 +258,11 @@ def test_diagnosis_of_sequences_that_end_early_counts_what_is_there():
     assert all("nan" not in str(finding) for finding in fitted(RAGGED).diagnose(RAGGED))
 
 
+def test_diagnosis_takes_a_last_step_that_no_sequence_reaches():
+    model = fitted(RAGGED, sample_shape=(T + 5, 2))
+    assert all("nan" not in str(finding) for finding in model.diagnose(RAGGED))
+
+
 def test_declared_shape_leaves_room_for_longer_sequences():
     model = fitted(RAGGED, sample_shape=(T + 5, 2))
     assert model.transform(longer(WAVES)).shape == (len(WAVES), model.n_components)

@@ -122,7 +122,7 @@ def model_and_rows(model: Path, data: Path) -> tuple["BaseAutoencoder", Rows]:
     names = getattr(estimator, "feature_names_in_", None)
     columns = None if names is None else tuple(map(str, names))
     meant = Columns(columns, owner=f"the model {model}", width=estimator.n_features_in_)
-    rows = read_rows(data, meant)
+    rows = read_rows(data, meant, estimator)
     # They are checked; arrays have no names, and scikit-learn would warn of that.
     vars(estimator).pop("feature_names_in_", None)
     return estimator, rows._replace(columns=rows.columns or columns)

@@ -198,14 +198,16 @@ def _fit(
 ) -> tuple[Rows, float]:
     """Fit to the rows that are given; return those of the data, and the seconds of the fit."""
     data, target, validation, validation_target, *_ = given
-    rows = read_rows(data, given.features())
+    rows = read_rows(data, given.features(), estimator)
+    if len(rows.shape) == 2 and estimator.sample_shape is None:  # grey pictures, or sequences
+        estimator.set_params(sample_shape=rows.shape)
     labels = None if given.labels is None else _labels(given.labels, rows)
     if target is None:
         check_domain(rows.values, estimator.parts().likelihood, str(data))
-    clean = None if target is None else _beside(rows, target, rows).named()
-    held_out = None if validation is None else _held_out(rows, validation, validation_target)
-    if len(rows.shape) == 2 and estimator.sample_shape is None:  # grey pictures, or sequences
-        estimator.set_params(sample_shape=rows.shape)
+    clean = None if target is None else _beside(rows, target, estimator, rows).named()
+    held_out = None
+    if validation is not None:
+        held_out = _held_out(rows, validation, validation_target, estimator)
     began = time.perf_counter()
     estimator.fit(
         rows.named(),
@@ -291,17 +293,19 @@ def _check_pairs(given: Given) -> None:
         )
 
 
-def _held_out(rows: Rows, path: Path, target: Path | None) -> Any:
+def _held_out(rows: Rows, path: Path, target: Path | None, estimator: "BaseAutoencoder") -> Any:
     """Read the rows to stop by, or the pair of them and their clean ones."""
-    noisy = _beside(rows, path)
+    noisy = _beside(rows, path, estimator)
     if target is None:
         return noisy.named()
-    return noisy.named(), _beside(rows, target, noisy).named()
+    return noisy.named(), _beside(rows, target, estimator, noisy).named()
 
 
-def _beside(rows: Rows, path: Path, noisy: Rows | None = None) -> Rows:
+def _beside(
+    rows: Rows, path: Path, estimator: "BaseAutoencoder", noisy: Rows | None = None
+) -> Rows:
     """Read rows that `fit` takes besides its first: the clean ones of `noisy`, if it is given."""
-    further = read_rows(path, rows.meant())
+    further = read_rows(path, rows.meant(), estimator)
     names = (further.names, None if noisy is None else noisy.names)
     if noisy is not None and None not in names and names[0] != names[1]:
         raise DataError(

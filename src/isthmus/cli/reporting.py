@@ -15,6 +15,7 @@ from isthmus.cli.outputs import check_page, say
 from isthmus.cli.rows import Rows, read_labels, read_rows
 from isthmus.data.replacing import replacing
 from isthmus.errors import DataError, ParameterError
+from isthmus.estimators.inputs import Reading
 from isthmus.evaluation import page
 from isthmus.evaluation.code_map import Projection
 from isthmus.evaluation.compare import compare as compare_models
@@ -49,7 +50,7 @@ def report(
         _frame(estimator, rows),
         None if labels is None else read_labels(labels, data),
         target=None if target is None else _clean(rows, target),
-        sample_shape=sample_shape or _shape(rows),
+        sample_shape=sample_shape or (None if Reading.of(estimator).pads else _shape(rows)),
         projection=projection,
     )
     typed = made.origin._replace(code=_typed(model, data, out, labels, target, sample_shape))

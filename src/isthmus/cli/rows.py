@@ -13,7 +13,8 @@ import numpy.typing as npt
 from isthmus.data.files import read, read_words
 from isthmus.data.tables import ALL, Columns, read_column
 from isthmus.errors import DataError, FileError
-from isthmus.estimators.inputs import check_finite
+from isthmus.estimators import samples
+from isthmus.estimators.inputs import Reading, check_values
 
 TABLES = (".csv", ".tsv", ".parquet")
 
@@ -46,14 +47,15 @@ class Rows(NamedTuple):
         return numbers if self.names is None else {**numbers, "picture": self.names}
 
     def shaped(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return rows (n, d) in the shape that the file had."""
-        return values.reshape(len(values), *self.shape)
+        """Return rows (n, d) in the shape that the file had, without the steps added to it."""
+        return values.reshape(len(values), -1, *self.shape[1:])[:, : self.shape[0]]
 
 
-def read_rows(path: Path, columns: Columns = ALL) -> Rows:
+def read_rows(path: Path, columns: Columns = ALL, reader: Any = None) -> Rows:
     """Read the rows of a file or folder; pictures of bytes become light from 0 to 1.
 
-    Of a table, the columns that are meant; of all, as wide as their owner's.
+    Of a table, the columns that are meant; of all, as wide as their owner's. Sequences may end
+    early, in NaN, where the estimator that is to read them takes such.
 
     Raises
     ------
@@ -61,6 +63,8 @@ def read_rows(path: Path, columns: Columns = ALL) -> Rows:
         If it cannot be read.
     DataError
         If it holds something else than rows of finite numbers, or rows of another width.
+    ParameterError
+        If they are no sequences of the shape that the reader declares.
     """
     table = read(path, columns)
     values, n = table.values, len(table.values)
@@ -71,10 +75,15 @@ def read_rows(path: Path, columns: Columns = ALL) -> Rows:
         )
     if values.ndim > 2 and values.dtype == np.uint8:
         values = np.divide(values, 255, dtype=np.float32)
+    shape, pads = values.shape[1:], Reading.of(reader).pads
+    declared = getattr(reader, "sample_shape_", None) or getattr(reader, "sample_shape", None)
+    if pads and declared is not None and len(shape) == len(declared) == 2:
+        values = samples.padded(values, str(path), declared[0])
     flat = values.reshape(n, -1)
     columns.check_width(path, flat.shape[1])
-    check_finite(flat, table, str(path))
-    return Rows(path, flat, values.shape[1:], table.columns, table.rows, table.deep)
+    sequence = samples.check_shape(declared, shape, flat.shape[1]) if pads else ()
+    check_values(flat, table, str(path), sequence)
+    return Rows(path, flat, shape, table.columns, table.rows, table.deep)
 
 
 def is_column(labels: str, data: Path) -> bool:

@@ -88,10 +88,7 @@ def check_rows(
         estimator.sample_shape_ = samples.check_shape(declared, shape, array.shape[1])
         estimator._given_shape = shape or (array.shape[1],)
         estimator._feature_dtypes, estimator.n_samples_seen_ = _dtypes(X), len(array)
-    if pads and len(estimator.sample_shape_) == 2:
-        samples.check_padding(array, estimator.sample_shape_[1], name)
-    else:
-        check_finite(array, X, name)
+    check_values(array, X, name, estimator.sample_shape_ if pads else ())
     return to_light(array) if light and array.dtype != np.float32 else array
 
 
@@ -167,6 +164,14 @@ def check_picture(picture: Any, n_channels: int) -> Array:
     if array.dtype.kind == "f" and not all_finite(array):
         raise DataError("The picture has pixels that are NaN or infinite: fill them in.")
     return array
+
+
+def check_values(array: Array, given: Any, name: str, sequence: tuple[int, ...] = ()) -> None:
+    """Refuse NaN and infinity; rows that are sequences (T, F) may be padded with NaN."""
+    if len(sequence) == 2:
+        samples.check_padding(array, sequence[1], name)
+    else:
+        check_finite(array, given, name)
 
 
 def check_finite(array: Array, given: Any, name: str) -> None:

@@ -35,6 +35,6 @@ def diagnose(model: "BaseAutoencoder", X: Array, codes: Floats) -> list[Finding]
     """
     mean, variance = (each.numpy() for each in moments(X))
     if X.dtype.kind == "f" and np.isnan(X[:, -1]).any():
-        variance = np.nanvar(X.astype(np.float64), axis=0)
+        variance = np.ma.masked_invalid(X.astype(np.float64)).var(axis=0).filled(0)
     on = Judged(X, codes, mean, variance)
     return [finding for check in CHECKS for finding in check(model, on)]
