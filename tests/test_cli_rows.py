@@ -1,5 +1,7 @@
 """Rows that are typed: padded sequences and messy tables on the command line."""
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
@@ -116,6 +118,55 @@ def test_what_is_no_padding_is_refused_under_the_files_name(run, sequences):
 def test_padding_is_refused_where_rows_are_no_sequences(run, network):
     np.save("flat.npy", WAVES.reshape(20, -1))
     column = int(np.isnan(WAVES[1].ravel()).argmax())
-    assert f"flat.npy has NaN at row 1, column {column}: " in refused(
+    assert f"flat.npy has NaN at row 1, column {column} (the first of" in refused(
         run, "fit", "flat.npy", *network, "--model", "m"
     )
+
+
+# Tables
+
+
+MESSY = """id,age,income,rate,age,city
+p0,1,2,3,4,Rome
+p1,2,,3,5,Oslo
+p2,3,5,,6,Oslo
+p3,4,4,1,7,Oslo
+"""
+
+
+@pytest.fixture
+def messy():
+    """Write a table with text, a name that stands twice and missing cells."""
+    Path("messy.csv").write_text(MESSY)
+
+
+def test_messy_table_is_cleared_up_in_as_many_rounds_as_it_has_kinds_of_mess(run, messy):
+    fit = ["fit", "messy.csv", "--model", "m"]
+    assert refused(run, *fit) == (
+        "Columns 2 and 5 of messy.csv are both called 'age': rename one, or leave them out "
+        "(--drop age)."
+    )
+    assert refused(run, *fit, "--drop", "age") == (
+        "2 columns of messy.csv hold no numbers ('id' and 'city'), for example 'p0' in row 0 (from "
+        "0) of 'id': leave them out (--drop age,id,city), or encode each as numbers "
+        "(sklearn.preprocessing.OneHotEncoder)."
+    )
+    assert refused(run, *fit, "--drop", "age,id,city") == (
+        "messy.csv has NaN at row 1, column 'income' (the first of 2 such cells, in columns "
+        "'income' and 'rate'): fill such values in (sklearn.impute.SimpleImputer) or drop these "
+        "rows."
+    )
+
+
+def test_columns_of_one_name_hinder_nobody_who_does_not_use_them(run, messy):
+    Path("messy.csv").write_text(MESSY.replace(",,", ",3,"))
+    code, said = run("fit", "messy.csv", "--columns", "income,rate", "-k", "1", "--model", "m")
+    assert code == 0, said
+    assert list(load("m").feature_names_in_) == ["income", "rate"]
+    assert run("transform", "messy.csv", "z.csv", "--model", "m")[0] == 0
+
+
+def test_name_of_a_column_is_guessed_only_where_it_is_near(run, messy):
+    fit = ["fit", "messy.csv", "--model", "m", "--drop"]
+    assert refused(run, *fit, "nope") == "messy.csv has no column 'nope': correct the name."
+    assert "(did you mean 'city'?)" in refused(run, *fit, "cty")

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from isthmus.data.files import Table, read
+from isthmus.data.tables import Columns
 from isthmus.errors import DataError, FileError, MissingDependencyError
 
 A = np.random.default_rng(0).random((7, 3))
@@ -29,7 +30,8 @@ ENCODE = "encode it as numbers (sklearn.preprocessing.OneHotEncoder)"
 COUNT = "turn it into a number, such as days since a date"
 THOUSANDS = "write it without marks between the thousands, as 1234567.5"
 PLAIN = "write it as plain numbers, such as 0.1 for 10%"
-ONE = "rename one."
+ONE = "rename one, or leave them out (--drop a)."
+TWO = "rename one."
 FORMS = ".npy, .npz, .csv, .tsv, .parquet, .idx, .idx.gz"
 
 
@@ -280,7 +282,7 @@ def test_read_parquet_turns_nulls_into_nan_and_booleans_into_0_and_1(tmp_path):
 def test_read_table_refuses_columns_that_differ_by_spaces_only(tmp_path, ending):
     table = pl.DataFrame({"a": [1.0], "b": [2.0], " a": [3.0]})
     getattr(table, f"write_{ending}")(tmp_path / f"x.{ending}")
-    sentence = f"Columns 1 and 3 of {tmp_path / f'x.{ending}'} are both called 'a': rename one."
+    sentence = f"Columns 1 and 3 of {tmp_path / f'x.{ending}'} are both called 'a': {ONE}"
     with pytest.raises(DataError, match=f"^{re.escape(sentence)}$"):
         read(tmp_path / f"x.{ending}")
 
@@ -305,7 +307,7 @@ def test_read_csv_sees_a_late_fraction_in_a_column_of_integers(tmp_path):
 @pytest.mark.parametrize(
     ("text", "column", "example", "row", "advice"),
     [
-        ("a,species,b\n1,setosa,x\n2,virginica,y\n", "species", "'setosa'", 0, ENCODE),
+        ("a,species,b\n1,setosa,3\n2,virginica,4\n", "species", "'setosa'", 0, ENCODE),
         ("a,b\n1,2\n3,?\n", "b", "'?'", 1, ENCODE),
         ("a,b\n1,10%\n", "b", "'10%'", 0, PLAIN),
         ('a,b\n1,"1,234,567.5"\n', "b", "'1,234,567.5'", 0, THOUSANDS),
@@ -320,6 +322,43 @@ def test_read_csv_names_the_first_column_of_text(tmp_path, text, column, example
     advice = f"leave it out (--drop {column}), or {advice}."
     with pytest.raises(DataError, match=whole(f"{held}: {advice}")):
         read(path)
+
+
+def test_read_csv_names_a_few_of_the_columns_of_text_and_drops_all(tmp_path):
+    path = csv(tmp_path, 'a,b,c,d,"e,f",g h,i\n1,x,y,z,u,v,w\n')
+    held = (
+        f"6 columns of {path} hold no numbers ('b', 'c', 'd' and 3 others), for example 'x' in row"
+    )
+    option = "--drop 'b,c,d,\"e,f\",g h,i'"
+    text = (
+        f"{held} 0 (from 0) of 'b': leave them out ({option}), or {ENCODE.replace(' it', ' each')}."
+    )
+    with pytest.raises(DataError, match=whole(text)):
+        read(path)
+    with pytest.raises(DataError, match=whole(text.replace("--drop '", "--drop 'a,"))):
+        read(path, Columns(drop=("a",)))
+
+
+def test_read_csv_says_of_columns_that_differ_no_more_than_what_fits_all(tmp_path):
+    path = csv(tmp_path, "a,day,rate\n1,2024-05-01,10%\n")
+    text = (
+        f"2 columns of {path} hold no numbers ('day' and 'rate'), for example '2024-05-01' in row "
+        "0 (from 0) of 'day'"
+    )
+    with pytest.raises(
+        DataError,
+        match=whole(f"{text}: leave them out (--drop day,rate), or turn them into numbers."),
+    ):
+        read(path)
+    with pytest.raises(
+        DataError, match=whole(f"{text}, and the model m needs them: turn them into numbers.")
+    ):
+        read(path, Columns(owner="the model m"))
+
+
+def test_read_csv_without_names_advises_no_option_that_needs_them(tmp_path):
+    with pytest.raises(DataError, match=re.escape(f"(from 0): leave it out, or {ENCODE}.")):
+        read(csv(tmp_path, "1,2\n3,x\n"))
 
 
 @pytest.mark.parametrize(
@@ -375,6 +414,27 @@ def test_read_csv_refuses_columns_of_one_name(tmp_path):
         DataError, match=whole(f"Columns 2 and 4 of {path} are both called 'a': {ONE}")
     ):
         read(path)
+
+
+def test_read_csv_names_all_that_stand_twice_among_the_columns_that_are_meant(tmp_path):
+    path = csv(tmp_path, "b,a,a,x y,x y,b,c,c\n1,2,3,4,5,6,7,8\n")
+    text = (
+        f"Columns 1 and 6 of {path} are both called 'b' (there are several of 'a' and 'x y', too): "
+        "rename them, or leave them out (--drop 'c,b,a,x y')."
+    )
+    with pytest.raises(DataError, match=whole(text)):
+        read(path, Columns(drop=("c",)))
+    with pytest.raises(
+        DataError, match=whole(f"Columns 2 and 3 of {path} are both called 'a': {TWO}")
+    ):
+        read(path, Columns(("a",)))
+
+
+def test_read_csv_does_not_mind_columns_of_one_name_that_are_not_meant(tmp_path):
+    path = csv(tmp_path, "b,a,a\n1,2,3\n")
+    for columns in (Columns(("b",)), Columns(drop=("a",)), Columns(("b", "b"))):
+        table = read(path, columns)
+        assert (table.columns, table.values.tolist()) == (("b",), [[1]])
 
 
 def test_read_csv_takes_a_name_of_two_lines(tmp_path):

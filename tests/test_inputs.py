@@ -12,6 +12,7 @@ import torch
 from sklearn.exceptions import NotFittedError
 
 from isthmus import Autoencoder, BernoulliRBM, DenoisingAutoencoder, SparseAutoencoder
+from isthmus.data import rows
 from isthmus.errors import DataError, ParameterError
 from isthmus.parts import Dense
 
@@ -67,6 +68,25 @@ def test_value_that_is_not_finite_is_refused_with_its_place(value, called, wrap,
     sentence = exactly(f"X has {called} at row 3, column {column}: {FILL}")
     with pytest.raises(DataError, match=sentence):
         model().fit(wrap(with_value(value)))
+
+
+def test_values_that_are_not_finite_are_counted_with_their_columns(monkeypatch):
+    monkeypatch.setattr(rows, "CHUNK_BYTES", 8 * 4 * 7)  # seven rows
+    table = pd.DataFrame(X, columns=COLUMNS)
+    table.loc[[3, 5, 38], "height"] = np.nan
+    said = "X has NaN at row 3, column 'height' (the first of"
+    with pytest.raises(
+        DataError, match=exactly(f"{said} 3 such cells, all in that column): {FILL}")
+    ):
+        model().fit(table)
+    table.loc[20, "age"] = np.inf
+    columns = "in columns 'age' and 'height'"
+    with pytest.raises(DataError, match=exactly(f"{said} 4 such cells, {columns}): {FILL}")):
+        model().fit(table)
+    with pytest.raises(
+        DataError, match="the first of 7 such cells, in columns 0, 1, 2 and 4 others"
+    ):
+        model().fit(np.where(np.eye(7), np.nan, 1.0))
 
 
 def test_missing_value_of_polars_is_refused_with_its_column():

@@ -4,7 +4,7 @@ import difflib
 import re
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class IsthmusError(Exception):
@@ -73,7 +73,13 @@ def guess(word: str, options: Iterable[str]) -> str:
 
 
 def _nearest(word: str, options: Iterable[str]) -> list[str]:
-    return difflib.get_close_matches(word, list(options), n=1, cutoff=0.6)
+    return difflib.get_close_matches(word, list(options), n=1, cutoff=0.65)
+
+
+def a_few(words: Sequence[str]) -> str:
+    """Return ``"x, y and z"``; of more than four words the first three, and how many others."""
+    shown = [*words[:3], f"{len(words) - 3} others"] if len(words) > 4 else words
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if shown[1:] else shown)
 
 
 def missing(package: str, purpose: str, extra: str) -> MissingDependencyError:

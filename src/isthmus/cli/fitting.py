@@ -16,7 +16,7 @@ from isthmus.cli.photographs import are_photographs, fit_photographs, usual_to_c
 from isthmus.cli.rows import Rows, is_column, read_labels, read_rows
 from isthmus.cli.stopping import stopping
 from isthmus.data.pictures import is_picture
-from isthmus.data.tables import ALL, Columns
+from isthmus.data.tables import ALL, Columns, as_typed
 from isthmus.errors import DataError, ParameterError
 from isthmus.estimators.inputs import check_domain
 from isthmus.estimators.parameters import check, declared
@@ -63,17 +63,12 @@ class Given(NamedTuple):
             "--target": self.target,
             "--validation": self.validation,
             "--validation-target": self.validation_target,
-            "--columns": _listed(self.columns.keep or ()),
-            "--drop": _listed(self.columns.drop),
+            "--columns": as_typed(self.columns.keep or ()),
+            "--drop": as_typed(self.columns.drop),
             "--labels": self.labels,
         }
         pairs = [(name, str(value)) for name, value in options.items() if value]
         return [str(self.data), *(word for pair in pairs for word in pair)]
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    """Return names as an option lists them."""
-    return ",".join(f'"{name}"' if "," in name else name for name in names)
 
 
 def fit(

@@ -6,28 +6,26 @@ n rows, d columns.
 import codecs
 import contextlib
 import csv
-import datetime
 import io
 import itertools
 import re
-import reprlib
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import numpy.typing as npt
 
+from isthmus.data.cells import MISSING, Strange, as_number, numbers_of
 from isthmus.data.damage import reason
 from isthmus.data.probe import check_parquet
-from isthmus.errors import DataError, guess, missing
+from isthmus.errors import DataError, a_few, guess, missing
 
 if TYPE_CHECKING:
     import polars as pl
 
 WIDEST = 100_000  # columns of a text; polars takes 6 kB for each
 SEPARATORS = (";", "\t", ",")
-_MISSING = ("", "na", "n/a", "nan", "null", "none")
 
 
 class Columns(NamedTuple):
@@ -60,18 +58,43 @@ class Columns(NamedTuple):
         DataError
             If one of them is not there, or none is left.
         """
-        place = {name: i for i, name in enumerate(names)}
+        places: dict[str, list[int]] = {}
+        for i, name in enumerate(names):
+            places.setdefault(name, []).append(i)
         for name in (*(self.keep or ()), *self.drop):
-            if name not in place:
+            if name not in places:
                 file = ", nor is there such a file" if Path(name).suffix else ""
                 wish = f"{guess(name, names) or file}: correct the name"
                 wish = f", which {self.owner} has: add it" if self.owner else wish
                 raise DataError(f"{path} has no column {name!r}{wish}.")
         dropped = set(self.drop)
-        left = [name for name in self.keep or names if name not in dropped]
+        left = [name for name in dict.fromkeys(self.keep or places) if name not in dropped]
         if not left:
             raise DataError(f"{path} has no column left: drop fewer.")
-        return [place[name] for name in left]
+        if twice := [name for name in left if len(places[name]) > 1]:
+            raise DataError(self._ambiguous(path, twice, places))
+        return [places[name][0] for name in left]
+
+    def _ambiguous(self, path: Path, names: list[str], places: dict[str, list[int]]) -> str:
+        """Say which names several columns have, and how to do without these."""
+        (first, *others), (i, j, *_) = names, places[names[0]]
+        held = f"Columns {i + 1} and {j + 1} of {path} are both called {first!r}"
+        if others:
+            held += f" (there are several of {a_few([*map(repr, others)])}, too)"
+        out = f", or leave them out{self.dropping(names)}" if self.keep is None else ""
+        return f"{held}: rename {'them' if others else 'one'}{out}."
+
+    def dropping(self, names: Sequence[str]) -> str:
+        """Return the option that leaves these out, too, or nothing where it cannot be typed."""
+        typed = shlex.quote(as_typed((*self.drop, *names)))
+        return f" (--drop {typed})" if all(name and name.isprintable() for name in names) else ""
+
+
+def as_typed(names: Sequence[str]) -> str:
+    """Return names as an option lists them; those that hold a comma are quoted."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(names)
+    return line.getvalue()
 
 
 ALL = Columns()
@@ -93,16 +116,18 @@ def read_table(path: Path, columns: Columns) -> tuple[npt.NDArray[Any], tuple[st
         If polars is not installed.
     """
     with _polars(path) as pl:
-        frame, form = _frame(path)
+        frame, names, form = _frame(path)
         series = frame.get_columns()
-        if form is None or form.named:
-            series = [series[place] for place in columns.places(path, frame.columns)]
+        if names is not None:
+            places = columns.places(path, names)
+            series = [series[place].rename(names[place]) for place in places]
         columns.check_width(path, len(series))  # before a cell that is not even meant is blamed
         comma = form is not None and form.separator == ";"
-        numbers = pl.DataFrame(
-            [_numbers(path, column, comma=comma, needed_by=columns.owner) for column in series]
-        )
-    return numbers.to_numpy(), tuple(numbers.columns) if form is None or form.named else None
+        cells = [numbers_of(column, comma=comma) for column in series]
+        if strange := [each for each in cells if isinstance(each, Strange)]:
+            raise DataError(_no_numbers(path, strange, columns, named=names is not None))
+        numbers = pl.DataFrame(cells)
+    return numbers.to_numpy(), None if names is None else tuple(numbers.columns)
 
 
 def read_column(path: Path, name: str | None) -> list[Any]:
@@ -118,10 +143,10 @@ def read_column(path: Path, name: str | None) -> list[Any]:
         If polars is not installed.
     """
     with _polars(path):
-        frame, form = _frame(path)
+        frame, names, form = _frame(path)
     if name is None and frame.width > 1:
         raise DataError(f"{path} has {frame.width} columns: leave one, which holds the labels.")
-    place = 0 if name is None else Columns((name,)).places(path, frame.columns)[0]
+    place = 0 if name is None else Columns((name,)).places(path, names or frame.columns)[0]
     column = frame.get_columns()[place]
     if form is not None and column.dtype.is_integer():
         words = form.read(path, as_text=True).get_columns()[place].str.strip_chars()
@@ -143,31 +168,34 @@ def _polars(path: Path) -> Iterator[Any]:
         raise ValueError(reason(panic)) from panic
 
 
-def _frame(path: Path) -> tuple["pl.DataFrame", "Form | None"]:
-    """Return the cells under the names of their columns, and how a text file is written."""
+def _frame(path: Path) -> tuple["pl.DataFrame", list[str] | None, "Form | None"]:
+    """Return the cells, the names of their columns if any, and how a text file is written."""
     import polars as pl
 
     if path.suffix.lower() == ".parquet":
         check_parquet(path)
-        form, frame = None, pl.read_parquet(path, glob=False)
-        names = _stripped(path, frame.columns)
+        frame = pl.read_parquet(path, glob=False)
+        return frame, [name.strip() for name in frame.columns], None
+    form = Form.of(path)
+    names = [name.strip() for name in form.cells] if form.named else None
+    return form.read(path), names, form
+
+
+def _no_numbers(path: Path, strange: list[Strange], columns: Columns, *, named: bool) -> str:
+    """Say which columns are none of numbers, and what to do about them."""
+    names, first = [each.column for each in strange], strange[0]
+    if len(strange) == 1:
+        it, held = "it", f"Column {first.column!r} of {path} holds {first}"
     else:
-        form = Form.of(path)
-        names = _stripped(path, form.cells) if form.named else []
-        frame = form.read(path)
-    return frame.rename(dict(zip(frame.columns, names, strict=bool(names)))), form
-
-
-def _stripped(path: Path, columns: Sequence[str]) -> list[str]:
-    """Return the names without the spaces round them, and refuse columns of one name."""
-    names = [name.strip() for name in columns]
-    places: dict[str, int] = {}
-    for i, name in enumerate(names):
-        if (first := places.setdefault(name, i)) < i:
-            raise DataError(
-                f"Columns {first + 1} and {i + 1} of {path} are both called {name!r}: rename one."
-            )
-    return names
+        it, shown = "them", a_few([*map(repr, names)])
+        example = f"for example {first.example} of {first.column!r}"
+        held = f"{len(names)} columns of {path} hold no numbers ({shown}), {example}"
+    ways = {as_number(each.value, "it" if it == "it" else "each") for each in strange}
+    advice = ways.pop() if len(ways) == 1 else "turn them into numbers"
+    if columns.owner is not None:
+        return f"{held}, and {columns.owner} needs {it}: {advice}."
+    option = columns.dropping(names) if named else ""
+    return f"{held}: leave {it} out{option}, or {advice}."
 
 
 # Text: how it is encoded, what parts its cells, whether its first line names the columns
@@ -219,6 +247,9 @@ class Form(NamedTuple):
         except pl.exceptions.ComputeError:
             self._refuse_longer_line(path)
             raise
+        except pl.exceptions.DuplicateError:  # polars makes names different, at times in vain
+            ALL.places(path, [name.strip() for name in self.cells])
+            raise
         if frame.width != len(self.cells):
             raise DataError(
                 f"{path} has {len(self.cells)} cells in its first line and {frame.width} columns: "
@@ -269,7 +300,7 @@ def _names(cells: list[str], *, comma: bool) -> bool:
     A line of numbers, of which some may be missing, is values; unless it counts 0, 1, 2 ..., as
     pandas names columns.
     """
-    filled = [cell for cell in cells if cell.strip().lower() not in _MISSING]
+    filled = [cell for cell in cells if cell.strip().lower() not in MISSING]
     try:
         [float(cell.replace(",", ".") if comma else cell) for cell in filled]
     except ValueError:
@@ -284,55 +315,3 @@ def _without_blank_end(frame: "pl.DataFrame") -> "pl.DataFrame":
 
     filled = frame.select(pl.any_horizontal(pl.all().is_not_null())).to_series().arg_true()
     return frame.head(filled[-1] + 1 if len(filled) else 0)
-
-
-# Cells
-
-
-def _numbers(path: Path, column: "pl.Series", *, comma: bool, needed_by: str | None) -> "pl.Series":
-    """Return a column as floats, where every cell is a number or missing."""
-    import polars as pl
-
-    if column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.Null) or column.is_empty():
-        return column.cast(pl.Float32 if column.dtype == pl.Float32 else pl.Float64)
-    if column.dtype != pl.String:
-        raise _not_numbers(path, column, column.is_not_null().arg_max() or 0, needed_by)
-    words = column.str.strip_chars()
-    figures = words.str.replace(",", ".", literal=True) if comma else words
-    numbers = figures.cast(pl.Float64, strict=False)
-    absent = words.fill_null("").str.to_lowercase().is_in(_MISSING)
-    strange = numbers.is_null() & ~absent
-    if comma and words.str.contains(",", literal=True).any():
-        strange |= words.str.contains(".", literal=True)  # that parts thousands, if commas do not
-    if (wrong := strange.arg_true()).len():
-        raise _not_numbers(path, column, wrong[0], needed_by)
-    return numbers
-
-
-def _not_numbers(path: Path, column: "pl.Series", row: int, needed_by: str | None) -> DataError:
-    import polars as pl
-
-    is_text = column.dtype in (pl.String, pl.Categorical, pl.Enum)
-    held = f"{'text' if is_text else column.dtype}, for example {reprlib.repr(column[row])}"
-    where = f"Column {column.name!r} of {path} holds {held} in row {row} (from 0)"
-    if needed_by is not None:
-        return DataError(f"{where}, and {needed_by} needs it: {as_number(column[row])}.")
-    drop = f" (--drop {column.name})" if column.name.isprintable() else ""
-    return DataError(f"{where}: leave it out{drop}, or {as_number(column[row])}.")
-
-
-def as_number(value: Any) -> str:
-    """Say how a value that is none becomes a number."""
-    text = str(value)
-    if hasattr(value, "year") or isinstance(value, _TIMES) or _DATE.search(text):
-        return "turn it into a number, such as days since a date"
-    if _THOUSANDS.fullmatch(text.strip()):
-        return f"write it without marks between the thousands, as {text.strip().replace(',', '')}"
-    if re.search(r"\d", text) and not re.search(r"[^\W\d_]", text):
-        return "write it as plain numbers, such as 0.1 for 10%"
-    return "encode it as numbers (sklearn.preprocessing.OneHotEncoder)"
-
-
-_THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
-_TIMES = (np.datetime64, np.timedelta64, datetime.timedelta)
-_DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}|\d{1,2}([./])\d{1,2}\1\d{2,4}|\d{1,2}:\d{2}")

@@ -16,8 +16,8 @@ import scipy.sparse
 import torch
 from numpy.typing import NDArray
 
+from isthmus.data.cells import as_number
 from isthmus.data.damage import reason
-from isthmus.data.tables import as_number
 from isthmus.errors import DataError, DataTypeError, IsthmusError
 
 Array = NDArray[np.generic]

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_array, validate_data
 
 from isthmus.data.rows import chunks
 from isthmus.data.tiles import to_light
-from isthmus.errors import DataError, ParameterError, caution
+from isthmus.errors import DataError, ParameterError, a_few, caution
 from isthmus.estimators import samples
 from isthmus.estimators.arrays import column_of, real_numbers, refusing, unwrapped
 from isthmus.parts.networks.network import Network
@@ -178,16 +178,26 @@ def check_finite(array: Array, given: Any, name: str) -> None:
     """Refuse NaN and infinity, and say where the first one stands."""
     if array.dtype.kind not in "fc":
         return
-    for part in chunks(*array.shape):
-        if not all_finite(array[part]):
-            wrong = ~np.isfinite(array[part])
-            row, column = (int(i) for i in np.argwhere(wrong)[0])
-            value = "NaN" if np.isnan(array[part][row, column]) else "infinity (inf)"
-            raise DataError(
-                f"{name} has {value} at row {part.start + row}, column "
-                f"{column_of(given, column)}: fill such values in (sklearn.impute.SimpleImputer) "
-                f"or drop these rows."
-            )
+    parts = [part for part in chunks(*array.shape) if not all_finite(array[part])]
+    if not parts:
+        return
+    wrong = ~np.isfinite(array[parts[0]])
+    row, column = (int(i) for i in np.argwhere(wrong)[0])
+    value = "NaN" if np.isnan(array[parts[0]][row, column]) else "infinity (inf)"
+    raise DataError(
+        f"{name} has {value} at row {parts[0].start + row}, column {column_of(given, column)}"
+        f"{_further(array, parts, given)}: fill such values in (sklearn.impute.SimpleImputer) or "
+        f"drop these rows."
+    )
+
+
+def _further(array: Array, parts: list[slice], given: Any) -> str:
+    """Say how many values of some rows are not finite, and in which columns, if several are."""
+    counts = sum((~np.isfinite(array[part])).sum(0) for part in parts)
+    columns, n = np.flatnonzero(counts), np.sum(counts)
+    shown = a_few([column_of(given, int(column)) for column in columns])
+    where = "all in that column" if len(columns) == 1 else f"in columns {shown}"
+    return f" (the first of {n:,} such cells, {where})" if n > 1 else ""
 
 
 def all_finite(array: Array) -> bool:
