@@ -896,6 +896,45 @@ def test_resume_saves_the_model_of_an_undisturbed_command(tmp_path, monkeypatch,
     ]
 
 
+@pytest.mark.parametrize("held_out", ["0", "0.2"], ids=["all rows", "folds"])
+def test_resume_of_a_finished_fit_says_that_its_model_is_there(
+    held_out, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    np.save("rows.npy", X)
+    typed = ["--hidden", "8", "--max-epochs", "2", "--validation-fraction", held_out]
+    for name in ("large", "other"):
+        fit = ["fit", "rows.npy", "--model", name, "--checkpoint", f"{name}-kept"]
+        assert run([*fit, *typed, "--random-state", "0"]) == 0
+    capsys.readouterr()
+    again = ["resume", "large-kept", "rows.npy", "--model"]
+    assert run([*again, "large"]) == 0
+    assert capsys.readouterr().out == (
+        "The fit in large-kept is finished, and large holds its model.\n"
+    )
+    assert run([*again, "other"]) == 2  # the same fit, made another time
+    assert capsys.readouterr().err == (
+        "Error: other holds a saved model already: add --force to replace it, or give another "
+        "folder.\n"
+    )
+    assert run([*again, "large", "--force"]) == 0
+    assert "Autoencoder, saved to large" in capsys.readouterr().out
+
+
+def test_resume_keeps_a_model_unless_the_fit_has_come_to_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    np.save("rows.npy", X)
+    with pytest.raises(FitStoppedError):
+        Autoencoder(3, **SMALL).fit(X, checkpoint=StopAt("kept", 5))
+    Autoencoder(3, **SMALL).fit(X).save("model")
+    for kept in ("kept", "none"):
+        assert run(["resume", kept, "rows.npy", "--model", "model"]) == 2
+        assert "model holds a saved model already" in capsys.readouterr().err
+    Path("model", "config.json").write_text("{}")
+    assert run(["resume", "kept", "rows.npy", "--model", "model"]) == 2
+    assert "model holds a saved model already" in capsys.readouterr().err
+
+
 def test_resume_of_a_conditional_fit_needs_its_labels(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     np.save("rows.npy", X)

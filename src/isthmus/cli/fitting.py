@@ -1,5 +1,6 @@
 """``isthmus fit``: from a file to a saved model, and what came of it."""
 
+import contextlib
 import shlex
 import time
 from collections.abc import Iterable, Sequence
@@ -15,12 +16,14 @@ from isthmus.cli.own_options import OWN
 from isthmus.cli.photographs import are_photographs, fit_photographs, usual_to_clean
 from isthmus.cli.rows import Rows, is_column, read_labels, read_rows
 from isthmus.cli.stopping import stopping
+from isthmus.data.artefact import CONFIG
 from isthmus.data.pictures import is_picture
 from isthmus.data.tables import ALL, Columns, as_typed
-from isthmus.errors import DataError, ParameterError
+from isthmus.errors import DataError, IsthmusError, ParameterError
 from isthmus.estimators.inputs import check_domain
 from isthmus.estimators.parameters import check, declared
-from isthmus.estimators.resuming import interrupted
+from isthmus.estimators.resuming import came_to, interrupted
+from isthmus.estimators.saving import load
 from isthmus.fitting.optimizers import Optimizer
 from isthmus.fitting.schedules import Schedule
 from isthmus.observers import JSONLines
@@ -116,6 +119,8 @@ def fit(
 def resume(checkpoint: Path, given: Given, model: Path, *, force: bool = False) -> int:
     """Go on with a fit that a folder keeps, save what it comes to and tell about it.
 
+    Nothing is left to do where that is at `model` already.
+
     Returns
     -------
     int
@@ -127,6 +132,9 @@ def resume(checkpoint: Path, given: Given, model: Path, *, force: bool = False) 
         If there is no such fit, or a file or the rows are others than it had.
     """
     _check_pairs(given)
+    if not force and _is_done(checkpoint, model):
+        say(f"The fit in {checkpoint} is finished, and {model} holds its model.")
+        return 0
     check_model(model, force=force)
     estimator = interrupted(checkpoint)
     if type(estimator).__name__ not in ESTIMATORS.values():
@@ -141,6 +149,13 @@ def resume(checkpoint: Path, given: Given, model: Path, *, force: bool = False) 
             f"--labels."
         )
     return _run(estimator.set_params(verbose=1), given, model, checkpoint)
+
+
+def _is_done(checkpoint: Path, model: Path) -> bool:
+    """Whether a folder holds the model that a fit came to."""
+    with contextlib.suppress(IsthmusError):
+        return (model / CONFIG).exists() and came_to(checkpoint, load(model))
+    return False
 
 
 def _run(

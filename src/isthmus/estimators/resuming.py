@@ -17,7 +17,7 @@ from isthmus.errors import ArtefactError, FileError, ParameterError, caution
 from isthmus.estimators.arrays import unwrapped
 from isthmus.estimators.own_modules import furnish, lacks_modules, modules_in
 from isthmus.estimators.saving import check_known, plain, unfitted
-from isthmus.fitting.checkpoint import Checkpoint, Checkpoints
+from isthmus.fitting.checkpoint import Checkpoint, Checkpoints, epochs
 from isthmus.fitting.keeping import KEEPS_NOTHING, Keeper
 from isthmus.fitting.observers import Observer
 from isthmus.parts.networks.custom import Custom
@@ -137,6 +137,23 @@ def interrupted(path: str | os.PathLike[str], *, network: Network | None = None)
         raise ArtefactError(
             f"The checkpoint in {path} names no estimator of this version ({error}): fit anew."
         ) from None
+
+
+def came_to(path: str | os.PathLike[str], estimator: Any) -> bool:
+    """Whether a fitted estimator is what the fit that a folder keeps came to.
+
+    The last epoch tells, by its losses and by its seconds, which no other fit has.
+
+    Raises
+    ------
+    ArtefactError
+        If the checkpoint is of a newer version.
+    """
+    newest = StateFolder(Path(path)).newest()
+    if newest is None or not (newest["is_over"] and newest["told"] and estimator.history_):
+        return False
+    kept, own = epochs(newest)[-1].record, estimator.history_[-1]
+    return {**kept, "stage": own["stage"]} == own
 
 
 def _without_checkpoint(path: str | os.PathLike[str]) -> str:

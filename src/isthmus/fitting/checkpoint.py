@@ -175,8 +175,8 @@ class Kept:
         if state is not None:
             run.load_state_dict(state["run"])
             self._is_over = state["is_over"]
-            for epoch in state["told"]:
-                self._tell(Epoch(**{**epoch, "held_out": Held(**epoch["held_out"])}))
+            for epoch in epochs(state):
+                self._tell(epoch)
 
     def tell(self, epoch: Epoch) -> None:
         """Tell the observers of an epoch, after which a state may be due."""
@@ -214,6 +214,11 @@ class Kept:
         told = [{**each._asdict(), "held_out": each.held_out._asdict()} for each in self._told]
         run = self._run.state_dict()
         self._keeper.write(self._number, {"run": run, "told": told, "is_over": self._is_over})
+
+
+def epochs(state: State) -> list[Epoch]:
+    """Return what was told of the epochs of a stage."""
+    return [Epoch(**{**each, "held_out": Held(**each["held_out"])}) for each in state["told"]]
 
 
 def stopped(checkpoint: Checkpoint, kept: str) -> FitStoppedError:
