@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import scipy.stats
 import torch
@@ -189,6 +190,11 @@ def test_the_command_line_finds_them(tmp_path, capsys):
     )
     np.testing.assert_array_equal(scores["outlier"] == 1, fitted.predict(frame) == -1)
     assert [*scores] == ["row", "squared_error", "score", "outlier"]
+    for ending in ("csv", "parquet"):  # whole numbers, 1 and 0
+        out = tmp_path / f"scores.{ending}"
+        assert run(["score", str(table), "--model", model, "--out", str(out), "--force"]) == 0
+        marks = getattr(pl, f"read_{ending}")(out)["outlier"]
+        assert (marks.dtype, marks.sum()) == (pl.Int64, 16)
 
 
 def test_the_report_does_not_call_it_a_bad_pca():

@@ -70,7 +70,8 @@ def _score_rows(data: Path, model: Path, out: Path | None) -> None:
     console.print(facts(f"{data}, by {model}", pairs))
     console.print(worst(rows, errors, scores, name))
     if out is not None:
-        write(out, np.column_stack([*columns.values()]), [*columns], rows.labels())
+        whole = [name for name, values in columns.items() if values.dtype == bool]
+        write(out, np.column_stack([*columns.values()]), [*columns], rows.labels(), whole)
         say(f"{out}: {len(errors)} rows, {len(columns)} columns.")
 
 

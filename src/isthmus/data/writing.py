@@ -48,6 +48,7 @@ def write(
     values: npt.ArrayLike,
     columns: Sequence[str] | None = None,
     labels: Mapping[str, Sequence[Any]] | None = None,
+    whole: Sequence[str] = (),
 ) -> None:
     """Write an array to one file, whole or not at all.
 
@@ -62,6 +63,8 @@ def write(
     labels : mapping of str to sequence, optional
         Columns of n cells each that go before the others in a table, such as names of the rows;
         ``.npy`` and ``.npz`` hold none.
+    whole : sequence of str
+        Columns that hold whole numbers, as which a table has them.
 
     Raises
     ------
@@ -78,7 +81,8 @@ def write(
         raise DataError(f"Values of type {array.dtype} cannot be written to {path}: give numbers.")
     content: Any = array
     if ending in (".csv", ".parquet"):
-        content = _frame(path, array, columns, labels or {})
+        frame = _frame(path, array, columns, labels or {})
+        content = frame.cast(dict.fromkeys(whole, int))
     with replacing(path) as beside, beside.open("wb") as stream:
         _SAVE[ending](content, stream)
 
