@@ -19,7 +19,7 @@ from sklearn.datasets import load_digits, load_iris
 
 import isthmus
 from isthmus import Autoencoder, DenoisingAutoencoder, VariationalAutoencoder, load
-from isthmus.cli import applying, fitting
+from isthmus.cli import applying, fitting, following
 from isthmus.cli.commands import COMMANDS, fit
 from isthmus.cli.describing import SLOTS
 from isthmus.cli.fitting import Given, assemble
@@ -872,7 +872,7 @@ def test_denoise_keeps_the_depth_of_pictures(tmp_path, home):
 def test_next_command_does_not_write_over_its_input(tmp_path, monkeypatch, data, out):
     monkeypatch.chdir(tmp_path)
     Path(data).mkdir(parents=True)
-    command = fitting.next_command(Path(data), Path("model"), denoises=True)
+    command = following.using_command(Path(data), Path("model"), denoises=True)
     assert command == f"isthmus denoise {data} {out} --model model"
 
 

@@ -285,6 +285,15 @@ def test_partners_of_other_sizes_are_refused():
         fitted(target=PICTURES[::-1])
 
 
+def test_partners_of_other_channels_are_refused():
+    grey = [picture[:1] for picture in PICTURES]
+    sentence = r"^target has pictures of 1 channel\(s\) and X of 2: give pictures of as many chan"
+    with pytest.raises(DataError, match=sentence):
+        fitted(target=grey)
+    with pytest.raises(DataError, match=r"^The pictures of X and of target differ in number or"):
+        fitted(target=[])
+
+
 def test_second_shots_are_asked_for():
     with pytest.raises(ParameterError, match=r"^target='noise2noise' learns from pairs of noisy"):
         DenoisingAutoencoder(3, network=SKIPS, target="noise2noise").fit(PICTURES)

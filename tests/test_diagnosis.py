@@ -160,6 +160,12 @@ def test_training_that_was_cut_off_is_told():
     )
 
 
+def test_limit_that_was_left_to_auto_is_told_as_a_number():
+    rows = np.random.default_rng(0).normal(size=(60, 6))
+    short = model(code="sigmoid", max_epochs="auto", optimizer="sgd", learning_rate=1e-4).fit(rows)
+    assert found(short, rows)["stopped at its limit"].endswith("Raise max_epochs (now 100).")
+
+
 def test_training_that_got_no_better_is_not_called_cut_off():
     """The folds found an early epoch best, and only so many were trained on all rows."""
     rows = np.random.default_rng(0).normal(size=(60, 6))

@@ -95,8 +95,11 @@ def test_read_npz_takes_the_only_array_whatever_its_name(tmp_path):
 
 def test_read_npz_lists_the_arrays_it_cannot_choose_from(tmp_path):
     np.savez(path := tmp_path / "x.npz", train=A, test=A)
-    text = f"{path} holds the arrays 'train', 'test': save the one to read under the name 'X'."
+    text = f"{path} holds 2 arrays ('train' and 'test'): save the one to read under the name 'X'."
     with pytest.raises(DataError, match=whole(text)):
+        read(path)
+    np.savez(path, **{f"a{i}": A for i in range(120)})
+    with pytest.raises(DataError, match=re.escape("120 arrays ('a0', 'a1', 'a2' and 117 others)")):
         read(path)
 
 

@@ -136,6 +136,17 @@ def test_clean_pictures_are_found_by_name(folder, tmp_path, run):
     assert "has no picture 1.png that can be read" in said
 
 
+def test_pictures_of_several_sizes_without_noise_are_told_how_such_are_learned_from(
+    folder, tmp_path, run
+):
+    way = ", or add --noise or --blind, which train models for pictures of any size."
+    held = f"Error: {folder} holds pictures of two sizes, '0.png' is 50 x 40 and '1.png' is 70 x 33"
+    advice = "pixels: resize them, or take one of them out"
+    fit = ("fit", folder, "--model", tmp_path / "model")
+    assert run(*fit) == (2, f"{held} {advice}{way}")
+    assert run(*fit, "--hidden", "4") == (2, f"{held} {advice}.")  # a network of rows
+
+
 def test_picture_that_cannot_be_read_does_not_stop_the_fit(folder, tmp_path, run):
     (folder / "cut.png").write_bytes((folder / "0.png").read_bytes()[:80])
     code, said = run("fit", folder, "--model", tmp_path / "model", "--noise", "gaussian", *QUICK)

@@ -7,13 +7,17 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sklearn.base import is_outlier_detector
-
 import isthmus
+from isthmus.cli.following import next_command, using_command
 from isthmus.cli.options import ESTIMATORS, at_the_shell
 from isthmus.cli.outputs import check_log, check_model, facts, how_it_went, plain_console, say
 from isthmus.cli.own_options import OWN
-from isthmus.cli.photographs import are_photographs, fit_photographs, usual_to_clean
+from isthmus.cli.photographs import (
+    advising_to_clean,
+    are_photographs,
+    fit_photographs,
+    usual_to_clean,
+)
 from isthmus.cli.rows import Rows, is_column, read_labels, read_rows
 from isthmus.cli.stopping import stopping
 from isthmus.data.artefact import CONFIG
@@ -113,7 +117,8 @@ def fit(
         options = usual_to_clean(given.data, options)
     observers = [] if log is None else [JSONLines(check_log(log))]
     built = assemble(**options, labelled=given.labels is not None)
-    return _run(built, given, model, checkpoint, observers)
+    with advising_to_clean(plain=not (noisy or named or generates)):
+        return _run(built, given, model, checkpoint, observers)
 
 
 def resume(checkpoint: Path, given: Given, model: Path, *, force: bool = False) -> int:
@@ -178,7 +183,7 @@ def _run(
         with stopping(checkpoint, again) as stop:
             pairs = (target, validation, validation_target)
             fit_photographs(estimator, data, model, *pairs, stop.checkpoint, observers=observers)
-        say(f"Next: {next_command(data, model, denoises=True)}")
+        say(f"Next: {using_command(data, model, denoises=True)}")
         return stop.code
     if is_picture(data):
         raise ParameterError(
@@ -190,13 +195,7 @@ def _run(
     estimator.save(model)
     _tell(estimator, rows, model, seconds)
     denoises = target is not None or estimator.model_.parts.corruption.hides
-    if is_outlier_detector(estimator):
-        say(f"Next: {shlex.join(['isthmus', 'score', str(data), '--model', str(model)])}")
-    elif estimator.model_.parts.code.prior and not denoises:
-        out = Path("samples.png" if data.is_dir() else "samples.csv")
-        say(f"Next: {shlex.join(['isthmus', 'sample', str(model), '--out', _apart(out, data)])}")
-    else:
-        say(f"Next: {next_command(data, model, denoises=denoises)}")
+    say(f"Next: {next_command(estimator, data, model, denoises=denoises)}")
     return stop.code
 
 
@@ -337,19 +336,3 @@ def _tell(estimator: "BaseAutoencoder", rows: Rows, model: Path, seconds: float)
     plain_console().print(facts(f"{type(estimator).__name__}, saved to {model}", pairs))
     for finding in estimator.diagnose(rows.named()):
         say(f"! {at_the_shell(str(finding))}")
-
-
-def next_command(data: Path, model: Path, *, denoises: bool) -> str:
-    """Return what to type next."""
-    ending = ".csv" if data.suffix == ".tsv" else data.suffix
-    ending = ending if ending in (".csv", ".parquet", ".npz") else ".npy"
-    name = "clean" if denoises else "codes"
-    ending = data.suffix if is_picture(data) else ending
-    out = Path(name if denoises and data.is_dir() else f"{name}{ending}")
-    verb = "denoise" if denoises else "transform"
-    return shlex.join(["isthmus", verb, str(data), _apart(out, data), "--model", str(model)])
-
-
-def _apart(out: Path, data: Path) -> str:
-    """Return where to write, which is not the data itself."""
-    return str(out.with_stem(f"{out.stem}2") if out.resolve() == data.resolve() else out)

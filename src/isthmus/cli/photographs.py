@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,7 +13,7 @@ from isthmus.cli.options import at_the_shell
 from isthmus.cli.outputs import facts, plain_console, warn
 from isthmus.data.picture_files import read_picture
 from isthmus.data.picture_folders import pictures_below, pictures_in
-from isthmus.data.pictures import header_of, is_picture
+from isthmus.data.pictures import SizesError, header_of, is_picture
 from isthmus.errors import DataError, FileError, IsthmusError
 
 if TYPE_CHECKING:
@@ -47,6 +47,18 @@ def usual_to_clean(data: Path, options: dict[str, Any]) -> dict[str, Any]:
     usual = USUAL if are_photographs(data) else USUAL_SMALL
     other = {"learning_rate": "auto"} if "optimizer" in options else {}  # steps of its own size
     return {**usual, **other, **options}
+
+
+@contextlib.contextmanager
+def advising_to_clean(*, plain: bool) -> Iterator[None]:
+    """Tell who fits plainly to pictures of several sizes how such are learned from."""
+    try:
+        yield
+    except SizesError as error:
+        if not plain:
+            raise
+        besides = ", or add --noise or --blind, which train models for pictures of any size"
+        raise SizesError(error.held, besides) from None
 
 
 class Photographs(NamedTuple):

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from isthmus.data.damage import damage_as_file_error
 from isthmus.data.pictures import read_pictures
 from isthmus.data.tables import ALL, Columns, read_table
-from isthmus.errors import DataError, FileError, guess
+from isthmus.errors import DataError, FileError, a_few, guess
 
 Array = npt.NDArray[Any]
 NUMBERS, WORDS = "biuf", "biufU"  # kinds of NumPy's types
@@ -194,7 +194,7 @@ def _npz_member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     """Return the array named X, or else the only one."""
     names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
     if "X" not in names and len(names) != 1:
-        held = f"the arrays {', '.join(map(repr, names))}" if names else "no array"
+        held = f"{len(names)} arrays ({a_few([*map(repr, names)])})" if names else "no array"
         raise DataError(f"{path} holds {held}: save the one to read under the name 'X'.")
     return archive.getinfo(("X" if "X" in names else names[0]) + ".npy")
 

@@ -27,6 +27,20 @@ _DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N")  # grey of 16 bits, as Pillow's
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")  # Pillow would hand others to Ghostscript
 
 
+class SizesError(DataError):
+    """The pictures of a folder differ in size.
+
+    Parameters
+    ----------
+    held : which of them, and by how much.
+    besides : what else may be done about it than to change the folder.
+    """
+
+    def __init__(self, held: str, besides: str = "") -> None:
+        super().__init__(f"{held}: resize them, or take one of them out{besides}.")
+        self.held = held
+
+
 class Pictures(NamedTuple):
     """The pictures of a folder."""
 
@@ -161,8 +175,7 @@ def _shape_of_all(folder: Path, files: list[Path]) -> tuple[tuple[int, ...], boo
             modes.add(picture.mode)
         if len(sizes) == 2:
             differ = " and ".join(f"{name!r} is {w} x {h}" for (w, h), name in sizes.items())
-            advice = "resize them, or take one of them out"
-            raise DataError(f"{folder} holds pictures of two sizes, {differ} pixels: {advice}.")
+            raise SizesError(f"{folder} holds pictures of two sizes, {differ} pixels")
     (width, height), colours = next(iter(sizes)), () if modes <= {*_GREY, *_DEEP} else (3,)
     return (len(files), height, width, *colours), not colours and bool(modes & {*_DEEP})
 

@@ -191,7 +191,7 @@ def _gather_crops(
         one = noisy is clean
         names = ("validation",) * 2 if one else ("validation[0]", "validation[1]")
         held = _check_pairs(noisy, clean, side, names, parts)
-        _check_channels(held.clean[0], shape[0], names[1])
+        _check_channels(held.clean[0], shape[0], "X", names[1])
         judge = _judge(held, scaling, streams, plan)
     else:
         held, pairs = _divide(pairs, estimator.validation_fraction, streams)
@@ -216,6 +216,8 @@ class Pairs(NamedTuple):
 def _check_pairs(noisy: Any, clean: Any, side: int, names: tuple[str, str], parts: Parts) -> Pairs:
     first = check_pictures(noisy, side, names[0])
     second = first if clean is noisy else check_pictures(clean, side, names[1])
+    for picture in second[:1]:
+        _check_channels(picture, len(first[0]), *names)
     if [each.shape for each in first] != [each.shape for each in second]:
         raise DataError(
             f"The pictures of {names[0]} and of {names[1]} differ in number or size: give one of "
@@ -232,10 +234,11 @@ def _ends(picture: Picture) -> Floats:
     return to_light(np.array([picture.min(), picture.max()]))
 
 
-def _check_channels(picture: Picture, n_channels: int, name: str) -> None:
+def _check_channels(picture: Picture, n_channels: int, partner: str, name: str) -> None:
+    """Refuse pictures of more or fewer channels than those of a partner have."""
     if len(picture) != n_channels:
         raise DataError(
-            f"{name} has pictures of {len(picture)} channel(s) and X of {n_channels}: give "
+            f"{name} has pictures of {len(picture)} channel(s) and {partner} of {n_channels}: give "
             f"pictures of as many channels."
         )
 

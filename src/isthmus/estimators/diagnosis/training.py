@@ -128,10 +128,11 @@ def stopped_at_limit(model: "BaseAutoencoder", on: Judged) -> Iterator[Finding]:
     if model.versus_pca_ is None:  # portions came last, and nothing judged them
         return
     judged = [record["epoch"] for record in model.history_ if "held_out_loss" in record]
-    if model.stopped_by_ == "limit" and model.n_iter_ >= MOSTLY * max(judged, default=np.inf) > 0:
+    limit = max(judged, default=np.inf)  # what max_epochs="auto" came to
+    if model.stopped_by_ == "limit" and model.n_iter_ >= MOSTLY * limit > 0:
         yield Finding(
             "stopped at its limit",
             f"The training ended at its limit and was still getting better (best epoch: "
             f"{model.n_iter_}).",
-            f"Raise max_epochs (now {model.parameters_['max_epochs']}).",
+            f"Raise max_epochs (now {limit}).",
         )
