@@ -160,6 +160,13 @@ def test_training_that_was_cut_off_is_told():
     )
 
 
+def test_rate_that_was_left_to_auto_is_told_as_a_number():
+    estimator = model(max_epochs=1, optimizer="sgd").fit(X)
+    estimator.history_ = [{"stage": "training", "epoch": i, "loss": 10.0**i} for i in range(3)]
+    text = found(estimator, X)["learning rate too high"]
+    assert text.endswith("Lower learning_rate (now 0.001) to a tenth.")
+
+
 def test_limit_that_was_left_to_auto_is_told_as_a_number():
     rows = np.random.default_rng(0).normal(size=(60, 6))
     short = model(code="sigmoid", max_epochs="auto", optimizer="sgd", learning_rate=1e-4).fit(rows)

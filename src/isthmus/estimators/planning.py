@@ -13,12 +13,12 @@ from isthmus.fitting.schedules import Schedule
 
 def plan_for(estimator: Training, n_rows: int) -> Plan:
     """Return how a fit to so many rows runs."""
-    optimizer, rate = Optimizer.of(estimator.optimizer), estimator.learning_rate
+    optimizer = Optimizer.of(estimator.optimizer)
     batch_size = pick_batch_size(estimator.batch_size, n_rows, whole=optimizer.whole)
     max_epochs = pick_max_epochs(estimator.max_epochs, n_rows, batch_size)
     return Plan(
         optimizer=optimizer,
-        rate=optimizer.rate if rate == "auto" else float(rate),
+        rate=optimizer.rate_for(estimator.learning_rate),
         schedule=Schedule.of(estimator.schedule),
         batch_size=batch_size,
         max_epochs=max_epochs,

@@ -30,6 +30,10 @@ class Optimizer(Part):
     rate: ClassVar[float]
     whole: ClassVar[bool] = False  # wants large batches: its line search trusts the loss
 
+    def rate_for(self, learning_rate: float | str) -> float:
+        """Return the rate that a parameter means: a number, or "auto"."""
+        return self.rate if learning_rate == "auto" else float(learning_rate)
+
     def build(self, parameters: Iterable[nn.Parameter], rate: float) -> torch.optim.Optimizer:
         """Return the torch optimiser over `parameters`."""
         return self.kind(list(parameters), lr=rate, **self.fixed, **dataclasses.asdict(self))  # type: ignore[call-overload, call-arg]

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.base import is_outlier_detector
 
 from isthmus.estimators.diagnosis.finding import MOSTLY, Finding, Judged
+from isthmus.fitting.optimizers import Optimizer
 from isthmus.parts.code import Plain
 
 if TYPE_CHECKING:
@@ -116,8 +117,9 @@ def unsteady(model: Any) -> bool:
 
 
 def _lower_rate(model: "BaseAutoencoder") -> str:
-    rate = model.parameters_["learning_rate"]
-    auto = "" if rate == "auto" else ", or leave it at 'auto'"
+    given = model.parameters_["learning_rate"]
+    rate = Optimizer.of(model.parameters_["optimizer"]).rate_for(given)
+    auto = "" if given == "auto" else ", or leave it at 'auto'"
     return f"Lower learning_rate (now {rate}) to a tenth{auto}."
 
 
