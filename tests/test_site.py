@@ -18,7 +18,7 @@ from isthmus.parts import Corruption
 
 ROOT = Path(__file__).resolve().parents[1]
 # What other floors take from these modules, and users do not.
-INNER = {"did_you_mean", "guess", "last_step_serves", "missing", "plain_words"}
+INNER = {"a_few", "caution", "did_you_mean", "guess", "last_step_serves", "missing", "plain_words"}
 # What a browser fetches by itself.
 FETCHED = {("link", "href"), ("script", "src"), ("img", "src"), ("iframe", "src")}
 
