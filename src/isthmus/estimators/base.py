@@ -25,11 +25,11 @@ from isthmus.estimators.diagnosis import diagnose
 from isthmus.estimators.diagnosis.finding import Finding
 from isthmus.estimators.gathering import gather, mean_of, scale, width_for
 from isthmus.estimators.inputs import Floats
-from isthmus.estimators.parameters import Parameters, check, copied
+from isthmus.estimators.parameters import Parameters, check
 from isthmus.estimators.planning import plan_for, warn
 from isthmus.estimators.resuming import CheckpointLike, keeping
 from isthmus.estimators.sampling import Sampling
-from isthmus.estimators.saving import Learned, filled
+from isthmus.estimators.saving import Learned, copied, filled
 from isthmus.estimators.transformer import SavedTransformer
 from isthmus.estimators.unharmed import or_unharmed
 from isthmus.estimators.using import Using, apply

@@ -20,9 +20,9 @@ from isthmus.data.scaling import Scaling
 from isthmus.errors import ParameterError, caution
 from isthmus.estimators import inputs
 from isthmus.estimators.inputs import Array
-from isthmus.estimators.parameters import BoltzmannParameters, check, copied
+from isthmus.estimators.parameters import BoltzmannParameters, check
 from isthmus.estimators.resuming import CheckpointLike, keeping
-from isthmus.estimators.saving import Learned, filled
+from isthmus.estimators.saving import Learned, copied, filled
 from isthmus.estimators.transformer import SavedTransformer
 from isthmus.estimators.unharmed import or_unharmed
 from isthmus.estimators.using_machines import UsingMachine

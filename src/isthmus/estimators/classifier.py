@@ -32,17 +32,10 @@ from isthmus.estimators.boltzmann import BaseRBM
 from isthmus.estimators.inputs import Array, Floats
 from isthmus.estimators.labels import Labels, check_labels, labels_from
 from isthmus.estimators.lessons import lesson_of
-from isthmus.estimators.parameters import (
-    PartLike,
-    Training,
-    check,
-    copied,
-    estimator,
-    meaning,
-)
+from isthmus.estimators.parameters import PartLike, Training, check, estimator, meaning
 from isthmus.estimators.planning import plan_for, warn
 from isthmus.estimators.resuming import CheckpointLike, keeping
-from isthmus.estimators.saving import NESTED, Learned, filled
+from isthmus.estimators.saving import NESTED, Learned, copied, filled
 from isthmus.estimators.transformer import SavedTransformer
 from isthmus.estimators.unharmed import or_unharmed
 from isthmus.estimators.watching import guarded, watching

@@ -25,7 +25,6 @@ from typing import (
 )
 
 from pydantic import Field, TypeAdapter, ValidationError, WrapValidator
-from sklearn.base import clone
 
 from isthmus.errors import ParameterError, UnknownParameterError, did_you_mean, guess, plain_words
 
@@ -249,12 +248,6 @@ def declared(cls: Any) -> Mapping[str, tuple[dataclasses.Field[Any], Any]]:
     running = {field.name for field in dataclasses.fields(Running)}
     fields = sorted(dataclasses.fields(cls), key=lambda f: (bool(f.kw_only), f.name in running))
     return {field.name: (field, hints[field.name]) for field in fields}
-
-
-def copied(estimator: Any) -> dict[str, Any]:
-    """Return the parameters as they are now, whatever becomes of a list or a module among them."""
-    copy: dict[str, Any] = clone(estimator).get_params(deep=False)
-    return copy
 
 
 def changed(estimator: Any) -> dict[str, Any]:

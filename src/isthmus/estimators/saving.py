@@ -10,7 +10,7 @@ from typing import Annotated, Any, Protocol, TypeVar
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from torch import nn
 
 from isthmus.data import artefact
@@ -86,6 +86,12 @@ def save(estimator: Saveable, path: Path, card: str) -> None:
         for name, t in tensors.items()
     }
     artefact.write(path, config, small, card)
+
+
+def copied(estimator: Any) -> dict[str, Any]:
+    """Return the parameters as they are now, whatever becomes of a list or a module among them."""
+    parameters: dict[str, Any] = clone(estimator).get_params(deep=False)
+    return parameters
 
 
 def written(estimator: Saveable) -> Learned:
