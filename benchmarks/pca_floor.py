@@ -28,6 +28,7 @@ CAP, TEST_SHARE = 8000, 0.25
 
 def main() -> None:
     options = options_of(__doc__)
+    Autoencoder(1, max_epochs=1).fit(np.eye(20))  # what torch loads at the first step of a process
     print(f"{'table':20s}{'rows':>7s}{'features':>9s}{'code':>5s}   ratio  worst  seconds")
     rows = compared(options, compare, line)
     figures = {"tables": rows, **summary(rows)}

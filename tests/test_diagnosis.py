@@ -10,6 +10,7 @@ import pytest
 from isthmus import (
     Autoencoder,
     DenoisingAutoencoder,
+    OutlierDetector,
     SparseAutoencoder,
     VariationalAutoencoder,
 )
@@ -149,6 +150,8 @@ def test_code_that_may_copy_is_told():
     )
     noisy = model(n_components=6, corruption="gaussian(std=0.1)").fit(X)
     assert "free to copy" not in found(noisy, X)
+    detector = OutlierDetector(6, max_epochs=1, random_state=0).fit(X)
+    assert "free to copy" not in found(detector, X)
 
 
 def test_training_that_was_cut_off_is_told():

@@ -89,8 +89,13 @@ def stuck_units(codes: Floats, low: float, high: float, *, either: bool) -> NDAr
 
 
 def free_to_copy(model: "BaseAutoencoder", on: Judged) -> Iterator[Finding]:
-    """Whether the code is as wide as the input and nothing asks more than copying."""
+    """Whether the code is as wide as the input and nothing asks more than copying.
+
+    A detector judges densities, for which a code of full width is as good as any.
+    """
     n_units = on.codes.shape[1]
+    if is_outlier_detector(model):
+        return
     if n_units >= model.n_features_in_ and not model.model_.parts.hides:
         yield Finding(
             "free to copy",
