@@ -4,6 +4,7 @@ from typing import Annotated
 
 from isthmus.estimators.base import BaseAutoencoder
 from isthmus.estimators.parameters import PartLike, estimator, meaning
+from isthmus.estimators.shorthands import network_meant
 from isthmus.fitting.model import Parts
 from isthmus.fitting.pretraining import Pretraining
 from isthmus.parts.slots import Code, Corruption, Likelihood, Penalty
@@ -55,7 +56,7 @@ class Autoencoder(BaseAutoencoder):
     def parts(self) -> Parts:
         """Return what fills the slots."""
         return Parts(
-            network=self._network(),
+            network=network_meant(self),
             corruption=Corruption.of(self.corruption),
             code=Code.of(self.code),
             likelihood=Likelihood.of(self.likelihood),

@@ -6,7 +6,6 @@ Shapes: N rows, D features, K components.
 from __future__ import annotations  # help texts name the types, and do not unfold them
 
 import copy
-import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Self
@@ -44,7 +43,6 @@ from isthmus.fitting.plan import Plan
 from isthmus.fitting.session import Session
 from isthmus.fitting.streams import Streams
 from isthmus.fitting.versus import VersusPCA
-from isthmus.parts.networks.network import Network
 
 
 class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimator, ABC):
@@ -316,34 +314,6 @@ class BaseAutoencoder(Using, Sampling, SavedTransformer, Parameters, BaseEstimat
     ) -> Task:
         """Return what a fit is given besides its rows."""
         return Task(parts, width, self.sample_shape_, scaling, plan, streams, observers)
-
-    def _network(self) -> Network:
-        """Return the network with the shorthands applied.
-
-        An estimator's own default of a shorthand gives way to a network that says otherwise, or is
-        of another kind.
-        """
-        network, named = Network.of(self.network), Network.named_in(self.network)
-        fields = [field.name for field in dataclasses.fields(network)]  # type: ignore[arg-type]
-        usual: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(self)}
-        other = type(network) is not type(Network.of(usual["network"]))
-        given = {}
-        for name in ("hidden", "activation"):
-            value, ruled_out = getattr(self, name), other or name in named or name not in fields
-            if value is None or (ruled_out and value == usual[name]):
-                continue
-            if name not in fields:
-                raise ParameterError(
-                    f"{name}={value!r} is not of network {str(network)!r}, whose fields are "
-                    f"{', '.join(fields)}: leave it out."
-                )
-            if name in named:
-                raise ParameterError(
-                    f"{name} is given twice, by {name}={value!r} and by "
-                    f"network={str(network)!r}: leave one of the two out."
-                )
-            given[name] = value
-        return network.but(**given)
 
     def _check_unchanged(self, parts: Parts) -> None:
         """Refuse parameters that are no longer those of the model that has begun."""

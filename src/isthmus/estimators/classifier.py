@@ -24,11 +24,11 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from isthmus.data.scaling import Scaling
-from isthmus.errors import ParameterError
 from isthmus.estimators import answers, inputs, saving
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.base import BaseAutoencoder
 from isthmus.estimators.boltzmann import BaseRBM
+from isthmus.estimators.classifier_checks import check_batches, check_crops, check_pairs
 from isthmus.estimators.inputs import Array, Floats
 from isthmus.estimators.labels import Labels, check_labels, labels_from
 from isthmus.estimators.lessons import lesson_of
@@ -42,7 +42,6 @@ from isthmus.estimators.watching import guarded, watching
 from isthmus.fitting.assembly import settle
 from isthmus.fitting.classifier import (
     Classifier,
-    Encoder,
     Head,
     fine_tune,
     teach_head,
@@ -189,9 +188,9 @@ class AutoencoderClassifier(
             If `checkpoint` is another fit's, or in use.
         """
         check(self)
-        self._check_together()
+        check_pairs(self)
         array = inputs.check_rows(self, X, reset=True, at_least=2)
-        self._check_crops()
+        check_crops(self)
         labels = check_labels(y, len(array), type(self).__name__)
         watchers = guarded(observers)
         given = {"X": X, "y": y}
@@ -203,7 +202,7 @@ class AutoencoderClassifier(
             autoencoder = bare.fit(X, checkpoint=keeper, observers=watchers)
             encoder = autoencoder._encoder()
             scaling = copy.deepcopy(encoder.scaling)  # exact: training rounds the encoder's
-            self._check_batches(encoder, plan)
+            check_batches(self, encoder, plan)
             history = History("classifier", stack.enter_context(watching(self, watchers)))
             fraction = self.validation_fraction
             lesson = lesson_of(array, labels, scaling, fraction, plan, streams, [history])
@@ -251,52 +250,11 @@ class AutoencoderClassifier(
 
     # How it is done ----------------------------------------------------------------------
 
-    def _check_together(self) -> None:
-        given = self.autoencoder
-        if given is not None and not isinstance(given, BaseAutoencoder | BaseRBM):
-            raise ParameterError(
-                f"autoencoder={given!r} is no autoencoder of this library: write one such as "
-                f"StackedAutoencoder(30), or leave it out."
-            )
-        if getattr(given, "conditional", False):
-            raise ParameterError(
-                f"autoencoder={given!r} is told labels itself, and a classifier has none to tell "
-                f"it: write conditional=False."
-            )
-        if Corruption.of(self.corruption).blind:
-            raise ParameterError(
-                f"corruption={str(self.corruption)!r} judges the pixels that it hides, and a "
-                f"classifier judges labels: write corruption='masking'."
-            )
-        if Corruption.of(self.corruption).hides and not self.fine_tune:
-            raise ParameterError(
-                f"corruption={str(self.corruption)!r} needs an encoder that is trained, and "
-                f"fine_tune=False leaves it as it is: write fine_tune=True, or corruption='clean'."
-            )
-
-    def _check_crops(self) -> None:
-        """Refuse pictures that the autoencoder would learn crop by crop."""
-        network = inputs.network_of(self)
-        crop = None if network is None else network.crop
-        if crop is not None and len(self.sample_shape_) > 1 and max(self.sample_shape_[-2:]) > crop:
-            raise ParameterError(
-                f"network {str(network)!r} learns from crops of {crop} x {crop} pixels, and a "
-                f"sample of X has the shape {self.sample_shape_}: write side="
-                f"{max(self.sample_shape_[-2:])} in it."
-            )
-
     def _plan(self, n_rows: int) -> Plan:
         """Return how the training on so many labelled rows runs."""
         plan = plan_for(self, n_rows)
         fast = self.learning_rate == "auto" and not (self.fine_tune or plan.optimizer.whole)
         return plan._replace(rate=HEAD_ALONE * plan.rate) if fast else plan
-
-    def _check_batches(self, encoder: Encoder, plan: Plan) -> None:
-        if self.fine_tune and plan.batch_size == 1 and not encoder.rows_apart:
-            raise ParameterError(
-                "The autoencoder's network mixes the rows of a batch, and the batch has one: raise "
-                "batch_size, or write norm='layer'."
-            )
 
     def _autoencoder(self, n_features: int, streams: Streams) -> BaseAutoencoder | BaseRBM:
         """Return the autoencoder to fit; one without a seed of its own gets one of ours."""

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from isthmus.estimators.base import BaseAutoencoder
 from isthmus.estimators.parameters import Hidden, PartLike, estimator, meaning
+from isthmus.estimators.shorthands import network_meant
 from isthmus.fitting.model import Parts
 from isthmus.parts.code import Sigmoid
 from isthmus.parts.contraction import Contraction
@@ -54,7 +55,7 @@ class ContractiveAutoencoder(BaseAutoencoder):
     def parts(self) -> Parts:
         """Return what fills the slots."""
         return Parts(
-            network=self._network(),
+            network=network_meant(self),
             corruption=Clean(),
             code=Sigmoid(),
             likelihood=Likelihood.of(self.likelihood),

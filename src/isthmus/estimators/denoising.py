@@ -14,6 +14,7 @@ from isthmus.estimators.arrays import Array, refusing, unwrapped
 from isthmus.estimators.base import BaseAutoencoder
 from isthmus.estimators.parameters import PartLike, estimator, meaning
 from isthmus.estimators.samples import check_colours, fits
+from isthmus.estimators.shorthands import network_meant
 from isthmus.fitting.model import Parts
 from isthmus.parts.code import Plain
 from isthmus.parts.corruption import BlindSpot, Clean
@@ -69,7 +70,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
         """Return what fills the slots."""
         noises = {"clean": self.corruption, "noise2noise": Clean(), "blind": BlindSpot()}
         return Parts(
-            network=self._network(),
+            network=network_meant(self),
             corruption=Corruption.of(noises[self.target]),
             code=Plain(),
             likelihood=Likelihood.of(self.likelihood),

@@ -19,6 +19,7 @@ from isthmus.estimators.base import BaseAutoencoder
 from isthmus.estimators.inputs import Array, Floats
 from isthmus.estimators.parameters import Components, Hidden, estimator, meaning
 from isthmus.estimators.saving import Learned
+from isthmus.estimators.shorthands import network_meant
 from isthmus.estimators.variational import warmed
 from isthmus.fitting.model import Model, Parts
 from isthmus.fitting.streams import Streams
@@ -87,7 +88,7 @@ class OutlierDetector(OutlierMixin, BaseAutoencoder):
     def parts(self) -> Parts:
         """Return what fills the slots."""
         parts = Parts(
-            network=self._network(),
+            network=network_meant(self),
             corruption=Clean(),
             code=Gaussian(beta=float(self.beta)),
             likelihood=Likelihood.of(self.likelihood),

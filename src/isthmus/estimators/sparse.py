@@ -6,6 +6,7 @@ from typing import Annotated
 from isthmus.errors import ParameterError, did_you_mean
 from isthmus.estimators.base import BaseAutoencoder
 from isthmus.estimators.parameters import Hidden, PartLike, estimator, meaning
+from isthmus.estimators.shorthands import network_meant
 from isthmus.fitting.model import Parts
 from isthmus.parts.code import Sigmoid
 from isthmus.parts.corruption import Clean
@@ -79,7 +80,7 @@ class SparseAutoencoder(BaseAutoencoder):
         """Return what fills the slots."""
         code, penalties = sparse_parts(self.sparsity)
         return Parts(
-            network=self._network(),
+            network=network_meant(self),
             corruption=Clean(),
             code=code,
             likelihood=Likelihood.of(self.likelihood),

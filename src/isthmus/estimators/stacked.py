@@ -5,6 +5,7 @@ from typing import Annotated
 
 from isthmus.estimators.base import BaseAutoencoder
 from isthmus.estimators.parameters import Components, Hidden, PartLike, estimator, meaning
+from isthmus.estimators.shorthands import network_meant
 from isthmus.fitting.model import Parts
 from isthmus.fitting.pretraining import Pretraining
 from isthmus.parts.corruption import Clean
@@ -68,7 +69,7 @@ class StackedAutoencoder(BaseAutoencoder):
             each = noises if isinstance(self.corruption, tuple | list) else noises[0]
             pretraining = pretraining.corrupted(each)
         return Parts(
-            network=self._network(),
+            network=network_meant(self),
             corruption=Clean(),
             code=Code.of(self.code),
             likelihood=Likelihood.of(self.likelihood),

@@ -17,6 +17,7 @@ from isthmus.estimators.inputs import Floats
 from isthmus.estimators.labels import labels_from
 from isthmus.estimators.parameters import PartLike, estimator, meaning
 from isthmus.estimators.saving import Learned
+from isthmus.estimators.shorthands import network_meant
 from isthmus.estimators.using import apply
 from isthmus.fitting import evidence
 from isthmus.fitting.model import Model, Parts
@@ -121,7 +122,7 @@ class VariationalAutoencoder(BaseAutoencoder):
             prior_components=self.prior_components,
         )
         parts = Parts(
-            network=self._network(),
+            network=network_meant(self),
             corruption=Corruption.of(self.corruption),
             code=code,
             likelihood=Likelihood.of(self.likelihood),

@@ -320,7 +320,7 @@ def _rebuilt(bare: Any, seen: Floats, codes: Floats | None) -> Floats:
 
 def is_conditional(model: Any) -> bool:
     """Whether the decoder is told labels."""
-    return bool(getattr(model, "conditional", False))
+    return bool(getattr(model, "parameters_", {}).get("conditional"))
 
 
 def _commonest(model: Any) -> Any:
