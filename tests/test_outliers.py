@@ -19,6 +19,7 @@ from isthmus.cli.main import run
 from isthmus.errors import ParameterError
 from isthmus.estimators import saving
 from isthmus.evaluation.review import review
+from isthmus.evaluation.words import figure
 
 RNG = np.random.default_rng(0)
 BASIS = RNG.normal(size=(3, 12))
@@ -197,7 +198,30 @@ def test_the_command_line_finds_them(tmp_path, capsys):
         assert (marks.dtype, marks.sum()) == (pl.Int64, 16)
 
 
-def test_the_report_does_not_call_it_a_bad_pca():
+def test_the_report_tells_what_it_finds_and_does_not_call_it_a_bad_pca():
     model = OutlierDetector(3, max_epochs=1, random_state=0).fit(X)
-    headline = review(model, X).verdict.headline
-    assert headline == "It was made to find outliers, and PCA rebuilds better."
+    verdict = review(model, X).verdict
+    n_found = int((model.predict(X) == -1).sum())
+    assert verdict.headline == f"It calls {n_found} of {len(X)} rows outliers."
+    assert verdict.tone == "even"
+    assert verdict.figures[0] == (f"{n_found}", f"of {len(X)} rows called outliers")
+
+
+def test_the_report_compares_what_it_finds_with_the_rarer_label():
+    model = OutlierDetector(3, max_epochs=1, random_state=0).fit(X)
+    odd = np.arange(len(X)) < 9
+    far = np.where(odd[:, None], 9.0, X)
+    said = review(model, far, np.where(odd, "odd", "usual")).verdict
+    calls = int((model.predict(far) == -1).sum())
+    assert said.headline == f"It finds 9 of 9 rows labelled odd, of {calls} that it calls outliers."
+    assert said.tone == "good"
+    area = roc_auc_score(odd, -model.score_samples(far))
+    assert said.figures[1] == (figure(area), "area under the ROC curve, with odd for the outliers")
+    assert (
+        "a row labelled odd scores below another with a chance of"
+        in " ".join(said.sentences).lower()
+    )
+    other = review(model, far, np.where(odd, "usual", "odd")).verdict
+    assert other.headline.startswith("It finds 9 of 9 rows labelled usual")
+    three = review(model, far, np.arange(len(X)) % 3).verdict
+    assert three.headline == f"It calls {calls} of {len(X)} rows outliers."

@@ -11,6 +11,7 @@ from isthmus.estimators.transformer import SavedTransformer
 from isthmus.evaluation.against_pca import AgainstPCA, against_pca, pca_of
 from isthmus.evaluation.classes import ClassErrors, class_errors
 from isthmus.evaluation.code_map import CodeMap, Projection, code_map
+from isthmus.evaluation.detection import Detection, detection
 from isthmus.evaluation.examples import (
     Decibels,
     Examples,
@@ -51,6 +52,7 @@ class Review(NamedTuple):
     activity: Activity
     quality: Quality
     classes: ClassErrors | None
+    detection: Detection | None
     origin: Origin
     path: Path | None = None  # of the page, if there is one
 
@@ -83,6 +85,7 @@ def review(
         features=feature_errors(subject) if rebuilds else None,
         quality=quality(subject, labels, pca),
         classes=None if labels is None else class_errors(subject, labels),
+        detection=detection(subject, labels),
     )
     return Review(
         verdict=judge(seen),
@@ -102,6 +105,7 @@ def review(
         activity=used,
         quality=seen.quality,
         classes=seen.classes,
+        detection=seen.detection,
         origin=origin(model, X, labelled=labels is not None),
     )
 

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from sklearn.base import is_outlier_detector
 
 from isthmus.estimators.diagnosis.finding import Finding
 from isthmus.evaluation.against_pca import AgainstPCA, Interval
 from isthmus.evaluation.classes import ClassErrors
+from isthmus.evaluation.detection import Detection
 from isthmus.evaluation.examples import FeatureErrors
 from isthmus.evaluation.quality import Quality
 from isthmus.evaluation.subject import Subject, is_conditional
@@ -17,6 +17,7 @@ from isthmus.evaluation.words import count, figure, isolated, percent, times
 
 BETTER, WORSE = 0.99, 1.01  # times PCA's error
 WELL = 0.9  # of a feature's variance
+RANKED, TURNED = 0.9, 0.5  # areas under a ROC curve: from which on well, and below which wrongly
 HALF = 0.5  # of the noise's squared error, from which on it is well taken off
 
 # What a finding makes of everything else.
@@ -62,6 +63,7 @@ class Evidence(NamedTuple):
     features: FeatureErrors | None
     quality: Quality
     classes: ClassErrors | None
+    detection: Detection | None
 
 
 def judge(seen: Evidence) -> Verdict:
@@ -103,13 +105,13 @@ def _headline(seen: Evidence) -> tuple[str, Tone]:
         return _of_a_classifier(seen)
     if not _asked_to_rebuild(seen):
         return "A model of the rows, which was not asked to rebuild them.", "even"
+    if seen.detection is not None:
+        return _of_a_detector(seen.detection)
     ratio = _ratio(seen)
     if ratio < BETTER:
         return "It earned its place.", "good"
     if ratio <= WORSE:
         return "It is as good as PCA, and no better.", "even"
-    if is_outlier_detector(seen.model):
-        return "It was made to find outliers, and PCA rebuilds better.", "even"
     if seen.model.model_.parts.code.prior:
         return "It says how rows are distributed, and PCA rebuilds better.", "even"
     if _aims_elsewhere(seen):
@@ -122,6 +124,15 @@ def _of_noise(seen: Evidence) -> tuple[str, Tone]:
     if math.isnan(left):
         return "It rebuilds rows by a way around its code.", "even"
     return f"It takes off {percent(1 - left)} of the noise.", "good" if left < HALF else "even"
+
+
+def _of_a_detector(said: Detection) -> tuple[str, Tone]:
+    known = said.known
+    if known is None:
+        return f"It calls {said.n_found:,} of {count(said.n_rows, 'row')} outliers.", "even"
+    found = f"It finds {known.n_found:,} of {count(known.n_rows, 'row')} labelled"
+    tone: Tone = "good" if known.area >= RANKED else "bad" if known.area < TURNED else "even"
+    return f"{found} {isolated(known.name)}, of {said.n_found:,} that it calls outliers.", tone
 
 
 def gravest_first(findings: list[Finding]) -> list[Finding]:
@@ -236,6 +247,12 @@ def _good_for(seen: Evidence) -> str:
 
 def _told(seen: Evidence) -> str:
     """Say what a linear model makes of the code."""
+    if seen.detection is not None and seen.detection.known is not None:
+        known = seen.detection.known
+        return (
+            f"A row labelled {isolated(known.name)} scores below another with a chance of "
+            f"{percent(known.area)}."
+        )
     quality = seen.quality
     ours, theirs = quality.code.probe, quality.pca.probe
     if ours is None or theirs is None:
@@ -256,6 +273,8 @@ def _told(seen: Evidence) -> str:
 def _figures(seen: Evidence) -> Iterator[KeyFigure]:
     """Yield the figures that are printed large."""
     versus, width = seen.versus, seen.subject.codes.shape[1]
+    if seen.detection is not None:
+        yield from _found(seen.detection)
     if seen.classes is not None:
         yield KeyFigure(percent(seen.classes.accuracy), "of the labelled rows right")
     if versus is not None and versus.pca_error.value > 0 and _asked_to_rebuild(seen):
@@ -274,6 +293,8 @@ def _figures(seen: Evidence) -> Iterator[KeyFigure]:
             else KeyFigure(times(1 - seen.explained), "times the squared error of the mean")
         )
     quality = seen.quality
+    if seen.detection is not None and seen.detection.known is not None:
+        return
     if quality.code.probe is not None and quality.classes:
         yield KeyFigure(percent(quality.code.probe), "of the classes told by a linear rule")
     elif quality.code.trustworthiness is not None:
@@ -281,3 +302,10 @@ def _figures(seen: Evidence) -> Iterator[KeyFigure]:
             figure(quality.code.trustworthiness),
             "trustworthiness: neighbours in the code that are so in truth",
         )
+
+
+def _found(said: Detection) -> Iterator[KeyFigure]:
+    yield KeyFigure(f"{said.n_found:,}", f"of {count(said.n_rows, 'row')} called outliers")
+    if said.known is not None:
+        outliers = f"with {isolated(said.known.name)} for the outliers"
+        yield KeyFigure(figure(said.known.area), f"area under the ROC curve, {outliers}")
