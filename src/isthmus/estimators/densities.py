@@ -7,7 +7,6 @@ import numpy as np
 from scipy.spatial.distance import cdist
 from scipy.special import logsumexp
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
 
 from isthmus.estimators.inputs import Floats
 
@@ -29,6 +28,8 @@ def gaussian(codes: Floats, n: int, seed: int) -> Floats:
 
 def mixture(codes: Floats, n: int, seed: int) -> Floats:
     """Draw from a mixture of ten Normals, (n, K), in no order; fewer where codes are few."""
+    from sklearn.mixture import GaussianMixture  # a tenth of what a fit imports, and not for fits
+
     n_codes, n_units = codes.shape
     if n_codes == 1:
         return gaussian(codes, n, seed)
