@@ -231,3 +231,12 @@ def test_looking_for_copies_takes_no_more_memory_the_more_rows_there_are():
     n_different, n_bytes = map(int, printed_by(code).split())
     assert n_different == 1
     assert n_bytes < 200e6
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int16])
+def test_order_of_the_bytes_changes_nothing(dtype):
+    values = (10 * np.random.default_rng(0).normal(size=(30, 4))).astype(dtype)
+    swapped = values.astype(values.dtype.newbyteorder(">"))
+    scaling = fit_scaling("standard", values)
+    first, second = (Rows(each, scaling).take(torch.arange(30)) for each in (values, swapped))
+    assert torch.equal(first, second)

@@ -133,7 +133,7 @@ class Rows:
 
     def __init__(self, values: NDArray[np.generic], scaling: Scaling, device: str = "cpu") -> None:
         self.device = torch.device(device)
-        if values.dtype.type in _KEPT and values.dtype.isnative and _is_moderate(scaling):
+        if values.dtype.type in _KEPT and _is_moderate(scaling):
             self._storage = _shared(values).to(self.device)
             # The offset in two parts: float32 alone would round a large one.
             offset = scaling.offset.float()
@@ -267,11 +267,11 @@ def select(
 
 
 def _shared(values: NDArray[np.generic]) -> Tensor:
-    """Wrap the array as it is; rows that do not lie one after another are laid so."""
+    """Wrap the array as it is; rows and bytes that do not lie in order are laid so."""
     with warnings.catch_warnings():
         # torch warns that it has no read-only tensors; nothing here writes to the storage.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(np.ascontiguousarray(values))
+        return torch.from_numpy(np.ascontiguousarray(values, values.dtype.newbyteorder("=")))
 
 
 def _is_moderate(scaling: Scaling) -> bool:
