@@ -517,6 +517,15 @@ def test_what_rises_in_a_fit_has_risen_in_the_portions_that_follow_it(begin, beg
     assert (min(times) >= 1) == (max(times) >= 1) == begun
 
 
+def test_averages_that_vanish_are_flushed_in_portions_after_a_long_fit(monkeypatch):
+    estimator = model(max_epochs=4000, patience=1, batch_size=120).fit(X)
+    flushed, flush = [], steps.flush
+    monkeypatch.setattr(steps, "flush", lambda *args: flushed.append(flush(*args)))
+    for _ in range(steps.FLUSH_EVERY):
+        estimator.partial_fit(X)
+    assert len(flushed) == 1
+
+
 def test_first_partial_fit_that_is_interrupted_leaves_no_model(monkeypatch):
     estimator = model()
     interrupt_after(1, monkeypatch)

@@ -10,6 +10,8 @@ import pytest
 import scipy.sparse as sp
 import torch
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from isthmus import Autoencoder, BernoulliRBM, DenoisingAutoencoder, SparseAutoencoder
 from isthmus.data import rows
@@ -782,15 +784,25 @@ def test_names_of_columns_that_are_not_all_text_are_told_so():
         Autoencoder(1).fit(frame)
 
 
-def test_warnings_point_at_the_line_that_called():
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda model, X: model.fit(X, X),
+        lambda model, X: model.fit_transform(X, X),
+        lambda model, X: make_pipeline(StandardScaler(), model).fit(X, X),
+    ],
+)
+def test_warnings_point_at_the_line_that_called(call):
     X = np.random.default_rng(0).normal(size=(40, 3))
     with pytest.warns(UserWarning, match="^y has the shape of X") as caught:
-        Autoencoder(2, max_epochs=1).fit(X, X)
+        call(Autoencoder(2, max_epochs=1), X)
     assert [each.filename for each in caught] == [__file__]
 
 
 def test_text_is_found_in_whatever_row_of_a_frame_it_stands():
     table = pd.DataFrame({"a": np.arange(3000.0).astype(object), "b": np.arange(3000.0)})
     table.loc[2500, "a"] = "7"
-    with pytest.raises(DataError, match=r"^X has text at row 2500, column 'a' \('7'\): "):
-        Autoencoder(1).fit(table)
+    objects = pl.DataFrame({"a": pl.Series(table["a"].tolist(), dtype=pl.Object), "b": table["b"]})
+    for frame in (table, objects):
+        with pytest.raises(DataError, match=r"^X has text at row 2500, column 'a' \('7'\): "):
+            Autoencoder(1).fit(frame)

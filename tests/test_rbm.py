@@ -459,6 +459,15 @@ def test_a_portion_is_learned_where_the_parameters_say():
     assert not machine._session.serves(options._replace(device="meta"))
 
 
+def test_portions_are_of_one_session_however_the_device_is_called():
+    """A number in its name, as weights on "cuda" have, makes it no other one."""
+    machines = [BernoulliRBM(**SHORT, device=device) for device in ("cpu", "cpu:0")]
+    for _ in range(3):
+        for machine in machines:
+            machine.partial_fit(B)
+    np.testing.assert_array_equal(machines[0].transform(B), machines[1].transform(B))
+
+
 def test_an_odd_row_has_room_in_the_last_batch():
     BernoulliRBM(3, batch_size=2, n_iter=2, random_state=0).fit(B[:5])
 

@@ -52,14 +52,14 @@ class TrainingWarning(UserWarning):
 
 
 def caution(said: str, category: type[Warning] = TrainingWarning) -> None:
-    """Warn at the line outside of this library that led here."""
+    """Warn at the line of the user's that led here, be it by way of scikit-learn."""
     frame, level = sys._getframe(1), 2
     while frame.f_back and frame.f_globals.get("__name__", "").startswith(_WITHIN):
         frame, level = frame.f_back, level + 1
     warnings.warn(said, category, stacklevel=level)
 
 
-_WITHIN = ("isthmus.", "contextlib", "functools")
+_WITHIN = ("isthmus.", "sklearn.", "torch.", "joblib.", "contextlib", "functools")
 
 
 def did_you_mean(word: str, options: Iterable[str]) -> str:

@@ -114,10 +114,11 @@ def model_and_rows(model: Path, data: Path) -> tuple["BaseAutoencoder", Rows]:
     """
     estimator = load(model)
     if takes_any_size(estimator) and not _are_rows(data, estimator.sample_shape_):
+        written = "picture" if is_picture(data) else "folder"
         raise ParameterError(
             f"{model} takes pictures of any size to denoise them, and here rows of one size are "
-            f"asked of {data}: use isthmus denoise with a folder to write to, or isthmus score "
-            f"with --target and clean pictures."
+            f"asked of {data}: use isthmus denoise with a {written} to write to, or isthmus score "
+            f"with --target and what is clean."
         )
     names = getattr(estimator, "feature_names_in_", None)
     columns = None if names is None else tuple(map(str, names))

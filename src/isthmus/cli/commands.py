@@ -157,7 +157,7 @@ def resume(checkpoint: Path, **options: Any) -> int:
 
 
 @click.command(epilog=FORMS)
-@data_argument
+@picture_argument
 @out_argument
 @model_option("Folder of the saved model.")
 @force_option
@@ -215,7 +215,7 @@ classes_option = labels_option(
 
 @click.command(epilog=FORMS)
 @click.argument("model", type=PATH)
-@data_argument
+@picture_argument
 @classes_option
 @data_option("--target", "Clean rows, where DATA is noisy.")
 @click.option(

@@ -153,6 +153,11 @@ def resume(checkpoint: Path, given: Given, model: Path, *, force: bool = False) 
             f"{checkpoint} keeps a fit {'without' if given.labels else 'with'} labels: {change} "
             f"--labels."
         )
+    if is_picture(given.data) and estimator.parts().network.crop is None:
+        raise ParameterError(
+            f"{checkpoint} keeps a fit to rows, and {given.data} is a single picture: give the "
+            f"data that it was fitted to."
+        )
     return _run(estimator.set_params(verbose=1), given, model, checkpoint)
 
 

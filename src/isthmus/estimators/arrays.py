@@ -116,7 +116,7 @@ def _refuse_foreign(X: Any, name: str) -> None:
         if _may_be_numbers(dtype):
             continue
         column = X[:, number] if hasattr(X, "get_column") else X.iloc[:, number]
-        anything = str(dtype) == "object"  # of which only text is looked for here
+        anything = str(dtype).lower() == "object"  # of which only text is looked for here
         for row, value in enumerate(column):
             if isinstance(value, str) or not (anything or is_missing(value)):
                 raise DataTypeError(_foreign(name, row, column_of(X, number), value))
@@ -125,7 +125,7 @@ def _refuse_foreign(X: Any, name: str) -> None:
 def _may_be_numbers(dtype: Any) -> bool:
     """Whether a frame's column of the type holds numbers, or words for which others are asked."""
     if hasattr(dtype, "is_numeric"):  # of polars
-        return bool(dtype.is_numeric()) or str(dtype) in ("Boolean", "Null", "Object")
+        return bool(dtype.is_numeric()) or str(dtype) in ("Boolean", "Null")
     return getattr(dtype, "kind", "O") != "O" or not str(dtype).startswith(_TEXT)
 
 

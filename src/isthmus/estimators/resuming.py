@@ -241,9 +241,10 @@ def _check_same(path: Any, begun: Facts, now: Facts) -> None:
                 f"{path} holds the checkpoint of a fit with {name}={before!r}, and {name} is now "
                 f"{value!r}: set it back to go on, {NEW}."
             )
-    if begun.get("modules") != now["modules"]:
+    if begun.get("modules") not in (None, now["modules"]):  # an earlier version may lack them
         raise FileError(f"{path} holds the checkpoint of a fit of modules of other layers: {NEW}.")
-    for name in begun["rows"] | now["rows"]:
+    unknown = {"network"} - begun["rows"].keys()  # of an earlier version
+    for name in (begun["rows"] | now["rows"]).keys() - unknown:
         difference = _difference(begun["rows"].get(name), now["rows"].get(name))
         if difference:
             raise FileError(

@@ -284,12 +284,12 @@ class Session:
 
     def serves(self, options: ContrastiveOptions) -> bool:
         """Whether the machine is where the options want it."""
-        return self.rbm.weight.device == torch.device(options.device)
+        return self._contrast.options.device == options.device
 
     def run(self, rows: Selection, options: ContrastiveOptions) -> "Session | None":
         """Pass once over the rows, at a rate that does not move; None if the error leaps."""
-        began, after = time.perf_counter(), copy.deepcopy(self)
-        contrast = after._contrast
+        began, after = time.perf_counter(), copy.copy(self)
+        after._contrast = contrast = copy.deepcopy(self._contrast)
         contrast.follow(options._replace(schedule=Constant()))
         most = _bearable(after.rbm, rows, LEAP)
         with _threads(contrast.options, after.rbm):
@@ -298,15 +298,14 @@ class Session:
         if not error <= most:  # NaN is not, either
             return None
         after.epoch += 1
-        after.history.append(
-            {
-                "stage": "partial fit",
-                "epoch": after.epoch,
-                "reconstruction_error": error,
-                "learning_rate": rate,
-                "seconds": time.perf_counter() - began,
-            }
-        )
+        record = {
+            "stage": "partial fit",
+            "epoch": after.epoch,
+            "reconstruction_error": error,
+            "learning_rate": rate,
+            "seconds": time.perf_counter() - began,
+        }
+        after.history = [*self.history, record]
         return after
 
 

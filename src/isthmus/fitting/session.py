@@ -61,15 +61,15 @@ class Session:
         optimizer = plan.optimizer.build(model.parameters(), plan.rate)
         if state is not None:
             optimizer.load_state_dict(state)
-        epoch, settled = self._epoch + 1, self._share == SETTLED
-        # What rises in the course of a fit (a weight, the draws) has risen in one that is over.
-        time_of = max(epoch, plan.max_epochs + 1) if settled else epoch
+        epoch, settled = self._epoch + 1, self._share < 1
         n_products = model.n_products
         reduced = uses_bfloat16(plan, n_products)
 
         def one_pass(size: int) -> Terms | None:
             smaller = plan._replace(batch_size=size)
-            return run_epoch(model, rows, smaller, optimizer, draws, time_of, reduced=reduced)
+            return run_epoch(
+                model, rows, smaller, optimizer, draws, epoch, reduced=reduced, risen=settled
+            )
 
         judge = rows.at(rows.index[: plan.batch_size])
         look = functools.partial(

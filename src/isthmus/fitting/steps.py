@@ -68,10 +68,12 @@ def run_epoch(
     after_step: Callable[[], None] = lambda: None,
     *,
     reduced: bool,
+    risen: bool = False,
 ) -> Terms | None:
     """Take one step per batch; return the terms averaged over rows, None if the loss broke.
 
-    The steps of `lap`, which were taken before, are left out.
+    The steps of `lap`, which were taken before, are left out. What rises in the course of a fit,
+    such as a weight, has ``risen`` where one came before.
     """
     lap = lap or Lap(draws.order.get_state())
     draws.order.set_state(lap.order)
@@ -83,6 +85,7 @@ def run_epoch(
             flush(optimizer)
         middle = lap.n_rows + len(x) / 2  # so that a warm-up does not waste its first step
         at = (epoch - 1 + middle / training.n_rows) / max(1, plan.max_epochs)
+        at = max(at, 1.0) if risen else at
         for group in optimizer.param_groups:
             group["lr"] = plan.rate * plan.schedule.factor(at)
         terms = take_step(model, x, target, optimizer, draws, reduced=reduced, at=at)

@@ -4,6 +4,7 @@ No role disturbs another: a corruption at zero strength draws its numbers and le
 initial weights and splits bitwise as they are. The global generators are never touched.
 """
 
+import functools
 import zlib
 from numbers import Integral
 from typing import Any, Literal
@@ -41,15 +42,10 @@ class Streams:
 
     def __init__(self, random_state: RandomState = None) -> None:
         self.entropy = _entropy(random_state)
-        self._seeds: dict[Role, int] = {}  # a small fit asks for one at every epoch
 
     def seed(self, role: Role) -> int:
         """Return the role's seed, 0 to 2^63 - 1."""
-        if role not in self._seeds:
-            key = zlib.crc32(role.encode())
-            sequence = np.random.SeedSequence(self.entropy, spawn_key=(key,))
-            self._seeds[role] = int(sequence.generate_state(1, np.uint64)[0] >> 1)
-        return self._seeds[role]
+        return _seed(self.entropy, role)
 
     def child(self, name: str) -> "Streams":
         """Return streams of their own, such as those of a layer that is trained by itself."""
@@ -60,6 +56,12 @@ class Streams:
     def generator(self, role: Role, device: str | torch.device = "cpu") -> torch.Generator:
         """Return a new generator at the start of the role's stream."""
         return torch.Generator(device).manual_seed(self.seed(role))
+
+
+@functools.lru_cache(maxsize=1000)  # a small fit asks for one at every epoch
+def _seed(entropy: int, role: Role) -> int:
+    sequence = np.random.SeedSequence(entropy, spawn_key=(zlib.crc32(role.encode()),))
+    return int(sequence.generate_state(1, np.uint64)[0] >> 1)
 
 
 def _entropy(random_state: RandomState) -> int:
