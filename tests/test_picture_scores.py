@@ -147,7 +147,7 @@ def test_commands_on_rows_say_what_a_model_for_any_size_can_do(pairs, models, sa
         2,
         f"Error: {model} takes pictures of any size to denoise them, and here rows of one size are "
         f"asked of {data}: use isthmus denoise with a folder to write to, or isthmus score with "
-        "--target and clean pictures.",
+        "--target and what is clean.",
     )
 
 
