@@ -1,6 +1,7 @@
 """How fast an epoch is: ours, the loops that people write, and the matrix products alone.
 
-Beside the products stands what no loop around torch can leave out: them, casts and Adam's step.
+Beside the products stands what no loop around torch can leave out: them, casts and Adam's step; and
+beside ours the same step written out by hand, without autograd.
 
 All train the same net, 784-500-250-30 and back, from the same weights with Adam on batches of
 256 of MNIST, and take turns, an epoch each, so that a busy machine slows all of them.
@@ -26,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from by_hand import ByHand
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -65,11 +67,12 @@ def measure(images: np.ndarray, rounds: int) -> dict[str, Any]:
     """Let the contestants take turns; return medians, ratios and end errors."""
     model, start = ours(), fresh_net()
     rows = torch.from_numpy(images)
-    nets = {name: copy.deepcopy(start) for name in ("loader", "memory")}
+    nets = {name: copy.deepcopy(start) for name in ("loader", "memory", "by_hand")}
     epochs: dict[str, Epoch] = {
         "isthmus": lambda: model.partial_fit(images),
         "loader": loader_loop(nets["loader"], rows),
         "memory": memory_loop(nets["memory"], rows),
+        "by_hand": by_hand_loop(nets["by_hand"], rows),
         "products": products(len(rows)),
         "step": products(len(rows), with_step=True),
     }
@@ -88,6 +91,7 @@ def measure(images: np.ndarray, rounds: int) -> dict[str, Any]:
         "faster_than_memory": middle["memory"] / middle["isthmus"],
         "times_the_products": middle["isthmus"] / middle["products"],
         "times_the_step": middle["isthmus"] / middle["step"],
+        "by_hand_faster_than_loader": middle["loader"] / middle["by_hand"],
         "end_error": errors,
         "rounds": rounds,
         "all_seconds": seconds,
@@ -197,6 +201,17 @@ def memory_loop(net: nn.Module, rows: Tensor) -> Epoch:
     return epoch
 
 
+def by_hand_loop(net: nn.Module, rows: Tensor) -> Epoch:
+    """Take the same steps without autograd, in the precision that we use."""
+    trained = ByHand(net, RATE)
+
+    def epoch() -> None:
+        for index in torch.randperm(len(rows)).split(BATCH):
+            trained.step(rows.index_select(0, index))
+
+    return epoch
+
+
 def products(n_rows: int, *, with_step: bool = False) -> Epoch:
     """Make the matrix products of an epoch in the precision that we use, and nothing else.
 
@@ -240,6 +255,7 @@ def show(figures: dict[str, Any]) -> None:
         "isthmus": "Isthmus",
         "loader": "plain loop, DataLoader, float32",
         "memory": "plain loop in memory, float32",
+        "by_hand": "our step written out by hand",
         "products": "matrix products alone",
         "step": "the same, casts and Adam's step",
     }

@@ -80,6 +80,7 @@ def speed(figures: Figures) -> str:
         "Isthmus": "isthmus",
         "plain loop, `DataLoader`, float32": "loader",
         "plain loop in memory, float32": "memory",
+        "our step written out by hand, without autograd": "by_hand",
         "matrix products alone": "products",
         "the same, casts and Adam's step": "step",
     }
