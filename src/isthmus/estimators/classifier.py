@@ -30,7 +30,7 @@ from isthmus.estimators.base import BaseAutoencoder
 from isthmus.estimators.boltzmann import BaseRBM
 from isthmus.estimators.classifier_checks import check_batches, check_crops, check_pairs
 from isthmus.estimators.inputs import Array, Floats
-from isthmus.estimators.labels import Labels, check_labels, labels_from
+from isthmus.estimators.labels import Labels, check_labels, labels_facts, labels_from
 from isthmus.estimators.lessons import lesson_of
 from isthmus.estimators.parameters import PartLike, Training, check, estimator, meaning
 from isthmus.estimators.planning import plan_for, warn
@@ -296,8 +296,7 @@ class AutoencoderClassifier(
             "n_iter": self.n_iter_,
             "stopped_by": self.stopped_by_,
             "history": self.history_,
-            "classes": self.classes_.tolist(),
-            "classes_dtype": self.classes_.dtype.str,
+            **labels_facts(self.classes_),
             "autoencoder": autoencoder,
         }
         own = self.model_.state_dict()

@@ -44,6 +44,14 @@ def check_labels(y: Any, n_rows: int, needed_by: str) -> Labels:
     return Labels(classes, numbers)
 
 
+def labels_facts(classes: Array | None) -> dict[str, Any]:
+    """Return labels, where there are any, as a file holds them: see `labels_from`."""
+    return {
+        "classes": None if classes is None else classes.tolist(),
+        "classes_dtype": None if classes is None else classes.dtype.str,
+    }
+
+
 def labels_from(labels: list[Any], dtype: str) -> Array:
     """Return the labels that a file holds, in the type that they had, (C,).
 

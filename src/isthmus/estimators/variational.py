@@ -14,7 +14,7 @@ from isthmus.errors import ParameterError
 from isthmus.estimators import inputs
 from isthmus.estimators.base import BaseAutoencoder
 from isthmus.estimators.inputs import Floats
-from isthmus.estimators.labels import labels_from
+from isthmus.estimators.labels import labels_facts, labels_from
 from isthmus.estimators.parameters import PartLike, estimator, meaning
 from isthmus.estimators.saving import Learned
 from isthmus.estimators.shorthands import network_meant
@@ -139,12 +139,8 @@ class VariationalAutoencoder(BaseAutoencoder):
     def _learned(self) -> Learned:
         facts, tensors = super()._learned()
         classes = self.classes_ if self.model_.parts.n_labels else None
-        labels = {
-            "classes": None if classes is None else classes.tolist(),
-            "classes_dtype": None if classes is None else classes.dtype.str,
-            "label_name": getattr(self, "label_name_", None),  # which older pickles have not
-        }
-        return {**facts, **labels}, tensors
+        name = getattr(self, "label_name_", None)  # which older pickles have not
+        return {**facts, **labels_facts(classes), "label_name": name}, tensors
 
     def _relearn(self, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         if facts.get("classes") is not None:

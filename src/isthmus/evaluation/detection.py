@@ -32,8 +32,8 @@ def detection(subject: Subject, labels: Labels | None) -> Detection | None:
     """Ask a detector which rows are outliers; None of other models."""
     if not is_outlier_detector(subject.model):
         return None
-    found = subject.model.predict(subject.coded) < 0
     scores = subject.model.score_samples(subject.coded)
+    found = scores < subject.model.offset_
     known = None if labels is None else _known(found, scores, labels)
     return Detection(len(found), int(found.sum()), known)
 
