@@ -77,3 +77,17 @@ def test_floors_hold():
     done = subprocess.run([command, "--no-cache"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
     assert "1 kept, 0 broken" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "model",
+    ["Autoencoder(2, max_epochs=1)", "AutoencoderClassifier(Autoencoder(2, max_epochs=1))"],
+)
+def test_a_fit_does_not_import_torchs_compiler(model):
+    """It takes a second, of a first fit that takes a fifth of one."""
+    code = (
+        "import sys, numpy as np; from isthmus import *; "
+        "X = np.random.default_rng(0).normal(size=(40, 4)); y = np.arange(40) % 2; "
+        f"{model}.fit(X, y); print('torch._dynamo' in sys.modules)"
+    )
+    assert python(code) == "False"

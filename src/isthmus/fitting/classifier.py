@@ -17,7 +17,8 @@ from torch.nn import functional
 
 from isthmus.data.rows import Rows, Selection, fit_scaling
 from isthmus.data.scaling import Scaling
-from isthmus.fitting.learner import Learner, Objective, Randomness, count_products
+from isthmus.fitting.counting import count_products
+from isthmus.fitting.learner import Learner, Objective, Randomness
 from isthmus.fitting.loop import Outcome, train
 from isthmus.fitting.memory import rows_at_once
 from isthmus.fitting.observers import Observer

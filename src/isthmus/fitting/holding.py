@@ -3,14 +3,16 @@
 import math
 
 from torch import nn
-from torch.optim import LBFGS, Optimizer
+from torch.optim import LBFGS
+
+from isthmus.fitting.adam import Stepper
 
 LEAP = 10.0  # times the usual length
 KEEP = 0.99  # of the usual length, from one step to the next
 USUAL = "usual_length"  # among what the optimiser keeps
 
 
-def hold_back(model: nn.Module, optimizer: Optimizer) -> None:
+def hold_back(model: nn.Module, optimizer: Stepper) -> None:
     """Shorten a gradient that is longer than ten times the usual to that.
 
     The usual length is the sliding mean of the gradients' own, as they were held back, so that a

@@ -5,14 +5,13 @@ Shapes: B rows of a batch, D features, T numbers of a target, O outputs.
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from isthmus.data.scaling import Scaling
+from isthmus.fitting.counting import count_products
 
 
 class Randomness(NamedTuple):
@@ -86,10 +85,3 @@ class Learner(nn.Module, ABC):
         n_products = count_products(self.eval().output_of, row)
         self.train(training)
         return n_products
-
-
-def count_products(forward: Callable[[Tensor], object], row: Tensor) -> int:
-    """Return the multiplications by which a row (1, D) goes forward."""
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        forward(row)
-    return counter.get_total_flops() // 2  # a product and a sum each

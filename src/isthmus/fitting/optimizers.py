@@ -12,6 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from isthmus.fitting.adam import FusedAdam, Stepper
 from isthmus.parts.part import Part, part
 
 Decay = Annotated[float, Field(ge=0, description="weight decay")]
@@ -25,7 +26,7 @@ class Optimizer(Part):
     """How a gradient g becomes a step. Parts are final; two of them build in their own way."""
 
     slot = "optimizer"
-    kind: ClassVar[type[torch.optim.Optimizer]]
+    kind: ClassVar[Callable[..., Stepper]]
     fixed: ClassVar[Mapping[str, Any]]  # arguments of `kind` that nobody wants to choose
     rate: ClassVar[float]
     whole: ClassVar[bool] = False  # wants large batches: its line search trusts the loss
@@ -34,9 +35,9 @@ class Optimizer(Part):
         """Return the rate that a parameter means: a number, or "auto"."""
         return self.rate if learning_rate == "auto" else float(learning_rate)
 
-    def build(self, parameters: Iterable[nn.Parameter], rate: float) -> torch.optim.Optimizer:
-        """Return the torch optimiser over `parameters`."""
-        return self.kind(list(parameters), lr=rate, **self.fixed, **dataclasses.asdict(self))  # type: ignore[call-overload, call-arg]
+    def build(self, parameters: Iterable[nn.Parameter], rate: float) -> Stepper:
+        """Return the optimiser over `parameters`."""
+        return self.kind(list(parameters), lr=rate, **self.fixed, **dataclasses.asdict(self))  # type: ignore[call-overload]
 
 
 @part("sgd")
@@ -106,7 +107,7 @@ class Adam(Optimizer):
     betas: Shares = (0.9, 0.999)
     weight_decay: Decay = 0.0
 
-    kind, fixed, rate = torch.optim.Adam, FUSED, 4e-3
+    kind, fixed, rate = FusedAdam, {}, 4e-3
 
 
 @part("adamw")
@@ -116,7 +117,7 @@ class AdamW(Optimizer):
     betas: Shares = (0.9, 0.999)
     weight_decay: Decay = 1e-2
 
-    kind, fixed, rate = torch.optim.AdamW, FUSED, 4e-3
+    kind, fixed, rate = FusedAdam, {"decoupled": True}, 4e-3
 
 
 @part("adamax")
@@ -158,7 +159,7 @@ class LBFGS(Optimizer):
 
     kind, fixed, rate, whole = torch.optim.LBFGS, {"line_search_fn": "strong_wolfe"}, 1.0, True
 
-    def build(self, parameters: Iterable[nn.Parameter], rate: float) -> torch.optim.Optimizer:
+    def build(self, parameters: Iterable[nn.Parameter], rate: float) -> Stepper:
         """Return the torch optimiser over weights that lie row by row, which it takes for granted.
 
         Convolutions keep their channels last.
@@ -181,17 +182,17 @@ class Muon(Optimizer):
 
     kind, fixed, rate = torch.optim.Muon, {"adjust_lr_fn": "match_rms_adamw"}, 2e-3
 
-    def build(self, parameters: Iterable[nn.Parameter], rate: float) -> torch.optim.Optimizer:
+    def build(self, parameters: Iterable[nn.Parameter], rate: float) -> Stepper:
         """Return both optimisers as one."""
         everything = list(parameters)
         matrices = [p for p in everything if is_matrix(p)]
         rest = [p for p in everything if not is_matrix(p)]
         options = {**self.fixed, **dataclasses.asdict(self)}
-        built: list[torch.optim.Optimizer] = []
+        built: list[Stepper] = []
         if matrices:
             built.append(OverMatrices(matrices, lr=rate, **options))
         if rest:
-            built.append(torch.optim.AdamW(rest, rate, weight_decay=0.0, fused=True))
+            built.append(FusedAdam(rest, rate, decoupled=True))
         return Together(built)
 
 
@@ -236,7 +237,7 @@ class OverMatrices(torch.optim.Muon):
 class Together(torch.optim.Optimizer):
     """Several optimisers over different parameters that step as one."""
 
-    def __init__(self, members: list[torch.optim.Optimizer]) -> None:
+    def __init__(self, members: list[Stepper]) -> None:
         self.members = members
         super().__init__([group for member in members for group in member.param_groups], {})
         # The members' own groups, so that a changed learning rate reaches them.
@@ -251,7 +252,7 @@ class Together(torch.optim.Optimizer):
         """Take one step of each; the closure is evaluated once."""
         loss = closure() if closure is not None else None
         for member in self.members:
-            member.step()
+            member.step(None)
         return loss
 
     def state_dict(self) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from isthmus.errors import ParameterError
+from isthmus.fitting.adam import Stepper
 from isthmus.fitting.observers import NOTHING_HELD, Held
 
 
@@ -27,7 +27,7 @@ class Progress:
     """All that a training's next step depends on, besides its rows and its plan."""
 
     model: nn.Module
-    optimizer: Optimizer
+    optimizer: Stepper
     streams: tuple[torch.Generator, ...]  # the first is that of the orders
     memory: dict[str, Tensor] = dataclasses.field(default_factory=dict)  # chains, where there are
     size: int = 0  # rows of a batch, fewer than planned where memory is short

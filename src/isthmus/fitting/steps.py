@@ -11,9 +11,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.optim import Optimizer
 
 from isthmus.data.rows import Selection
+from isthmus.fitting.adam import Stepper
 from isthmus.fitting.holding import hold_back
 from isthmus.fitting.learner import Learner, Randomness
 from isthmus.fitting.observers import Terms
@@ -61,7 +61,7 @@ def run_epoch(
     model: Learner,
     training: Selection,
     plan: Plan,
-    optimizer: Optimizer,
+    optimizer: Stepper,
     draws: Draws,
     epoch: int,
     lap: Lap | None = None,
@@ -100,7 +100,7 @@ def run_epoch(
 
 
 @torch.no_grad()
-def flush(optimizer: Optimizer) -> None:
+def flush(optimizer: Stepper) -> None:
     """Set to zero what the optimiser remembers of gradients that have long been zero.
 
     Such averages decay into subnormal numbers, with which a processor is ten times slower; as
@@ -117,7 +117,7 @@ def take_step(
     model: Learner,
     x: Tensor,
     target: Tensor,
-    optimizer: Optimizer,
+    optimizer: Stepper,
     draws: Draws,
     *,
     reduced: bool,
@@ -145,7 +145,7 @@ def take_step(
         return objective.loss
 
     try:
-        optimizer.step(closure)  # type: ignore[arg-type]  # torch says float and takes tensors
+        optimizer.step(closure)
     except FloatingPointError:
         return None
     return first
