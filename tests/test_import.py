@@ -81,7 +81,11 @@ def test_floors_hold():
 
 @pytest.mark.parametrize(
     "model",
-    ["Autoencoder(2, max_epochs=1)", "AutoencoderClassifier(Autoencoder(2, max_epochs=1))"],
+    [
+        "Autoencoder(2, max_epochs=1)",
+        "AutoencoderClassifier(Autoencoder(2, max_epochs=1), max_epochs=1)",
+        "GaussianRBM(2, n_iter=1)",
+    ],
 )
 def test_a_fit_does_not_import_torchs_compiler(model):
     """It takes a second, of a first fit that takes a fifth of one."""

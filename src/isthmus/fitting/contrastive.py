@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from isthmus.data.rows import Selection
+from isthmus.fitting.fused import FusedSGD
 from isthmus.fitting.interrupts import ended_by_interrupt
 from isthmus.fitting.keeping import KEEPS_NOTHING, Keeper
 from isthmus.fitting.observers import NOTHING_HELD, Epoch, History, Observer
@@ -187,33 +188,37 @@ class Contrast:
     def gradients(self, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Estimate the log-likelihood's slope in W, b and c from rows (B, D); move the offsets."""
         rbm, room = self._quick, self._room
-        field = rbm.hidden_field(v)
-        h = rbm.hidden.mean(field)
-        sampled_v, sampled_h = self._sample(field)
+        all_v, field = self._contrasted(v)
+        all_h = rbm.hidden.mean(field)
         # Rows count 1 / B, samples -1 / C: one product, rounded only once.
-        n, n_samples = len(v), len(sampled_v)
-        share = torch.cat([v.new_full((n,), 1 / n), v.new_full((n_samples,), -1 / n_samples)])
-        all_v = torch.cat([v, sampled_v], out=room.v[: n + n_samples])
-        all_h = torch.cat([h, sampled_h], out=room.h[: n + n_samples])
-        visible_slope, hidden_slope = share @ all_v, share @ all_h
-        self._recentre(share[:n] @ v, share[:n] @ h)
-        left, right = room.left[: len(share)], room.right[: len(share)]
-        torch.mul(all_h.sub_(rbm.hidden_offset), share[:, None], out=left)
+        n = len(v)
+        shares = v.new_zeros(2, len(all_v))
+        shares[0, :n], shares[1, n:] = 1 / n, -1 / (len(all_v) - n)
+        means_v, means_h = shares @ all_v, shares @ all_h
+        self._recentre(means_v[0], means_h[0])
+        left, right = room.left[: len(all_v)], room.right[: len(all_v)]
+        torch.mul(all_h.sub_(rbm.hidden_offset), shares.sum(0)[:, None], out=left)
         torch.sub(all_v, rbm.visible_offset, out=right)
         torch.mm(left.T, right, out=room.product)
-        return room.slope.copy_(room.product), visible_slope, hidden_slope
+        return room.slope.copy_(room.product), means_v.sum(0), means_h.sum(0)
 
-    def _sample(self, field: Tensor) -> tuple[Tensor, Tensor]:
-        """Return visible states of the machine, (C, D), and the hidden means at them, (C, K)."""
+    def _contrasted(self, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Return rows and below them samples of the machine, (B + C, D), and their hidden fields.
+
+        Samples of persistent chains need no field of the rows, so that all are one product.
+        """
         rbm, draws, persistent = self._quick, self._draws, self.options.persistent
-        h = self.chains if persistent else rbm.hidden.sample(field, draws)
+        fields = [] if persistent else [rbm.hidden_field(v)]
+        h = self.chains if persistent else rbm.hidden.sample(fields[0], draws)
         for _ in range(self.options.n_steps - 1):
             h = rbm.sample_hidden(rbm.sample_visible(h, draws), draws)
-        v = rbm.sample_visible(h, draws)
-        field = rbm.hidden_field(v)
-        if persistent:
-            self._memory["chains"] = rbm.hidden.sample(field, draws)
-        return v, rbm.hidden.mean(field)
+        both = [v, rbm.sample_visible(h, draws)]
+        all_v = torch.cat(both, out=self._room.v[: len(v) + len(h)])
+        if not persistent:
+            return all_v, torch.cat([*fields, rbm.hidden_field(both[1])])
+        field = rbm.hidden_field(all_v)
+        self._memory["chains"] = rbm.hidden.sample(field[len(v) :], draws)
+        return all_v, field
 
     def _recentre(self, mean_v: Tensor, mean_h: Tensor) -> None:
         """Move the offsets towards the means of a batch."""
@@ -225,13 +230,10 @@ class Contrast:
             )
 
 
-def _ascent(rbm: RestrictedBoltzmann) -> torch.optim.SGD:
+def _ascent(rbm: RestrictedBoltzmann) -> FusedSGD:
     """Return what climbs with momentum; only the weights, its first group, decay."""
-    groups: list[dict[str, Any]] = [
-        {"params": [rbm.weight]},
-        {"params": [rbm.visible_bias, rbm.hidden_bias]},
-    ]
-    return torch.optim.SGD(groups, 1.0, momentum=0.5, maximize=True, fused=True)
+    biases = (rbm.visible_bias, rbm.hidden_bias)
+    return FusedSGD([rbm.weight], 1.0, momentum=0.5, maximize=True, undecayed=biases)
 
 
 def _threads(
@@ -251,11 +253,10 @@ class _Room:
         most = options.batch_size + 1  # an odd row joins a pair
         n_rows = most + max(most, options.n_chains)
         self.v = rbm.weight.new_empty(n_rows, n_visible)
-        self.h = rbm.weight.new_empty(n_rows, n_hidden)
-        self.left = torch.empty_like(self.h, dtype=dtype)
+        self.left = rbm.weight.new_empty(n_rows, n_hidden, dtype=dtype)
         self.right = torch.empty_like(self.v, dtype=dtype)
         self.product = torch.empty_like(rbm.weight, dtype=dtype)
-        self.slope = torch.empty_like(rbm.weight)
+        self.slope = self.product if dtype is rbm.weight.dtype else torch.empty_like(rbm.weight)
 
 
 class Session:

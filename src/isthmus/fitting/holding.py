@@ -5,7 +5,7 @@ import math
 from torch import nn
 from torch.optim import LBFGS
 
-from isthmus.fitting.adam import Stepper
+from isthmus.fitting.fused import Stepper
 
 LEAP = 10.0  # times the usual length
 KEEP = 0.99  # of the usual length, from one step to the next

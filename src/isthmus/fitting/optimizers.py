@@ -12,13 +12,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from isthmus.fitting.adam import FusedAdam, Stepper
+from isthmus.fitting.fused import FusedAdam, FusedSGD, Stepper
 from isthmus.parts.part import Part, part
 
 Decay = Annotated[float, Field(ge=0, description="weight decay")]
 Share = Annotated[float, Field(ge=0, lt=1, description="how much of the past is kept")]
 Shares = Annotated[tuple[Share, Share], Field(description="of the mean of g, and of g^2")]
-FUSED = {"fused": True}
 GROUPED = {"foreach": True}
 
 
@@ -46,7 +45,7 @@ class SGD(Optimizer):
 
     weight_decay: Decay = 0.0
 
-    kind, fixed, rate = torch.optim.SGD, FUSED, 1e-3
+    kind, fixed, rate = FusedSGD, {}, 1e-3
 
 
 @part("momentum")
@@ -56,7 +55,7 @@ class Momentum(Optimizer):
     momentum: Share = 0.9
     weight_decay: Decay = 0.0
 
-    kind, fixed, rate = torch.optim.SGD, FUSED, 1e-3
+    kind, fixed, rate = FusedSGD, {}, 1e-3
 
 
 @part("nesterov")
@@ -66,7 +65,7 @@ class Nesterov(Optimizer):
     momentum: Annotated[float, Field(gt=0, lt=1, description="how much of the past is kept")] = 0.9
     weight_decay: Decay = 0.0
 
-    kind, fixed, rate = torch.optim.SGD, {**FUSED, "nesterov": True}, 1e-3
+    kind, fixed, rate = FusedSGD, {"nesterov": True}, 1e-3
 
 
 @part("adagrad")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from isthmus.errors import ParameterError
-from isthmus.fitting.adam import Stepper
+from isthmus.fitting.fused import Stepper
 from isthmus.fitting.observers import NOTHING_HELD, Held
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from isthmus.data.rows import Selection
-from isthmus.fitting.adam import Stepper
+from isthmus.fitting.fused import Stepper
 from isthmus.fitting.holding import hold_back
 from isthmus.fitting.learner import Learner, Randomness
 from isthmus.fitting.observers import Terms

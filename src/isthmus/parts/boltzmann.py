@@ -199,13 +199,11 @@ class RestrictedBoltzmann(nn.Module):
 
     def hidden_field(self, v: Tensor) -> Tensor:
         """Return ``c + W (v - mu)`` of rows (B, D), (B, K)."""
-        centred = (v - self.visible_offset).to(self.weight.dtype)
-        return self.hidden_bias + functional.linear(centred, self.weight)
+        return _affine(v - self.visible_offset, self.weight, self.hidden_bias)
 
     def visible_field(self, h: Tensor) -> Tensor:
         """Return ``b + W^T (h - lambda)`` of hidden states (B, K), (B, D)."""
-        centred = (h - self.hidden_offset).to(self.weight.dtype)
-        return self.visible_bias + functional.linear(centred, self.weight.T)
+        return _affine(h - self.hidden_offset, self.weight.T, self.visible_bias)
 
     def mean_hidden(self, v: Tensor) -> Tensor:
         """Return E[h | v], (B, K)."""
@@ -295,3 +293,10 @@ class RestrictedBoltzmann(nn.Module):
         other.visible_bias, other.hidden_bias = self.hidden_bias, self.visible_bias
         other.visible_offset, other.hidden_offset = self.hidden_offset, self.visible_offset
         return other
+
+
+def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return ``x W^T + b``, the product in the type of the weights, the sum in that of the bias."""
+    if weight.dtype is bias.dtype:
+        return functional.linear(x, weight, bias)
+    return bias + functional.linear(x.to(weight.dtype), weight)
