@@ -19,6 +19,7 @@ def main() -> None:
         "pca_floor": ("never-worse-than-pca.md", pca_floor),
         "likelihood_floor": ("never-worse-than-pca.md", likelihood_floor),
         "speed": ("speed.md", speed),
+        "speed_float32": ("speed.md", speed),
         "denoising": ("speed.md", denoising),
         "memory": ("speed.md", memory),
         "checkpoint": ("speed.md", checkpoint),

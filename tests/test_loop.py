@@ -982,5 +982,5 @@ def test_gradient_that_stays_zero_leaves_no_subnormal_average(name):
     for member in getattr(optimizer, "members", [optimizer]):
         for state in member.state.values():
             for value in state.values():
-                size = value.abs()
+                size = torch.as_tensor(value).abs()
                 assert not ((size > 0) & (size < torch.finfo(torch.float32).tiny)).any()
