@@ -74,7 +74,9 @@ class BinaryUnits(Units):
         return functional.softplus(field)
 
     def field_of(self, mean: Tensor) -> Tensor:
-        return torch.logit(mean.clamp(EDGE, 1 - EDGE))
+        inside = mean.clamp(EDGE, 1 - EDGE)
+        # Not torch.logit, whose last bit hangs on where its buffer happens to lie in memory.
+        return torch.log(inside / (1 - inside))
 
 
 class LinearUnits(Units):
