@@ -207,18 +207,21 @@ class Contrast:
 
         Samples of persistent chains need no field of the rows, so that all are one product.
         """
-        rbm, draws, persistent = self._quick, self._draws, self.options.persistent
-        fields = [] if persistent else [rbm.hidden_field(v)]
-        h = self.chains if persistent else rbm.hidden.sample(fields[0], draws)
-        for _ in range(self.options.n_steps - 1):
-            h = rbm.sample_hidden(rbm.sample_visible(h, draws), draws)
-        both = [v, rbm.sample_visible(h, draws)]
-        all_v = torch.cat(both, out=self._room.v[: len(v) + len(h)])
-        if not persistent:
-            return all_v, torch.cat([*fields, rbm.hidden_field(both[1])])
+        rbm, draws, n = self._quick, self._draws, len(v)
+        if not self.options.persistent:
+            above = rbm.hidden_field(v)
+            all_v = self._above_samples(v, rbm.hidden.sample(above, draws))
+            return all_v, torch.cat([above, rbm.hidden_field(all_v[n:])])
+        all_v = self._above_samples(v, self.chains)
         field = rbm.hidden_field(all_v)
-        self._memory["chains"] = rbm.hidden.sample(field[len(v) :], draws)
+        self._memory["chains"] = rbm.hidden.sample(field[n:], draws)
         return all_v, field
+
+    def _above_samples(self, v: Tensor, h: Tensor) -> Tensor:
+        """Return rows and below them what Gibbs sampling makes of hidden states, (B + C, D)."""
+        rbm, draws = self._quick, self._draws
+        sampled = rbm.gibbs(rbm.sample_visible(h, draws), self.options.n_steps - 1, draws)
+        return torch.cat([v, sampled], out=self._room.v[: len(v) + len(h)])
 
     def _recentre(self, mean_v: Tensor, mean_h: Tensor) -> None:
         """Move the offsets towards the means of a batch."""

@@ -55,12 +55,10 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         options = kwargs or {}
         formula = _FORMULAS.get(func.overloadpacket)
-        if formula is None:  # an operator of several, which are counted one by one
+        if formula is None:  # perhaps an operator of several, which are counted one by one
             with self:
                 made = func.decompose(*args, **options)
-            if made is not NotImplemented:
-                return made
+            return func(*args, **options) if made is NotImplemented else made
         made = func(*args, **options)
-        if formula is not None:
-            self.n_operations += formula(*args, **options, out_val=made)
+        self.n_operations += formula(*args, **options, out_val=made)
         return made

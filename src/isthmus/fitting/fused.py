@@ -87,6 +87,7 @@ class Fused(ABC):
         weights = [weight for group in self.param_groups for weight in group["params"]]
         for group, saved in zip(self.param_groups, state_dict["param_groups"], strict=True):
             group.update({**saved, "params": group["params"]})
+        self.state.clear()
         for place, saved in state_dict["state"].items():
             kept = self.state[weights[place]] = self._begin(weights[place])
             for name, value in kept.items():
