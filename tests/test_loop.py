@@ -16,6 +16,7 @@ from isthmus.errors import TrainingWarning
 from isthmus.estimators.parameters import declared
 from isthmus.fitting import interrupts
 from isthmus.fitting.assembly import assemble
+from isthmus.fitting.gradients import way_of
 from isthmus.fitting.judging import evaluate
 from isthmus.fitting.loop import Outcome, train
 from isthmus.fitting.model import Model, Objective, Parts, Randomness
@@ -171,7 +172,7 @@ def test_epoch_zero_counts_where_every_step_makes_it_worse(likelihood):
 def test_epoch_zero_is_recorded_before_any_step():
     ran = run()
     first = ran.history[0]
-    held = evaluate(model_of(), selection_of(X_HELD), Streams(0))
+    held = evaluate(way_of(model_of()), selection_of(X_HELD), Streams(0))
     assert first["epoch"] == 0
     assert first["held_out_loss"] == held.loss
     assert "loss" not in first
@@ -252,9 +253,9 @@ def test_step_is_not_taken_where_the_loss_is_not_finite(name, value):
     before = state_of(model)
     draws = Draws.begin(Streams(0), "cpu")
     x = next(selection_of(X).batches(16))[0]
-    assert take_step(model, x, x, optimizer, draws, reduced=False) is None
+    assert take_step(way_of(model), x, x, optimizer, draws) is None
     assert equal(state_of(model), before)
-    assert take_step(model, x, x, optimizer, draws, reduced=False) is not None
+    assert take_step(way_of(model), x, x, optimizer, draws) is not None
     assert not equal(state_of(model), before)
 
 
@@ -357,7 +358,7 @@ def test_epoch_of_some_rows_takes_only_those():
     spy = Spy(selection.rows)
     model, draws = model_of(), Draws.begin(Streams(0), "cpu")
     optimizer = PLAN.optimizer.build(model.parameters(), PLAN.rate)
-    run_epoch(model, Selection(spy, spy, chosen), PLAN, optimizer, draws, 1, reduced=False)
+    run_epoch(way_of(model), Selection(spy, spy, chosen), PLAN, optimizer, draws, 1)
     assert sorted(spy.taken) == sorted(chosen.tolist())
 
 
@@ -456,7 +457,7 @@ def test_every_optimizer_goes_with_every_schedule(name, optimizer):
 
 def test_held_out_rows_are_judged_one_by_one():
     model = model_of()
-    held = evaluate(model, selection_of(X_HELD), Streams(0))
+    held = evaluate(way_of(model), selection_of(X_HELD), Streams(0))
     x = SCALING(torch.from_numpy(X_HELD.astype(np.float64)))
     with torch.no_grad():
         rebuilt = copy.deepcopy(model).double()
@@ -471,7 +472,7 @@ def test_held_out_rows_are_judged_one_by_one():
 @pytest.mark.parametrize("corruption", ["clean", "gaussian(std=0.5)", "masking(fraction=0.5)"])
 def test_held_out_rows_are_judged_alike_each_time(corruption):
     model = model_of(corruption=corruption)
-    first, second = (evaluate(model, selection_of(X_HELD), Streams(0)) for _ in range(2))
+    first, second = (evaluate(way_of(model), selection_of(X_HELD), Streams(0)) for _ in range(2))
     assert torch.equal(first.rows, second.rows)
     assert first.terms == second.terms
 
@@ -479,7 +480,7 @@ def test_held_out_rows_are_judged_alike_each_time(corruption):
 def test_held_out_rows_are_judged_under_the_noise_by_their_clean_values():
     """All values masked: the model sees zeros and is asked for the rows."""
     model = model_of(corruption="masking(fraction=1)")
-    held = evaluate(model, selection_of(X_HELD), Streams(0))
+    held = evaluate(way_of(model), selection_of(X_HELD), Streams(0))
     zero = SCALING(torch.zeros(1, D, dtype=torch.float64)).float()
     with torch.no_grad():
         output = model.decoder(model.encoder(zero)).double()
@@ -490,9 +491,9 @@ def test_held_out_rows_are_judged_under_the_noise_by_their_clean_values():
 
 def test_held_out_loss_is_the_same_in_one_batch_and_in_many(monkeypatch):
     model = model_of(penalties=["weight_l2(weight=0.1)"])
-    whole = evaluate(model, selection_of(X_HELD), Streams(0))
+    whole = evaluate(way_of(model), selection_of(X_HELD), Streams(0))
     monkeypatch.setattr("isthmus.fitting.memory.MOST_ROWS", 7)
-    many = evaluate(model, selection_of(X_HELD), Streams(0))
+    many = evaluate(way_of(model), selection_of(X_HELD), Streams(0))
     torch.testing.assert_close(many.rows, whole.rows)
     assert many.terms == pytest.approx(whole.terms, rel=1e-5)
     assert many.loss == pytest.approx(whole.loss, rel=1e-5)
@@ -500,37 +501,40 @@ def test_held_out_loss_is_the_same_in_one_batch_and_in_many(monkeypatch):
 
 def test_evaluation_of_a_wide_network_takes_few_rows_at_once(monkeypatch):
     model, sizes = model_of(), []
-    model.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
+    see = model.see
+    monkeypatch.setattr(model, "see", lambda x, noise: sizes.append(len(x)) or see(x, noise))
     monkeypatch.setattr("isthmus.fitting.memory.MOST_PRODUCTS", 7 * model.n_products)
-    evaluate(model, selection_of(X_HELD), Streams(0))
+    evaluate(way_of(model), selection_of(X_HELD), Streams(0))
     assert max(sizes) == 7
     assert sum(sizes) == len(X_HELD)
 
 
 def test_evaluation_of_a_wide_network_takes_as_many_rows_at_once_as_train_together(monkeypatch):
     model, sizes = model_of(), []
-    model.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
+    see = model.see
+    monkeypatch.setattr(model, "see", lambda x, noise: sizes.append(len(x)) or see(x, noise))
     monkeypatch.setattr("isthmus.fitting.memory.MOST_PRODUCTS", 7 * model.n_products)
-    evaluate(model, selection_of(X_HELD), Streams(0), at_least=10)
+    evaluate(way_of(model), selection_of(X_HELD), Streams(0), at_least=10)
     assert max(sizes) == 10
     assert sum(sizes) == len(X_HELD)
 
 
 @pytest.mark.parametrize(("held", "n_draws"), [(X_HELD, 8), (None, 1)], ids=["held out", "none"])
-def test_rows_are_corrupted_anew_only_where_they_choose_the_epoch(held, n_draws):
-    model, judged = model_of(corruption="gaussian(std=0.5)"), []
-    model.register_forward_pre_hook(
-        lambda module, given: None if module.training else judged.append(len(given[0]))
-    )
+def test_rows_are_corrupted_anew_only_where_they_choose_the_epoch(held, n_draws, monkeypatch):
+    model, seen = model_of(corruption="gaussian(std=0.5)"), []
+    see = model.see
+    monkeypatch.setattr(model, "see", lambda x, noise: seen.append(len(x)) or see(x, noise))
     run(model, held=held, max_epochs=2)
     n_rows = len(X_HELD if held is not None else X)
-    assert sum(judged) == 3 * n_draws * n_rows  # epoch 0 counts
+    assert sum(seen) == 2 * len(X) + 3 * n_draws * n_rows  # epoch 0 is judged too
 
 
 def test_held_out_rows_are_judged_without_dropout_and_leave_the_model_alone():
     model = model_of(network="dense(hidden=(8,), dropout=0.5, norm=batch, linear_path='none')")
     before = state_of(model)
-    first, second = (evaluate(model, selection_of(X_HELD), Streams(seed)) for seed in (0, 1))
+    first, second = (
+        evaluate(way_of(model), selection_of(X_HELD), Streams(seed)) for seed in (0, 1)
+    )
     assert torch.equal(first.rows, second.rows)
     assert equal(state_of(model), before)
 
@@ -853,7 +857,7 @@ def test_step_returns_the_terms_before_it_was_taken():
     with torch.no_grad():
         expected: Objective = model(x, x, randomness())
     optimizer = Optimizer.of("lbfgs").build(model.parameters(), 1.0)
-    terms = take_step(model, x, x, optimizer, Draws.begin(Streams(0), "cpu"), reduced=False)
+    terms = take_step(way_of(model), x, x, optimizer, Draws.begin(Streams(0), "cpu"))
     assert {name: float(term) for name, term in terms.items()} == {
         name: float(term) for name, term in expected.terms.items()
     }
@@ -864,7 +868,7 @@ def test_step_follows_the_gradient_of_the_loss():
     other = copy.deepcopy(model)
     x = selection_of(X).rows.take(torch.arange(16))
     optimizer = Optimizer.of("sgd").build(model.parameters(), 0.1)
-    take_step(model, x, x, optimizer, Draws.begin(Streams(0), "cpu"), reduced=False)
+    take_step(way_of(model), x, x, optimizer, Draws.begin(Streams(0), "cpu"))
     other(x, x, randomness()).loss.backward()
     for ours, theirs in zip(model.parameters(), other.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs - 0.1 * theirs.grad)
@@ -886,7 +890,7 @@ def test_line_search_sees_the_same_noise_at_every_look():
         for _ in range(2):
             seen.clear()
             looks.clear()
-            take_step(model, x, x, optimizer, draws, reduced=False)
+            take_step(way_of(model), x, x, optimizer, draws)
             assert len(seen) > 2
             assert all(torch.equal(each, seen[0]) for each in seen)
             assert all(torch.equal(each, looks[0]) for each in looks)
@@ -975,10 +979,10 @@ def test_gradient_that_stays_zero_leaves_no_subnormal_average(name):
     optimizer = Optimizer.of(name).build(model.parameters(), 1e-3)
     first, later = selection_of(rows).at(torch.arange(8)), selection_of(rows).at(torch.arange(8, N))
     draws = Draws.begin(Streams(0), "cpu")
-    run_epoch(model, first, plan_of(batch_size=8), optimizer, draws, 1, reduced=False)
+    run_epoch(way_of(model), first, plan_of(batch_size=8), optimizer, draws, 1)
     for epoch in range(1, 1300):
         plan = plan_of(max_epochs=1300, batch_size=N)
-        run_epoch(model, later, plan, optimizer, draws, epoch, reduced=False)
+        run_epoch(way_of(model), later, plan, optimizer, draws, epoch)
     for member in getattr(optimizer, "members", [optimizer]):
         for state in member.state.values():
             for value in state.values():

@@ -19,6 +19,7 @@ from torch import Tensor
 from isthmus.data.rows import Selection
 from isthmus.data.scaling import Scaling
 from isthmus.fitting.assembly import assemble
+from isthmus.fitting.gradients import way_of
 from isthmus.fitting.judging import evaluate
 from isthmus.fitting.loop import Outcome, train
 from isthmus.fitting.memory import MOST_ROWS, enough_memory
@@ -192,7 +193,9 @@ def _unjudged(task: Task, rows: Selection) -> Fitted:
     begun = task.begin(rows)
     history = History("all rows", task.observers)
     outcome = task.train(begun, rows, rows.at(rows.index[:0]), [history])
-    errors = (evaluate(each, rows, task.streams).errors for each in (begun.pca, begun.model))
+    errors = (
+        evaluate(way_of(each), rows, task.streams).errors for each in (begun.pca, begun.model)
+    )
     versus = versus_pca(task.scaling, *errors, rows="training")
     records = begun.pretrained.records + history.records
     return Fitted(begun.model, outcome.best_epoch, outcome.reason, records, versus)
@@ -203,7 +206,7 @@ def _judged(task: Task, training: Selection, judge: Selection, rows: Selection) 
     begun = task.begin(training)
     model, history = begun.model, History("training", task.observers)
     outcome = task.train(begun, training, judge, [history])
-    pca_errors = evaluate(begun.pca, judge, task.streams).errors
+    pca_errors = evaluate(way_of(begun.pca), judge, task.streams).errors
     n_epochs, best = outcome.best_epoch, outcome.best
     if task.parts.starts_as_pca and not beats(outcome.start, best):
         n_epochs, best, model = 0, outcome.start, task.begin(rows).model
@@ -276,7 +279,7 @@ def _hold_each_out(task: Task, split: Split, generator: torch.Generator, name: s
         curve, history = Curve(), History(stage, task.observers)
         observers: list[Observer] = [curve, history]
         outcome = task.train(begun, training, judge, observers)
-        pca_errors = evaluate(begun.pca, judge, task.streams).errors
+        pca_errors = evaluate(way_of(begun.pca), judge, task.streams).errors
         done = Round(
             [*done.curves, curve.held_out],
             torch.cat([done.pca_errors, pca_errors]),

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from isthmus.data.rows import Selection
-from isthmus.fitting.learner import Learner, Randomness
+from isthmus.fitting.gradients import Way
+from isthmus.fitting.learner import Randomness
 from isthmus.fitting.memory import halving, rows_at_once
 from isthmus.fitting.observers import Held
 from isthmus.fitting.streams import Streams
@@ -21,7 +22,7 @@ NOISY_ROWS = 1000  # held-out rows are corrupted anew until there are about as m
 
 
 def evaluate(
-    model: Learner,
+    way: Way,
     held_out: Selection,
     streams: Streams,
     *,
@@ -33,17 +34,17 @@ def evaluate(
     The noise is drawn but `once` where the rows tell soundness alone. At least so many rows go
     forward at a time, since as many as train together have room.
     """
+    model = way.learner
     size = max(rows_at_once(model.n_products), at_least * model.n_draws)
     n_draws = min(8, -(-NOISY_ROWS // held_out.n_rows)) if model.noisy and not once else 1
-    return halving(lambda size: _evaluate(model, held_out, streams, size, n_draws), size)[0]
+    return halving(lambda size: _evaluate(way, held_out, streams, size, n_draws), size)[0]
 
 
 @torch.no_grad()
-def _evaluate(
-    model: Learner, held_out: Selection, streams: Streams, size: int, n_draws: int
-) -> Held:
+def _evaluate(way: Way, held_out: Selection, streams: Streams, size: int, n_draws: int) -> Held:
     n_rows, device = held_out.n_rows, held_out.rows.device
-    model.eval()
+    model = way.learner
+    way.train(False)
     noise = streams.generator("held_out", device)
     randomness = Randomness(noise, noise, noise)
     rows = torch.zeros(n_rows, device=device, dtype=torch.float32)
@@ -52,7 +53,7 @@ def _evaluate(
     for _ in range(n_draws):
         done = 0
         for x, target in held_out.batches(max(1, size // model.n_draws)):
-            objective = model(x, target, randomness)
+            objective = way.objective(x, target, randomness)
             part = slice(done, done + len(x))
             rows[part] += objective.rows / n_draws
             errors[part] += model.errors(objective.output, target) / n_draws

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from isthmus.data.rows import Selection
+from isthmus.fitting.gradients import way_of
 from isthmus.fitting.interrupts import ended_by_interrupt
 from isthmus.fitting.judging import evaluate, is_lost
 from isthmus.fitting.learner import Learner
@@ -61,7 +62,10 @@ class Training:
         # A few training rows stand in where none are held out: for soundness, not for choosing.
         self.judged = held_out.n_rows > 0
         judge = held_out if self.judged else training.at(training.index[:JUDGED])
-        self.look = functools.partial(evaluate, model, judge, streams, once=not self.judged)
+        reduced = uses_bfloat16(plan, model.n_products)
+        self.way = way_of(model, reduced=reduced)
+        exactly = way_of(model) if reduced else self.way
+        self.look = functools.partial(evaluate, exactly, judge, streams, once=not self.judged)
         self.optimizer = plan.optimizer.build(model.parameters(), plan.rate)
         self.draws = Draws.begin(streams, plan.device)
         self.at = Progress(model, self.optimizer, self.draws.each())
@@ -123,14 +127,13 @@ class Training:
     def _pass(self) -> Terms | None:
         """Take the steps of an epoch, begun anew by smaller batches where memory is short."""
         at = self.at
-        reduced = uses_bfloat16(self.plan, self.model.n_products)
 
         def attempt(size: int) -> Terms | None:
             lap = at.begin_epoch()
             if size != at.size:
                 at.size, at.lap = size, (lap := Lap(lap.order))
             return run_epoch(
-                self.model,
+                self.way,
                 self.training,
                 self.plan._replace(batch_size=size),
                 self.optimizer,
@@ -138,7 +141,6 @@ class Training:
                 at.epoch,
                 lap,
                 self.stage.step,
-                reduced=reduced,
             )
 
         return halving(attempt, at.size, least=min(at.size, 2))[0]

@@ -10,6 +10,7 @@ import torch
 
 from isthmus.data.rows import Selection
 from isthmus.fitting.fit import Fitted
+from isthmus.fitting.gradients import way_of
 from isthmus.fitting.judging import evaluate, is_lost
 from isthmus.fitting.memory import halving, tell_smaller
 from isthmus.fitting.model import Model
@@ -63,17 +64,15 @@ class Session:
             optimizer.load_state_dict(state)
         epoch, settled = self._epoch + 1, self._share < 1
         n_products = model.n_products
-        reduced = uses_bfloat16(plan, n_products)
+        way = way_of(model, reduced=uses_bfloat16(plan, n_products))
 
         def one_pass(size: int) -> Terms | None:
             smaller = plan._replace(batch_size=size)
-            return run_epoch(
-                model, rows, smaller, optimizer, draws, epoch, reduced=reduced, risen=settled
-            )
+            return run_epoch(way, rows, smaller, optimizer, draws, epoch, risen=settled)
 
         judge = rows.at(rows.index[: plan.batch_size])
         look = functools.partial(
-            evaluate, model, judge, self._streams, once=True, at_least=plan.batch_size
+            evaluate, way_of(model), judge, self._streams, once=True, at_least=plan.batch_size
         )
         start = look()
         with threads_for(plan, n_products), lent(model, draws.dropout):

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from isthmus.data.rows import Selection
 from isthmus.fitting.fused import Stepper
+from isthmus.fitting.gradients import Way
 from isthmus.fitting.holding import hold_back
 from isthmus.fitting.learner import Learner, Randomness
 from isthmus.fitting.observers import Terms
@@ -58,7 +59,7 @@ class Draws(NamedTuple):
 
 
 def run_epoch(
-    model: Learner,
+    way: Way,
     training: Selection,
     plan: Plan,
     optimizer: Stepper,
@@ -67,7 +68,6 @@ def run_epoch(
     lap: Lap | None = None,
     after_step: Callable[[], None] = lambda: None,
     *,
-    reduced: bool,
     risen: bool = False,
 ) -> Terms | None:
     """Take one step per batch; return the terms averaged over rows, None if the loss broke.
@@ -78,7 +78,7 @@ def run_epoch(
     lap = lap or Lap(draws.order.get_state())
     draws.order.set_state(lap.order)
     shuffled = training.shuffled(draws.order)
-    model.train()
+    way.train()
     earlier = (epoch - 1) * training.n_batches(plan.batch_size)
     for x, target in shuffled.batches(plan.batch_size, lap.n_steps):
         if (earlier + lap.n_steps) % FLUSH_EVERY == FLUSH_EVERY - 1:
@@ -88,7 +88,7 @@ def run_epoch(
         at = max(at, 1.0) if risen else at
         for group in optimizer.param_groups:
             group["lr"] = plan.rate * plan.schedule.factor(at)
-        terms = take_step(model, x, target, optimizer, draws, reduced=reduced, at=at)
+        terms = take_step(way, x, target, optimizer, draws, at=at)
         if terms is None:
             return None
         for name, value in terms.items():
@@ -114,14 +114,7 @@ def flush(optimizer: Stepper) -> None:
 
 
 def take_step(
-    model: Learner,
-    x: Tensor,
-    target: Tensor,
-    optimizer: Stepper,
-    draws: Draws,
-    *,
-    reduced: bool,
-    at: float = 1.0,
+    way: Way, x: Tensor, target: Tensor, optimizer: Stepper, draws: Draws, *, at: float = 1.0
 ) -> dict[str, Tensor] | None:
     """Step down the gradient of one batch; None, and no step, if its loss is not finite."""
     first: dict[str, Tensor] = {}
@@ -132,16 +125,14 @@ def take_step(
         if first:  # a line search looks again: at the same noise
             draws.rewind(before)
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=reduced):
-            objective = model(x, target, draws.randomness, at)
+        objective = way.objective(x, target, draws.randomness, at)
         if not first:
             first.update({name: term.detach() for name, term in objective.terms.items()})
             if not math.isfinite(objective.loss.item()):
                 raise FloatingPointError
-        if objective.loss.requires_grad:  # of frozen modules alone it does not
-            objective.loss.backward()
-        if model.steep:
-            hold_back(model, optimizer)
+        way.back(objective)
+        if way.learner.steep:
+            hold_back(way.learner, optimizer)
         return objective.loss
 
     try:
