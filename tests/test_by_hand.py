@@ -29,14 +29,22 @@ KNOWN = {
     "laplace": {"likelihood": "laplace(width=0.5)"},
     "gaussian noise": {"corruption": "gaussian(std=0.5)"},
     "masking": {"corruption": "masking(fraction=0.5)"},
+    "code of chance": {"code": "gaussian(beta=0.7)"},
+    "code of chance alone": {"code": "gaussian(beta=0)"},
+    "code that warms up": {"code": "gaussian(warmup=0.8)"},
+    "learned width": {"likelihood": "normal(std=learned)"},
+    "learned widths": {"likelihood": "normal(std=per_feature)"},
+    "variational": {"code": "gaussian", "likelihood": "normal(std=learned)"},
 }
 UNKNOWN = {
     "dropout": {"network": "dense(hidden=(8,), dropout=0.1)"},
     "norm": {"network": "dense(hidden=(8,), norm=layer)"},
     "norm of the batch": {"network": "dense(hidden=(8,), norm=batch)"},
     "penalty": {"penalties": ["weight_l2(weight=0.1)"]},
-    "learned width": {"likelihood": "normal(std=learned)"},
-    "code of chance": {"code": "gaussian"},
+    "several draws": {"code": "gaussian(samples=2)"},
+    "learned prior": {"code": "gaussian(prior_components=2)"},
+    "free bits": {"code": "gaussian(free_bits=0.1)"},
+    "capacity": {"code": "gaussian(capacity=1)"},
     "code that switches": {"code": "topk(k=1)"},
 }
 
@@ -45,7 +53,8 @@ def gradients(way, x, target=None):
     """Return the loss of rows and the gradient that one way leaves with each weight."""
     for weight in way.learner.parameters():
         weight.grad = None
-    objective = way.objective(x, x if target is None else target, noise())
+    way.train()
+    objective = way.objective(x, x if target is None else target, noise(), at=0.4)
     way.back(objective)
     left = {name: weight.grad for name, weight in way.learner.named_parameters()}
     return objective, {name: None if grad is None else grad.clone() for name, grad in left.items()}
@@ -97,6 +106,20 @@ def test_step_by_hand_predicts_what_its_likelihood_does(corruption):
     check_alike(model, images, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("code", ["plain", "gaussian"])
+def test_step_by_hand_tells_the_decoder_labels(code):
+    generator = torch.Generator().manual_seed(0)
+    parts = model_of(code=code).parts._replace(n_labels=3)
+    model = stirred(build(parts, 2, SCALING, generator))
+    labels = torch.eye(3)[torch.arange(len(ROWS)) % 3]
+    told = torch.cat([ROWS, labels], 1)
+    ways = ByAutograd(model), way_of(model)
+    assert isinstance(ways[1], ByHand)
+    (first, known), (second, ours) = (gradients(way, ROWS, told) for way in ways)
+    torch.testing.assert_close(second.rows, first.rows.detach())
+    torch.testing.assert_close(ours, known, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", UNKNOWN)
 def test_what_has_no_known_derivative_is_left_to_autograd(name):
     assert isinstance(way_of(model_of(**UNKNOWN[name])), ByAutograd)
@@ -123,7 +146,7 @@ def test_gradients_are_added_to_those_that_are_there():
     model = model_of()
     way, names = way_of(model), dict(model.named_parameters())
     _, once = gradients(way, ROWS)
-    way.back(way.objective(ROWS, ROWS, noise()))
+    way.back(way.objective(ROWS, ROWS, noise(), at=0.4))
     for name, weight in names.items():
         torch.testing.assert_close(weight.grad, 2 * once[name])
 

@@ -529,6 +529,44 @@ def test_rows_are_corrupted_anew_only_where_they_choose_the_epoch(held, n_draws,
     assert sum(seen) == 2 * len(X) + 3 * n_draws * n_rows  # epoch 0 is judged too
 
 
+@pytest.mark.parametrize(
+    ("parts", "together"),
+    [
+        ({}, True),
+        ({"code": "topk(k=1)"}, True),
+        ({"code": "batch_topk(k=1)"}, False),  # of all rows' units the largest are kept
+        ({"code": "wasserstein_mmd"}, False),  # rows are compared with one another
+        ({"penalties": ["activity_kl"], "code": "sigmoid"}, False),
+        ({"network": "dense(hidden=(8,), norm=batch, linear_path='none')"}, False),
+    ],
+    ids=str,
+)
+def test_all_draws_of_the_noise_go_forward_together_where_rows_stay_apart(
+    parts, together, monkeypatch
+):
+    model, sizes = model_of(corruption="gaussian(std=0.5)", **parts), []
+    see = model.see
+    monkeypatch.setattr(model, "see", lambda x, noise: sizes.append(len(x)) or see(x, noise))
+    evaluate(way_of(model), selection_of(X_HELD), Streams(0))
+    assert sizes == ([8 * len(X_HELD)] if together else 8 * [len(X_HELD)])
+
+
+@pytest.mark.parametrize("likelihood", ["normal", "laplace"])
+def test_draws_of_the_noise_that_go_together_are_averaged_row_by_row(likelihood, monkeypatch):
+    model = model_of(corruption="gaussian(std=0.5)", likelihood=likelihood)
+    x = SCALING(torch.from_numpy(X_HELD.astype(np.float64))).float()
+    held = evaluate(way_of(model), selection_of(X_HELD), Streams(0))
+    noise = Streams(0).generator("held_out")
+    with torch.no_grad():
+        seen = model.see(x.repeat(8, 1), noise).rows.view(8, *x.shape)
+        outputs = [model.output_of(each) for each in seen]
+        rows = [model.parts.likelihood.nll(output, x) for output in outputs]
+        errors = [model.errors(output, x) for output in outputs]
+    torch.testing.assert_close(held.rows, torch.stack(rows).mean(0), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(held.errors, torch.stack(errors).mean(0), rtol=1e-5, atol=1e-5)
+    assert held.loss == pytest.approx(float(torch.stack(rows).mean()), rel=1e-5)
+
+
 def test_held_out_rows_are_judged_without_dropout_and_leave_the_model_alone():
     model = model_of(network="dense(hidden=(8,), dropout=0.5, norm=batch, linear_path='none')")
     before = state_of(model)

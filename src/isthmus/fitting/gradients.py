@@ -5,18 +5,20 @@ Shapes: B rows, D features, T numbers of a target, K code units, O outputs.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from isthmus.fitting.learner import Learner, Objective, Randomness
-from isthmus.fitting.model import Model
+from isthmus.fitting.model import Model, Through
 from isthmus.parts.code import Plain, Rectified, Sigmoid
 from isthmus.parts.likelihood import Bernoulli, Laplace, Normal
 from isthmus.parts.networks.by_hand import HalfByHand, half_by_hand
 from isthmus.parts.networks.layers import exact
-from isthmus.parts.slots import Code, Likelihood
+from isthmus.parts.slots import Code, Likelihood, risen
+from isthmus.parts.variational import Gaussian, posterior
 
 
 class Way(ABC):
@@ -58,18 +60,45 @@ class ByAutograd(Way):
             objective.loss.backward()  # type: ignore[no-untyped-call]
 
 
+class Noted(NamedTuple):
+    """What a pass of the training was at the code, and the slope that has come back to it."""
+
+    head: Tensor  # (B, H)
+    z: Tensor  # (B, K)
+    slope: Tensor  # dL/dz, (B, K)
+    share: float  # of a row in the loss
+    at: float  # time of the training
+
+
+def _gaussian(code: Gaussian, noted: Noted) -> Tensor:
+    """Go back through ``z = m + s e`` and ``beta KL(Normal(m, s^2) || Normal(0, 1))``."""
+    mean, log_variance = posterior(noted.head)
+    weight = noted.share * code.beta * risen(noted.at, code.warmup)
+    to_mean = torch.add(noted.slope, mean, alpha=weight)
+    to_log = torch.addcmul(weight * torch.expm1(log_variance), noted.slope, noted.z - mean).div_(2)
+    return torch.cat([to_mean, to_log], 1)
+
+
+def _normal(part: Normal, output: Tensor, x: Tensor, memory: nn.Module, share: float) -> Tensor:
+    apart = output - x
+    if isinstance(part.std, str):
+        return apart.mul_(share / part.variance_of(apart.square(), memory))
+    return apart.mul_(share / part.std**2)
+
+
 _aten = torch.ops.aten
-# The ways back, by what fills a slot itself: a part derived from it may be something else.
-_CODES: dict[type[Code], Callable[[Tensor, Tensor], Tensor]] = {  # dL/dz, z to dL/dhead
-    Plain: lambda slope, z: slope,
-    Sigmoid: _aten.sigmoid_backward,
-    Rectified: lambda slope, z: _aten.threshold_backward(slope, z, 0),
+# By what fills a slot itself: a part derived from it may be something else.
+_CODES: dict[type[Code], Callable[[Any, Noted], Tensor]] = {  # to dL/dhead
+    Plain: lambda code, noted: noted.slope,
+    Sigmoid: lambda code, noted: _aten.sigmoid_backward(noted.slope, noted.z),
+    Rectified: lambda code, noted: _aten.threshold_backward(noted.slope, noted.z, 0),
+    Gaussian: _gaussian,
 }
-# part, output, x and the row's share in the loss to dL/d output
-_LIKELIHOODS: dict[type[Likelihood], Callable[[Any, Tensor, Tensor, float], Tensor]] = {
-    Normal: lambda part, output, x, share: (output - x).mul_(share / part.std**2),
-    Laplace: lambda part, output, x, share: (output - x).sign_().mul_(share / part.width),
-    Bernoulli: lambda part, output, x, share: torch.sigmoid(output).sub_(x).mul_(share),
+# part, output, x, memory and a row's share in the loss to dL/d output
+_LIKELIHOODS: dict[type[Likelihood], Callable[[Any, Tensor, Tensor, nn.Module, float], Tensor]] = {
+    Normal: _normal,
+    Laplace: lambda part, output, x, _, share: (output - x).sign_().mul_(share / part.width),
+    Bernoulli: lambda part, output, x, _, share: torch.sigmoid(output).sub_(x).mul_(share),
 }
 
 
@@ -84,38 +113,41 @@ class ByHand(Way):
     def __init__(self, model: Model, encoder: HalfByHand, decoder: HalfByHand) -> None:
         super().__init__(model)
         self._encoder, self._decoder = encoder, decoder
-        self._code_back = _CODES[type(model.parts.code)]
-        self._nll_back = _LIKELIHOODS[type(model.parts.likelihood)]
+        parts = model.parts
+        self._code_back = _CODES[type(parts.code)]
+        self._nll_back = _LIKELIHOODS[type(parts.likelihood)]
+        self._alike = not (parts.code.random or parts.likelihood.learns)  # training and use
 
     def train(self, mode: bool = True) -> None:
-        if self.learner.training:  # nothing differs
+        if not self._alike:
+            self.learner.train(mode)
+        elif self.learner.training:
             self.learner.eval()
 
     def objective(
         self, x: Tensor, target: Tensor, randomness: Randomness, at: float = 1.0
     ) -> Objective:
-        model, noted = self.learner, torch.is_grad_enabled()
-        parts = model.parts
+        noted = torch.is_grad_enabled()
+        halves = (partial(half.forward, noted=noted) for half in (self._encoder, self._decoder))
         with torch.no_grad(), exact(x):
-            seen = model.see(x, randomness.corruption).rows
-            z = parts.code.mean(self._encoder.forward(seen, noted=noted), model.memory)
-            output = self._decoder.forward(z, noted=noted)
-            clean = seen if parts.corruption.redraws else target[:, : x.shape[1]]  # without labels
-            predicted = model.predicted(clean)
-            rows = parts.likelihood.nll(output, predicted)
-            loss = rows.mean()
+            objective = self.learner.forward(x, target, randomness, at, Through(*halves))
         if noted:
-            self._z, self._predicted = z, predicted
-        return Objective(rows, {"nll": loss}, loss, output)
+            self._target, self._at = target[:, : x.shape[1]], at
+        return objective
 
     @torch.no_grad()
     def back(self, objective: Objective) -> None:
-        output = objective.output
+        model, output = self.learner, objective.output
+        parts, share = model.parts, 1 / len(output)
         with exact(output):
-            likelihood, share = self.learner.parts.likelihood, 1 / len(output)
-            slope = self._nll_back(likelihood, output, self._predicted, share)
+            clean = self._encoder.x if parts.corruption.redraws else self._target
+            x = model.predicted(clean)
+            slope = self._nll_back(parts.likelihood, output, x, model.spread, share)
             slope = self._decoder.backward(slope, further=True)
-            self._encoder.backward(self._code_back(slope, self._z), further=False)
+            # Labels may follow the code.
+            z, slope = (each[:, : model.n_components] for each in (self._decoder.x, slope))
+            noted = Noted(self._encoder.y, z, slope, share, self._at)
+            self._encoder.backward(self._code_back(parts.code, noted), further=False)
 
 
 def way_of(learner: Learner, *, reduced: bool = False) -> Way:
@@ -136,6 +168,10 @@ def way_of(learner: Learner, *, reduced: bool = False) -> Way:
 def _is_known(model: Model) -> bool:
     """Whether every derivative outside the halves is written out."""
     parts = model.parts
-    known = type(parts.code) in _CODES and type(parts.likelihood) in _LIKELIHOODS
-    more = parts.penalties or parts.n_labels or parts.corruption.blind or parts.likelihood.learns
-    return known and not more and not model.padded
+    code, likelihood = parts.code, parts.likelihood
+    known = type(code) in _CODES and type(likelihood) in _LIKELIHOODS
+    if isinstance(code, Gaussian):
+        bound = code.free_bits > 0 or code.capacity is not None
+        known = known and code.samples == code.prior_components == 1 and not bound
+    more = parts.penalties or parts.corruption.blind
+    return known and not (more or model.padded)

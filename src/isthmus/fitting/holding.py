@@ -25,7 +25,11 @@ def hold_back(model: nn.Module, optimizer: Stepper) -> None:
     group = optimizer.param_groups[0]
     usual = group.get(USUAL)
     most = math.inf if usual is None else LEAP * usual
-    length = nn.utils.clip_grad_norm_(model.parameters(), most).item()
+    weights = [weight for weight in model.parameters() if weight.grad is not None]
+    norm = nn.utils.get_total_norm([weight.grad for weight in weights])  # type: ignore[misc]
+    length = norm.item()
+    if length > most:
+        nn.utils.clip_grads_with_norm_(weights, most, norm)
     if math.isfinite(length):
         held = min(length, most)
         group[USUAL] = held if usual is None else KEEP * usual + (1 - KEEP) * held

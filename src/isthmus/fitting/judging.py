@@ -50,14 +50,18 @@ def _evaluate(way: Way, held_out: Selection, streams: Streams, size: int, n_draw
     rows = torch.zeros(n_rows, device=device, dtype=torch.float32)
     errors = torch.zeros(n_rows, device=device, dtype=torch.float32)
     sums: dict[str, Tensor] = {}
-    for _ in range(n_draws):
+    n_copies = n_draws if model.rows_apart else 1  # at a time
+    for _ in range(n_draws // n_copies):
         done = 0
-        for x, target in held_out.batches(max(1, size // model.n_draws)):
-            objective = way.objective(x, target, randomness)
+        for x, target in held_out.batches(max(1, size // (n_copies * model.n_draws))):
             part = slice(done, done + len(x))
-            rows[part] += objective.rows / n_draws
-            errors[part] += model.errors(objective.output, target) / n_draws
-            done += len(x)
+            if n_copies > 1:
+                x, target = x.repeat(n_copies, 1), target.repeat(n_copies, 1)
+            objective = way.objective(x, target, randomness)
+            wrong = model.errors(objective.output, target)
+            rows[part] += objective.rows.view(n_copies, -1).sum(0) / n_draws
+            errors[part] += wrong.view(n_copies, -1).sum(0) / n_draws
+            done = part.stop
             for name, value in objective.terms.items():
                 sums[name] = sums.get(name, 0.0) + value * len(x)
     terms = {name: float(total) / (n_rows * n_draws) for name, total in sums.items()}

@@ -49,6 +49,11 @@ class Learner(nn.Module, ABC):
         """Whether held-out rows are seen through noise, so that one draw may mislead."""
 
     @property
+    def rows_apart(self) -> bool:
+        """Whether held-out rows come to the same beside copies of themselves."""
+        return False
+
+    @property
     def n_draws(self) -> int:
         """Outputs that a row becomes on the way to its loss."""
         return 1

@@ -4,6 +4,7 @@ Shapes: B rows, D features, K code units, S draws of a row. "Scaled" rows are `S
 rows are not.
 """
 
+from collections.abc import Callable
 from functools import reduce
 from operator import add
 from typing import NamedTuple
@@ -65,6 +66,13 @@ class Parts(NamedTuple):
             *self.penalties,
         )
         return any(filling.hides for filling in fillings)
+
+
+class Through(NamedTuple):
+    """A way through the halves of a model."""
+
+    encoder: Callable[[Tensor], Tensor | Around]
+    decoder: Callable[..., Tensor]
 
 
 class Model(Learner):
@@ -154,6 +162,12 @@ class Model(Learner):
         return corruption.hides or corruption.redraws or self.parts.code.random
 
     @property
+    def rows_apart(self) -> bool:
+        """Whether held-out rows come to the same beside copies of themselves."""
+        parts = self.parts
+        return parts.network.rows_apart and parts.code.rows_apart and not parts.penalties
+
+    @property
     def steep(self) -> bool:
         """Where codes are drawn, or errors go back through many steps."""
         return self.parts.code.random or self.parts.network.sequences
@@ -233,16 +247,23 @@ class Model(Learner):
         return Seen(torch.where(x.isnan(), x, seen.rows)) if self.padded else seen
 
     def forward(
-        self, x: Tensor, target: Tensor, randomness: Randomness, at: float = 1.0
+        self,
+        x: Tensor,
+        target: Tensor,
+        randomness: Randomness,
+        at: float = 1.0,
+        through: Through | None = None,
     ) -> Objective:
         """Return the objective of scaled rows `x` whose clean originals are `target`, (B, D).
 
         ``at`` is the time of the training, 0 to 1; the weights of the penalties depend on it.
+        ``through`` goes another way to what the halves would give.
         """
+        encoder, decoder = through or (self._down, self.decoder)
         target, labels = target[:, : x.shape[1]], target[:, x.shape[1] :]
         seen, judged = self.see(x, randomness.corruption)
         target = seen if self.parts.corruption.redraws else target
-        head, beside = self._down(seen)
+        head, beside = around(encoder(seen))
         head = head.float()
         with exact(x):
             code = self.parts.code.draw(head, self.memory, randomness.code, at)
@@ -252,7 +273,7 @@ class Model(Learner):
             """Decode draws, (B S, K), to natural parameters and nats."""
             n_draws = len(z) // len(x)
             told = torch.cat([z, repeat_rows(labels, n_draws)], 1) if self.parts.n_labels else z
-            output = self.decoder(told, *beside).float()
+            output = decoder(told, *beside).float()
             return output, self._nll(output, repeat_rows(predicted, n_draws), judged)
 
         repeats = self.training and self._repeats
@@ -275,7 +296,7 @@ class Model(Learner):
                 terms[penalty.name] = terms.get(penalty.name, 0.0) + term
         if self.parts.code.random and not self.training:  # judged by what `reconstruct` gives
             mean = torch.cat([code.mean, labels], 1) if self.parts.n_labels else code.mean
-            output = self.decoder(mean, *beside).float()
+            output = decoder(mean, *beside).float()
         return Objective(rows, terms, reduce(add, terms.values()), output)
 
     @property

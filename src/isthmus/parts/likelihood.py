@@ -85,21 +85,28 @@ class Normal(Likelihood):
         return output + self.std * noise
 
     def _variance(self, squares: Tensor, memory: nn.Module) -> Tensor:
-        """Return the likeliest variance, () or (D,).
+        """Return what `variance_of` does; in training, learn of the batch first."""
+        squares = squares.detach()
+        if memory.training:
+            memory.learn(self._likeliest(squares))  # type: ignore[operator]
+        return self.variance_of(squares, memory)
+
+    def variance_of(self, squares: Tensor, memory: nn.Module) -> Tensor:
+        """Return the learned variance by which squared errors (B, D) are judged, () or (D,).
 
         Of the batch in training, or each feature's of the last ones; in use, the learned one.
         """
-        if memory.training:
-            squares = squares.detach()
-            variance = squares.mean()
-            if not self.isotropic:
-                variance = squares.mean(0).lerp(variance, SHARED)
-            variance = variance.clamp(min=SMALLEST)
-            memory.learn(variance)  # type: ignore[operator]
-            if self.isotropic:
-                return variance
+        if memory.training and self.isotropic:
+            return self._likeliest(squares)
         # A copy: the next batch changes what is learned, and this one's gradient needs it.
         return memory.get_buffer("values").to(squares, copy=True)
+
+    def _likeliest(self, squares: Tensor) -> Tensor:
+        """Return the variance under which the batch is likeliest, () or (D,)."""
+        variance = squares.mean()
+        if not self.isotropic:
+            variance = squares.mean(0).lerp(variance, SHARED)
+        return variance.clamp(min=SMALLEST)
 
 
 @part("laplace")

@@ -66,7 +66,7 @@ class Gaussian(Code):
     ] = 1
 
     head_per_unit = 2
-    random = prior = True
+    random = prior = rows_apart = True
     elementwise = switches = hides = False
 
     @property

@@ -46,22 +46,35 @@ _ACTIVATIONS: dict[type[nn.Module], Activation] = {
 
 
 class HalfByHand(ABC):
-    """A half of a network that goes forward and back without autograd."""
+    """A half of a network that goes forward and back without autograd.
+
+    Attributes
+    ----------
+    x, y : Tensor (B, I), (B, O)
+        What was noted last: from there the way back begins.
+    """
+
+    x: Tensor
+    y: Tensor
+
+    def forward(self, x: Tensor, *, noted: bool) -> Tensor:
+        """Return what the half makes of float32 rows, (B, I) to (B, O)."""
+        y = self._forth(x, noted=noted)
+        if noted:
+            self.x, self.y = x, y
+        return y
 
     @abstractmethod
-    def forward(self, x: Tensor, *, noted: bool) -> Tensor:
-        """Return what the half makes of float32 rows, (B, I) to (B, O).
-
-        The way back begins at the last rows that were ``noted``.
-        """
+    def _forth(self, x: Tensor, *, noted: bool) -> Tensor:
+        """Go forward, and note what the way back needs besides x and y."""
 
     @abstractmethod
     def backward(self, slope: Tensor, *, further: bool) -> Tensor:
-        """Leave the gradients with the weights, given dL/d output (B, O).
+        """Leave the gradients with the weights, given dL/dy (B, O).
 
         Returns
         -------
-        Tensor (B, I), dL/d input; without ``further`` nothing that means anything.
+        Tensor (B, I), dL/dx; without ``further`` nothing that means anything.
         """
 
 
@@ -131,7 +144,7 @@ class Stack(HalfByHand):
                 self._masters.append(weight.master.detach())
                 self._cast.append(weight.used)
 
-    def forward(self, x: Tensor, *, noted: bool) -> Tensor:
+    def _forth(self, x: Tensor, *, noted: bool) -> Tensor:
         if self._cast:
             torch._foreach_copy_(self._cast, self._masters)
         if noted:
@@ -162,16 +175,14 @@ class _BesideLinear(HalfByHand):
         self.linear, self.layers = Product(half.linear, reduced=False), layers
         self.spread = half.spread
 
-    def forth(self, x: Tensor, *, noted: bool) -> Tensor:
+    def beside(self, x: Tensor, *, noted: bool) -> Tensor:
         """Return ``W x + b + f(x)``."""
-        if noted:
-            self._x = x
         linear = self.linear.forward(x)
         return linear if self.layers is None else linear.add_(self.layers.forward(x, noted=noted))
 
-    def back(self, slope: Tensor, *, further: bool) -> Tensor:
+    def back(self, slope: Tensor, x: Tensor, *, further: bool) -> Tensor:
         """Go back through that."""
-        down = self.linear.backward(slope, self._x, further=further)
+        down = self.linear.backward(slope, x, further=further)
         if self.layers is None:
             return down
         beside = self.layers.backward(slope, further=further)
@@ -181,21 +192,21 @@ class _BesideLinear(HalfByHand):
 class EncoderBesideLinear(_BesideLinear):
     """``spread * (W x + b + f(x))``."""
 
-    def forward(self, x: Tensor, *, noted: bool) -> Tensor:
-        return self.forth(x, noted=noted).mul_(self.spread)
+    def _forth(self, x: Tensor, *, noted: bool) -> Tensor:
+        return self.beside(x, noted=noted).mul_(self.spread)
 
     def backward(self, slope: Tensor, *, further: bool) -> Tensor:
-        return self.back(slope * self.spread, further=further)
+        return self.back(slope * self.spread, self.x, further=further)
 
 
 class DecoderBesideLinear(_BesideLinear):
     """``V u + c + g(u)`` of ``u = z / spread``."""
 
-    def forward(self, x: Tensor, *, noted: bool) -> Tensor:
-        return self.forth(x / self.spread, noted=noted)
+    def _forth(self, x: Tensor, *, noted: bool) -> Tensor:
+        return self.beside(x / self.spread, noted=noted)
 
     def backward(self, slope: Tensor, *, further: bool) -> Tensor:
-        return self.back(slope, further=further) / self.spread
+        return self.back(slope, self.x / self.spread, further=further) / self.spread
 
 
 def half_by_hand(half: nn.Module, *, reduced: bool) -> HalfByHand | None:
