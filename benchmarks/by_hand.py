@@ -1,4 +1,4 @@
-"""The step of the speed contest written out by hand: what torch's own operators need for it.
+"""A step by hand for the net of the speed contest alone: what torch's own operators need for it.
 
 No autograd and no autocast: all weights are cast in one call, and gradients are written into memory
 that is kept. Rectified layers, the mean squared error, Adam.

@@ -1,7 +1,7 @@
 """How fast an epoch is: ours, the loops that people write, and the matrix products alone.
 
 Beside the products stands what no loop around torch can leave out: them, casts and Adam's step; and
-beside ours the same step written out by hand, without autograd.
+beside ours a step by hand for this net alone.
 
 All train the same net, 784-500-250-30 and back, from the same weights with Adam on batches of
 256 of MNIST, and take turns, an epoch each, so that a busy machine slows all of them.
@@ -255,7 +255,7 @@ def show(figures: dict[str, Any]) -> None:
         "isthmus": "Isthmus",
         "loader": "plain loop, DataLoader, float32",
         "memory": "plain loop in memory, float32",
-        "by_hand": "our step written out by hand",
+        "by_hand": "a step by hand for this net alone",
         "products": "matrix products alone",
         "step": "the same, casts and Adam's step",
     }

@@ -81,7 +81,7 @@ def speed(figures: Figures) -> str:
         "Isthmus": "isthmus",
         "plain loop, `DataLoader`, float32": "loader",
         "plain loop in memory, float32": "memory",
-        "our step written out by hand, without autograd": "by_hand",
+        "a step by hand for this net alone": "by_hand",
         "matrix products alone": "products",
         "the same, casts and Adam's step": "step",
     }

@@ -1,19 +1,23 @@
 """Steps by hand beside those by autograd."""
 
 import itertools
+import weakref
 
+import numpy as np
 import pytest
 import torch
-from test_loop import SCALING, X, equal, model_of, plan_of, run, selection_of, state_of
+from test_loop import SCALING, X, equal, model_of, plan_of, run, state_of
+from torch import nn
 
-from isthmus.fitting import loop
+from isthmus import StackedAutoencoder
+from isthmus.fitting import loop, session
 from isthmus.fitting.assembly import build
 from isthmus.fitting.gradients import ByAutograd, ByHand, way_of
-from isthmus.fitting.judging import evaluate
 from isthmus.fitting.steps import Draws
 from isthmus.fitting.streams import Streams
-from isthmus.parts import Code, Plain
+from isthmus.parts import Clean, Code, Plain
 from isthmus.parts.networks.layers import ACTIVATIONS
+from isthmus.parts.passes import Seen
 
 ROWS = SCALING(torch.from_numpy(X.astype("float64"))).float()
 KNOWN = {
@@ -142,13 +146,88 @@ def test_model_in_double_precision_is_left_to_autograd():
     assert isinstance(way_of(model_of().double()), ByAutograd)
 
 
-def test_gradients_are_added_to_those_that_are_there():
+@pytest.mark.parametrize("activation", [
+    nn.LeakyReLU(0.3), nn.ELU(2.0), nn.GELU("tanh"), nn.Softplus(2.0), nn.SiLU(inplace=True),
+])  # fmt: skip
+def test_activation_that_is_not_the_usual_one_is_left_to_autograd(activation):
     model = model_of()
-    way, names = way_of(model), dict(model.named_parameters())
-    _, once = gradients(way, ROWS)
-    way.back(way.objective(ROWS, ROWS, noise(), at=0.4))
-    for name, weight in names.items():
-        torch.testing.assert_close(weight.grad, 2 * once[name])
+    model.encoder.layers[1] = activation
+    assert isinstance(way_of(model), ByAutograd)
+
+
+def test_corruption_that_says_what_is_judged_is_left_to_autograd():
+    class Half(Clean):
+        name = "half"
+
+        def see(self, x, scaling, generator, shape=()):
+            return Seen(x, torch.arange(x.shape[1]).expand_as(x) % 2 == 0)
+
+    model = model_of()
+    model.parts = model.parts._replace(corruption=Half())
+    assert isinstance(way_of(model), ByAutograd)
+
+
+@pytest.mark.parametrize("hook", [
+    "register_forward_hook", "register_forward_pre_hook", "register_full_backward_hook",
+    "register_full_backward_pre_hook",
+])  # fmt: skip
+@pytest.mark.parametrize("name", ["", "decoder", "encoder.layers.0"])
+def test_model_with_hooks_is_left_to_autograd(name, hook):
+    model = model_of()
+    assert isinstance(way_of(model), ByHand)
+    getattr(model.get_submodule(name), hook)(lambda *_: None)
+    assert isinstance(way_of(model), ByAutograd)
+
+
+@pytest.mark.parametrize("name", ["encoder.layers.0", "decoder.linear"])
+def test_layer_with_weights_that_are_made_is_left_to_autograd(name):
+    model = model_of()
+    nn.utils.parametrizations.weight_norm(model.get_submodule(name))
+    assert isinstance(way_of(model), ByAutograd)
+
+
+@pytest.mark.parametrize("reduced", [False, True])
+@pytest.mark.parametrize("tied", [False, True])
+def test_gradients_are_added_to_those_that_are_there(tied, reduced):
+    model = stirred(model_of(network=f"dense(hidden=(8,), tied={tied})"))
+    way = way_of(model, reduced=reduced)
+    (_, first), (_, second) = (gradients(way, rows) for rows in (ROWS[:40], ROWS[40:]))
+    for weight in model.parameters():
+        weight.grad = None
+    for rows in (ROWS[:40], ROWS[40:]):
+        way.back(way.objective(rows, rows, noise(), at=0.4))
+    tolerance = {"rtol": 2e-2, "atol": 1e-2} if reduced else {"rtol": 1e-5, "atol": 1e-6}
+    for name, weight in model.named_parameters():
+        torch.testing.assert_close(weight.grad, first[name] + second[name], **tolerance)
+
+
+def test_nothing_of_a_step_is_held_after_it():
+    model = model_of()
+    way = way_of(model)
+    rows = ROWS.clone()
+    held = weakref.ref(rows)
+    way.back(way.objective(rows, rows, noise()))
+    del rows
+    assert held() is None
+    rows = ROWS.clone()
+    held = weakref.ref(rows)
+    way.objective(rows, rows, noise())  # of which the loss broke
+    del rows
+    way.train()
+    assert held() is None
+
+
+@pytest.mark.parametrize("pretraining", ["autoencoder", "rbm"])
+def test_stacked_fit_by_hand_is_that_by_autograd(pretraining, monkeypatch):
+    def fitted():
+        model = StackedAutoencoder(2, hidden=(5, 3), pretraining=pretraining, max_epochs=3,
+                                   random_state=0)  # fmt: skip
+        return model.fit(X).partial_fit(X)
+
+    by_hand = fitted().transform(X)
+    for module in (loop, session):
+        monkeypatch.setattr(module, "way_of", lambda model, reduced=False: ByAutograd(model))
+    np.testing.assert_allclose(by_hand, fitted().transform(X), rtol=1e-3, atol=1e-4)
 
 
 def test_frozen_weights_get_no_gradient():
@@ -158,18 +237,6 @@ def test_frozen_weights_get_no_gradient():
     _, left = gradients(way_of(model), ROWS)
     assert {name.split(".")[0] for name, grad in left.items() if grad is None} == {"encoder"}
     assert {name.split(".")[0] for name, grad in left.items() if grad is not None} == {"decoder"}
-
-
-def test_way_back_begins_at_the_rows_of_the_training_whatever_is_judged_between():
-    model = stirred(model_of())
-    way = way_of(model)
-    _, alone = gradients(way, ROWS)
-    for weight in model.parameters():
-        weight.grad = None
-    objective = way.objective(ROWS, ROWS, noise())
-    evaluate(way, selection_of(X[:9]), Streams(0))
-    way.back(objective)
-    assert all(torch.equal(alone[name], w.grad) for name, w in model.named_parameters())
 
 
 def test_clean_rows_are_what_noisy_ones_should_give():

@@ -551,6 +551,16 @@ def test_all_draws_of_the_noise_go_forward_together_where_rows_stay_apart(
     assert sizes == ([8 * len(X_HELD)] if together else 8 * [len(X_HELD)])
 
 
+def test_no_more_rows_go_forward_than_there_is_room_for(monkeypatch):
+    model, sizes = model_of(corruption="gaussian(std=0.5)"), []
+    see = model.see
+    monkeypatch.setattr(model, "see", lambda x, noise: sizes.append(len(x)) or see(x, noise))
+    monkeypatch.setattr("isthmus.fitting.memory.MOST_PRODUCTS", 3 * model.n_products)
+    evaluate(way_of(model), selection_of(X_HELD), Streams(0))
+    assert max(sizes) == 3
+    assert sum(sizes) == 8 * len(X_HELD)
+
+
 @pytest.mark.parametrize("likelihood", ["normal", "laplace"])
 def test_draws_of_the_noise_that_go_together_are_averaged_row_by_row(likelihood, monkeypatch):
     model = model_of(corruption="gaussian(std=0.5)", likelihood=likelihood)

@@ -15,9 +15,9 @@ from isthmus.fitting.learner import Learner, Objective, Randomness
 from isthmus.fitting.model import Model, Through
 from isthmus.parts.code import Plain, Rectified, Sigmoid
 from isthmus.parts.likelihood import Bernoulli, Laplace, Normal
-from isthmus.parts.networks.by_hand import HalfByHand, half_by_hand
+from isthmus.parts.networks.by_hand import NOTHING_NOTED, HalfByHand, half_by_hand, is_hooked
 from isthmus.parts.networks.layers import exact
-from isthmus.parts.slots import Code, Likelihood, risen
+from isthmus.parts.slots import Code, Corruption, Likelihood, risen
 from isthmus.parts.variational import Gaussian, posterior
 
 
@@ -74,8 +74,10 @@ def _gaussian(code: Gaussian, noted: Noted) -> Tensor:
     """Go back through ``z = m + s e`` and ``beta KL(Normal(m, s^2) || Normal(0, 1))``."""
     mean, log_variance = posterior(noted.head)
     weight = noted.share * code.beta * risen(noted.at, code.warmup)
-    to_mean = torch.add(noted.slope, mean, alpha=weight)
-    to_log = torch.addcmul(weight * torch.expm1(log_variance), noted.slope, noted.z - mean).div_(2)
+    to_mean, to_log = noted.slope, noted.slope * (noted.z - mean) / 2  # s e, to rounding
+    if weight > 0:
+        to_mean = torch.add(to_mean, mean, alpha=weight)
+        to_log = torch.add(to_log, torch.expm1(log_variance), alpha=weight / 2)
     return torch.cat([to_mean, to_log], 1)
 
 
@@ -105,7 +107,7 @@ _LIKELIHOODS: dict[type[Likelihood], Callable[[Any, Tensor, Tensor, nn.Module, f
 class ByHand(Way):
     """A model of halves, code and likelihood whose derivatives are known, without penalties.
 
-    The numbers are autograd's; what is saved is its graph, and the calls of modules.
+    The numbers are autograd's, to rounding; what is saved is its graph, and the calls of modules.
     """
 
     learner: Model
@@ -119,6 +121,7 @@ class ByHand(Way):
         self._alike = not (parts.code.random or parts.likelihood.learns)  # training and use
 
     def train(self, mode: bool = True) -> None:
+        self._forget()
         if not self._alike:
             self.learner.train(mode)
         elif self.learner.training:
@@ -148,6 +151,13 @@ class ByHand(Way):
             z, slope = (each[:, : model.n_components] for each in (self._decoder.x, slope))
             noted = Noted(self._encoder.y, z, slope, share, self._at)
             self._encoder.backward(self._code_back(parts.code, noted), further=False)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Free what was noted: the way back is gone, or will never be."""
+        self._target = NOTHING_NOTED
+        for half in (self._encoder, self._decoder):
+            half.forget()
 
 
 def way_of(learner: Learner, *, reduced: bool = False) -> Way:
@@ -155,7 +165,7 @@ def way_of(learner: Learner, *, reduced: bool = False) -> Way:
 
     Products are made in bfloat16 where they are ``reduced``.
     """
-    if type(learner) is Model and _is_known(learner):
+    if type(learner) is Model and _is_known(learner) and not any(map(is_hooked, learner.modules())):
         halves = (
             half_by_hand(half, reduced=reduced) for half in (learner.encoder, learner.decoder)
         )
@@ -173,5 +183,5 @@ def _is_known(model: Model) -> bool:
     if isinstance(code, Gaussian):
         bound = code.free_bits > 0 or code.capacity is not None
         known = known and code.samples == code.prior_components == 1 and not bound
-    more = parts.penalties or parts.corruption.blind
-    return known and not (more or model.padded)
+    judges_all = type(parts.corruption).see is Corruption.see
+    return known and judges_all and not (parts.penalties or model.padded)

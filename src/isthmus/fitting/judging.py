@@ -50,7 +50,8 @@ def _evaluate(way: Way, held_out: Selection, streams: Streams, size: int, n_draw
     rows = torch.zeros(n_rows, device=device, dtype=torch.float32)
     errors = torch.zeros(n_rows, device=device, dtype=torch.float32)
     sums: dict[str, Tensor] = {}
-    n_copies = n_draws if model.rows_apart else 1  # at a time
+    together = model.bears_copies and size >= n_draws * model.n_draws
+    n_copies = n_draws if together else 1
     for _ in range(n_draws // n_copies):
         done = 0
         for x, target in held_out.batches(max(1, size // (n_copies * model.n_draws))):

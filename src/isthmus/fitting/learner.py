@@ -49,7 +49,7 @@ class Learner(nn.Module, ABC):
         """Whether held-out rows are seen through noise, so that one draw may mislead."""
 
     @property
-    def rows_apart(self) -> bool:
+    def bears_copies(self) -> bool:
         """Whether held-out rows come to the same beside copies of themselves."""
         return False
 

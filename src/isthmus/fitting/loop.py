@@ -59,6 +59,7 @@ class Training:
         observers: Sequence[Observer],
     ) -> None:
         self.model, self.training, self.plan = model, training, plan
+        self.optimizer = plan.optimizer.build(model.parameters(), plan.rate)
         # A few training rows stand in where none are held out: for soundness, not for choosing.
         self.judged = held_out.n_rows > 0
         judge = held_out if self.judged else training.at(training.index[:JUDGED])
@@ -66,7 +67,6 @@ class Training:
         self.way = way_of(model, reduced=reduced)
         exactly = way_of(model) if reduced else self.way
         self.look = functools.partial(evaluate, exactly, judge, streams, once=not self.judged)
-        self.optimizer = plan.optimizer.build(model.parameters(), plan.rate)
         self.draws = Draws.begin(streams, plan.device)
         self.at = Progress(model, self.optimizer, self.draws.each())
         self.stage = plan.keeper.stage(self.at, observers)

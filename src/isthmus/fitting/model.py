@@ -162,10 +162,10 @@ class Model(Learner):
         return corruption.hides or corruption.redraws or self.parts.code.random
 
     @property
-    def rows_apart(self) -> bool:
+    def bears_copies(self) -> bool:
         """Whether held-out rows come to the same beside copies of themselves."""
         parts = self.parts
-        return parts.network.rows_apart and parts.code.rows_apart and not parts.penalties
+        return parts.network.rows_apart and parts.code.bears_copies and not parts.penalties
 
     @property
     def steep(self) -> bool:

@@ -21,7 +21,7 @@ LEAST_STD = 1e-3
 class Plain(Code):
     """``z = head``: a linear code, as in PCA."""
 
-    linear = elementwise = rows_apart = True
+    linear = elementwise = bears_copies = True
     switches = hides = False
 
     def begin(self, spectrum: Spectrum, noise: float | None) -> Units:
@@ -54,7 +54,7 @@ class Sigmoid(Code):
 
     low = 0.0
     high = 1.0
-    elementwise = rows_apart = True
+    elementwise = bears_copies = True
     linear = switches = hides = False
 
     def memory(self, n_components: int) -> nn.Module:
@@ -75,7 +75,7 @@ class Rectified(Code):
     """``z = max(head, 0)``: units that an L1 penalty can hold at exactly zero."""
 
     low = 0.0
-    elementwise = rows_apart = True
+    elementwise = bears_copies = True
     linear = switches = hides = False
 
     def memory(self, n_components: int) -> nn.Module:
@@ -106,7 +106,7 @@ class TopK(Code):
     alpha: Annotated[float, Field(ge=1, description="times k are kept in use")] = 1.0
 
     linear = elementwise = False
-    rows_apart = switches = hides = True
+    bears_copies = switches = hides = True
 
     def memory(self, n_components: int) -> nn.Module:
         enough(self, n_components)

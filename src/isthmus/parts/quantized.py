@@ -34,7 +34,7 @@ class VectorQuantized(Code):
     ema: Annotated[float, Field(ge=0, lt=1, description="share of a vector a batch leaves")] = 0.99
     commitment: Annotated[float, Field(ge=0, description="pull of the head to its vectors")] = 0.25
 
-    hides = flat = rows_apart = True
+    hides = flat = bears_copies = True
     linear = elementwise = switches = False
 
     def memory(self, n_components: int) -> nn.Module:

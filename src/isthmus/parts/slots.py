@@ -92,7 +92,7 @@ class Code(Part):
         Whether the best of linear networks with it is known: what `begin` says.
     elementwise : bool, False
         Whether each unit depends on its own output of the head alone.
-    rows_apart : bool, False
+    bears_copies : bool, False
         Whether a row comes to the same beside copies of itself and of the others.
     switches : bool, False
         Whether it sets most units of a row to zero.
@@ -112,7 +112,7 @@ class Code(Part):
     high: ClassVar[float] = float("inf")
     linear: bool = False  # no ClassVar, for some know it by their fields
     elementwise: ClassVar[bool] = False
-    rows_apart: ClassVar[bool] = False
+    bears_copies: ClassVar[bool] = False
     switches: ClassVar[bool] = False
     hides: ClassVar[bool] = False
     head_per_unit: ClassVar[int] = 1

@@ -66,7 +66,7 @@ class Gaussian(Code):
     ] = 1
 
     head_per_unit = 2
-    random = prior = rows_apart = True
+    random = prior = bears_copies = True
     elementwise = switches = hides = False
 
     @property

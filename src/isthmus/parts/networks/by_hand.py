@@ -1,7 +1,7 @@
 """Halves of products and activations with their way back written out.
 
-What autograd computes too, number for number, but without its graph, calls of modules, casts of one
-weight at a time and fresh memory: in a small step these take as long as the products.
+What autograd computes too, but without its graph, calls of modules, casts of one weight at a time
+and fresh memory: in a small step these take as long as the products.
 
 Shapes: B rows, I inputs, O outputs.
 """
@@ -17,6 +17,7 @@ from isthmus.parts.networks.layers import Linear, Transposed
 from isthmus.parts.networks.linear_path import LinearPathDecoder, LinearPathEncoder
 
 _aten = torch.ops.aten
+NOTHING_NOTED = torch.empty(0)
 
 
 class Activation(NamedTuple):
@@ -54,8 +55,7 @@ class HalfByHand(ABC):
         What was noted last: from there the way back begins.
     """
 
-    x: Tensor
-    y: Tensor
+    x = y = NOTHING_NOTED
 
     def forward(self, x: Tensor, *, noted: bool) -> Tensor:
         """Return what the half makes of float32 rows, (B, I) to (B, O)."""
@@ -63,6 +63,10 @@ class HalfByHand(ABC):
         if noted:
             self.x, self.y = x, y
         return y
+
+    def forget(self) -> None:
+        """Free what was noted."""
+        self.x = self.y = NOTHING_NOTED
 
     @abstractmethod
     def _forth(self, x: Tensor, *, noted: bool) -> Tensor:
@@ -93,14 +97,14 @@ class Weight:
         """Leave the gradient ``make(*given)`` with the weight, added to what is there."""
         if not self.master.requires_grad:
             return
+        if self.master.grad is not None:  # of a tied weight, which may be the memory kept here
+            self.master.grad += make(*given)
+            return
         if self._kept is None:
             made = torch.empty_like(self.used)
             self._kept = made, made.to(self.master.dtype)
         made, gradient = self._kept
         make(*given, out=made)
-        if self.master.grad is not None:
-            self.master.grad += made
-            return
         if made is not gradient:
             gradient.copy_(made)
         self.master.grad = gradient
@@ -158,6 +162,10 @@ class Stack(HalfByHand):
             x = y
         return x.float()
 
+    def forget(self) -> None:
+        super().forget()
+        self._notes.clear()
+
     def backward(self, slope: Tensor, *, further: bool) -> Tensor:
         slope = slope.to(self._precision)
         for i in reversed(range(len(self._layers))):
@@ -174,6 +182,11 @@ class _BesideLinear(HalfByHand):
     def __init__(self, half: LinearPathEncoder | LinearPathDecoder, layers: Stack | None) -> None:
         self.linear, self.layers = Product(half.linear, reduced=False), layers
         self.spread = half.spread
+
+    def forget(self) -> None:
+        super().forget()
+        if self.layers is not None:
+            self.layers.forget()
 
     def beside(self, x: Tensor, *, noted: bool) -> Tensor:
         """Return ``W x + b + f(x)``."""
@@ -218,9 +231,17 @@ def half_by_hand(half: nn.Module, *, reduced: bool) -> HalfByHand | None:
         layers = None if half.layers is None else _stack(half.layers, reduced=reduced)
         if half.padded or (layers is None and half.layers is not None):
             return None
+        if not _is_plain(half.linear):
+            return None
         encodes = isinstance(half, LinearPathEncoder)
         return (EncoderBesideLinear if encodes else DecoderBesideLinear)(half, layers)
     return _stack(half, reduced=reduced)
+
+
+def is_hooked(module: nn.Module) -> bool:
+    """Whether something of its user's is to be called beside a module."""
+    hooks = ("forward_pre_hooks", "forward_hooks", "backward_pre_hooks", "backward_hooks")
+    return any(getattr(module, f"_{each}") for each in hooks)
 
 
 def _stack(module: nn.Module, *, reduced: bool) -> Stack | None:
@@ -228,11 +249,23 @@ def _stack(module: nn.Module, *, reduced: bool) -> Stack | None:
     products: list[Product] = []
     activations: list[Activation | None] = []
     for each in module if type(module) is nn.Sequential else [module]:
-        if isinstance(each, Linear | Transposed) and each.bias.dtype == torch.float32:
-            products.append(Product(each, reduced=reduced))
+        activation = _ACTIVATIONS.get(type(each))
+        if _is_plain(each):
+            products.append(Product(each, reduced=reduced))  # type: ignore[arg-type]
             activations.append(None)
-        elif type(each) in _ACTIVATIONS and products and activations[-1] is None:
-            activations[-1] = _ACTIVATIONS[type(each)]
+        elif activation and products and activations[-1] is None and _is_usual(each):
+            activations[-1] = activation
         else:
             return None
     return Stack(products, activations, reduced=reduced) if products else None
+
+
+def _is_plain(layer: nn.Module) -> bool:
+    """Whether a layer is a product in float32 with weights that are its own or another layer's."""
+    own = type(layer) in (Linear, Transposed) and isinstance(layer.bias, nn.Parameter)
+    return own and layer.bias.dtype == torch.float32
+
+
+def _is_usual(activation: nn.Module) -> bool:
+    """Whether an activation has the fields that it has unless told otherwise."""
+    return repr(activation) == repr(type(activation)())
