@@ -1,4 +1,5 @@
 import dataclasses
+import errno
 import json
 import os
 import re
@@ -599,6 +600,19 @@ def test_fit_refuses_a_place_where_nothing_can_be_saved(tmp_path, monkeypatch, h
     assert refusal("fit", home / "iris.npy", "--model", model) == (
         f"{model} cannot be written, because {home / 'iris.csv'} is no folder that you may write "
         "to: change the path or the permissions."
+    )
+
+
+def test_fit_refuses_a_place_that_only_claims_to_be_writable(monkeypatch, home, refusal):
+    forbid(monkeypatch, Autoencoder, "fit")
+
+    def make(dir):
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(dir))
+
+    monkeypatch.setattr("isthmus.cli.outputs.tempfile.TemporaryFile", make)
+    assert refusal("fit", home / "iris.npy", "--model", home / "m") == (
+        f"{home / 'm'} cannot be written (No such file or directory): check the path and the "
+        "device; nothing was changed."
     )
 
 

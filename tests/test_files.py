@@ -327,6 +327,27 @@ def test_read_csv_names_the_first_column_of_text(tmp_path, text, column, example
         read(path)
 
 
+@pytest.mark.parametrize(
+    ("lines", "cells", "advice"),
+    [
+        (["?"] + ["1"] * 20, "'?' in row 0 (from 0)", "correct the cell"),
+        (["1"] * 20 + ["Total"], "'Total' in row 20 (from 0)", "correct the cell"),
+        (
+            ["1", "?"] + ["2"] * 30 + ["unknown"],
+            "2 cells, the first '?' in row 1 (from 0)",
+            "correct these cells",
+        ),
+    ],
+)
+def test_read_csv_tells_a_few_words_among_numbers_from_a_column_of_text(
+    tmp_path, lines, cells, advice
+):
+    path = csv(tmp_path, "age\n" + "\n".join(lines) + "\n")
+    text = f"Column 'age' of {path} holds numbers but for {cells}: {advice}"
+    with pytest.raises(DataError, match=whole(f"{text}, or leave the column out (--drop age).")):
+        read(path)
+
+
 def test_read_csv_names_a_few_of_the_columns_of_text_and_drops_all(tmp_path):
     path = csv(tmp_path, 'a,b,c,d,"e,f",g h,i\n1,x,y,z,u,v,w\n')
     held = (

@@ -21,6 +21,7 @@ from isthmus.parts import Dense
 X = np.random.default_rng(0).normal(size=(40, 4))
 COLUMNS = ["age", "height", "colour", "weight"]
 FILL = "fill such values in (sklearn.impute.SimpleImputer) or drop these rows."
+CORRECT = "correct such values or drop these rows."
 ENCODE = "drop that column, or encode it as numbers (sklearn.preprocessing.OneHotEncoder)."
 
 
@@ -67,7 +68,8 @@ def fitted():
     ids=["float64", "float32", "fortran", "torch", "pandas", "polars"],
 )
 def test_value_that_is_not_finite_is_refused_with_its_place(value, called, wrap, column):
-    sentence = exactly(f"X has {called} at row 3, column {column}: {FILL}")
+    advice = FILL if called == "NaN" else CORRECT
+    sentence = exactly(f"X has {called} at row 3, column {column}: {advice}")
     with pytest.raises(DataError, match=sentence):
         model().fit(wrap(with_value(value)))
 
@@ -89,6 +91,16 @@ def test_values_that_are_not_finite_are_counted_with_their_columns(monkeypatch):
         DataError, match="the first of 7 such cells, in columns 0, 1, 2 and 4 others"
     ):
         model().fit(np.where(np.eye(7), np.nan, 1.0))
+
+
+def test_column_that_holds_nothing_is_to_be_dropped():
+    table = pd.DataFrame(X, columns=COLUMNS)
+    table["age"] = np.nan
+    text = f"'age' (the first of {len(X)} such cells, all in that column): drop that column, which"
+    with pytest.raises(
+        DataError, match=exactly(f"X has NaN at row 0, column {text} holds nothing else.")
+    ):
+        model().fit(table)
 
 
 def test_missing_value_of_polars_is_refused_with_its_column():
@@ -625,7 +637,7 @@ NO_ROWS = {
     ),
     "dates": (
         pd.DataFrame({"day": [pd.Timestamp("2020-01-01")] * 3}),
-        f"X has a date at row 0, column 'day' (datetime.date...0, 1, 1, 0, 0)): {LATER}",
+        f"X has a date at row 0, column 'day' (datetime.datetime(2020, 1, 1, 0, 0)): {LATER}",
     ),
     "durations": (
         np.full((3, 2), np.timedelta64(5, "D")),

@@ -1,6 +1,7 @@
 """Where results go: refused before any work is done, and said in one line once written."""
 
 import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -129,7 +130,10 @@ def _check_place(path: Path) -> None:
     with refusal_as_file_error(path):
         path.exists()  # raises on a name that is too long
         parent = next(folder for folder in path.absolute().parents if folder.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        may = parent.is_dir() and os.access(parent, os.W_OK)
+        if may:  # some systems say so of folders in which nothing can be made
+            tempfile.TemporaryFile(dir=parent).close()
+    if not may:
         raise FileError(
             f"{path} cannot be written, because {parent} is no folder that you may write to: "
             "change the path or the permissions."

@@ -23,6 +23,8 @@ class Strange(NamedTuple):
     row: int  # from 0
     value: Any
     kind: str  # "text", or how polars calls it
+    n_cells: int = 0  # that are none; 0: all, by their type
+    n_filled: int = 0  # that are not missing
 
     def __str__(self) -> str:
         return f"{self.kind}, for example {self.example}"
@@ -30,7 +32,12 @@ class Strange(NamedTuple):
     @property
     def example(self) -> str:
         """The cell and where it stands."""
-        return f"{reprlib.repr(self.value)} in row {self.row} (from 0)"
+        return f"{shown(self.value)} in row {self.row} (from 0)"
+
+    @property
+    def is_slip(self) -> bool:
+        """Whether nearly all other cells are numbers, and it is a word among them."""
+        return 0 < 10 * self.n_cells <= self.n_filled and as_number(self.value) == as_number("a")
 
 
 def numbers_of(column: "pl.Series", *, comma: bool) -> "pl.Series | Strange":
@@ -49,7 +56,10 @@ def numbers_of(column: "pl.Series", *, comma: bool) -> "pl.Series | Strange":
     if comma and words.str.contains(",", literal=True).any():
         strange |= words.str.contains(".", literal=True)  # that parts thousands, if commas do not
     wrong = strange.arg_true()
-    return _strange(column, wrong[0]) if wrong.len() else numbers
+    if not wrong.len():
+        return numbers
+    n_filled = len(column) - int(absent.sum())
+    return _strange(column, wrong[0])._replace(n_cells=len(wrong), n_filled=n_filled)
 
 
 def _strange(column: "pl.Series", row: int) -> Strange:
@@ -57,6 +67,15 @@ def _strange(column: "pl.Series", row: int) -> Strange:
 
     is_text = column.dtype in (pl.String, pl.Categorical, pl.Enum)
     return Strange(column.name, row, column[row], "text" if is_text else str(column.dtype))
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxother = 60  # a date is whole
+
+
+def shown(value: Any) -> str:
+    """Return a value as a sentence shows it: text in quotes, and not much of it."""
+    return _SHORT.repr(value)
 
 
 def as_number(value: Any, it: str = "it") -> str:

@@ -184,6 +184,9 @@ def _frame(path: Path) -> tuple["pl.DataFrame", list[str] | None, "Form | None"]
 def _no_numbers(path: Path, strange: list[Strange], columns: Columns, *, named: bool) -> str:
     """Say which columns are none of numbers, and what to do about them."""
     names, first = [each.column for each in strange], strange[0]
+    option = columns.dropping(names) if named and columns.owner is None else ""
+    if len(strange) == 1 and first.is_slip:
+        return _slip(path, first, option)
     if len(strange) == 1:
         it, held = "it", f"Column {first.column!r} of {path} holds {first}"
     else:
@@ -194,8 +197,16 @@ def _no_numbers(path: Path, strange: list[Strange], columns: Columns, *, named: 
     advice = ways.pop() if len(ways) == 1 else "turn them into numbers"
     if columns.owner is not None:
         return f"{held}, and {columns.owner} needs {it}: {advice}."
-    option = columns.dropping(names) if named else ""
     return f"{held}: leave {it} out{option}, or {advice}."
+
+
+def _slip(path: Path, strange: Strange, option: str) -> str:
+    """Say which few cells of a column are none, and what to do about them."""
+    n = strange.n_cells
+    cells = strange.example if n == 1 else f"{n} cells, the first {strange.example}"
+    advice = "correct the cell" if n == 1 else "correct these cells"
+    out = f", or leave the column out{option}" if option else ""
+    return f"Column {strange.column!r} of {path} holds numbers but for {cells}: {advice}{out}."
 
 
 # Text: how it is encoded, what parts its cells, whether its first line names the columns

@@ -7,7 +7,6 @@ import contextlib
 import datetime
 import numbers
 import os
-import reprlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -16,7 +15,7 @@ import scipy.sparse
 import torch
 from numpy.typing import NDArray
 
-from isthmus.data.cells import as_number
+from isthmus.data.cells import as_number, shown
 from isthmus.data.damage import reason
 from isthmus.errors import DataError, DataTypeError, IsthmusError
 
@@ -143,7 +142,7 @@ def _foreign(name: str, row: int, column: str, value: Any) -> str:
     advice = "divide it" if kind == _TOO_LARGE else as_number(value)
     if text and _kind(value) is None:
         advice = "turn it into numbers"
-    place = f"row {row}, column {column} ({reprlib.repr(value)})"
+    place = f"row {row}, column {column} ({shown(value)})"
     return f"{name} has {kind} at {place}: drop that column, or {advice}."
 
 

@@ -183,11 +183,15 @@ def check_finite(array: Array, given: Any, name: str) -> None:
         return
     wrong = ~np.isfinite(array[parts[0]])
     row, column = (int(i) for i in np.argwhere(wrong)[0])
-    value = "NaN" if np.isnan(array[parts[0]][row, column]) else "infinity (inf)"
+    is_nan = bool(np.isnan(array[parts[0]][row, column]))
+    advice = "fill such values in (sklearn.impute.SimpleImputer) or drop these rows"
+    if not is_nan:
+        advice = "correct such values or drop these rows"
+    elif len(array) > 1 and np.isnan(array[:, column]).all():
+        advice = "drop that column, which holds nothing else"
     raise DataError(
-        f"{name} has {value} at row {parts[0].start + row}, column {column_of(given, column)}"
-        f"{_further(array, parts, given)}: fill such values in (sklearn.impute.SimpleImputer) or "
-        f"drop these rows."
+        f"{name} has {'NaN' if is_nan else 'infinity (inf)'} at row {parts[0].start + row}, column "
+        f"{column_of(given, column)}{_further(array, parts, given)}: {advice}."
     )
 
 
