@@ -284,6 +284,36 @@ def test_noise_in_another_unit_is_found():
     assert "noise too strong" not in found(fair.fit(X), X)
 
 
+@pytest.mark.parametrize(
+    ("corruption", "said"),
+    [
+        (
+            "gaussian(std=0.1)",
+            "has a standard deviation of 0.1 in every feature's units: 0.0001 times that of "
+            "feature 'a' and 0.1 times that of feature 'b'.",
+        ),
+        (
+            "gaussian(std=100)",
+            "has a standard deviation of 100 in every feature's units: 0.1 times that of feature "
+            "'a' and 100 times that of feature 'b'.",
+        ),
+        ("masking(fraction=0.3)", "writes 0, 20 standard deviations off the mean of 'b'."),
+    ],
+)
+def test_noise_that_suits_some_units_and_not_others_is_found(corruption, said):
+    rows = np.random.default_rng(0).normal(size=(80, 3))
+    rows = (rows - rows.mean(0)) / rows.std(0) * [1000, 1, 2] + [0, 20, 0]
+    table = pd.DataFrame(rows, columns=["a", "b", "c"])
+    fields = {"corruption": corruption, "max_epochs": 1, "random_state": 0}
+    of_units = DenoisingAutoencoder(2, scaling="standard", **fields).fit(table)
+    text = found(of_units, table)["noise uneven"]
+    assert text.startswith(f"The noise {said} Standardise the columns before the fit")
+    alike = (table - table.mean()) / table.std()
+    if corruption != "gaussian(std=100)":
+        fair = DenoisingAutoencoder(2, scaling="standard", **fields).fit(alike)
+        assert "noise uneven" not in found(fair, alike)
+
+
 def test_feature_that_counts_the_rows_is_found():
     table = pd.DataFrame(X, columns=list("abcdef"))
     table.insert(0, "row", np.arange(len(X)))

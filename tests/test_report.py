@@ -369,3 +369,20 @@ def test_one_share_of_the_variance_is_told_everywhere(scaling, path):
     assert made.subject.explained == pytest.approx(share)
     assert compare({"it": model}, rows).rows[0]["explained"] == pytest.approx(share)
     assert f"It keeps {percent(share)} of the variance" in page.text
+
+
+def test_verdict_says_how_much_worse_rows_came_out_that_the_fit_had_not_seen(path):
+    z = np.random.default_rng(0).normal(size=(160, 2))
+    bent = np.column_stack([z, np.sin(3 * z), z[:, :1] * z[:, 1:], z**2])
+    model = Autoencoder(2, random_state=0).fit(bent)
+    made, _ = written(model, bent, path=path)
+    more = model.versus_pca_.error / model.reconstruction_error(bent).mean()
+    assert more > 2
+    assert re.search(
+        rf"rows held out of its fit had {figure(more)[:3]}\S* times their error\.",
+        str(made.verdict),
+    )
+    fresh = np.random.default_rng(1).normal(size=(160, 2))
+    fresh = np.column_stack([fresh, np.sin(3 * fresh), fresh[:, :1] * fresh[:, 1:], fresh**2])
+    made, _ = written(model, fresh, path=path)
+    assert "held out of its fit had" not in str(made.verdict)

@@ -18,6 +18,7 @@ from isthmus.evaluation.words import count, figure, isolated, percent, times
 BETTER, WORSE = 0.99, 1.01  # times PCA's error
 WELL = 0.9  # of a feature's variance
 RANKED, TURNED = 0.9, 0.5  # areas under a ROC curve: from which on well, and below which wrongly
+MUCH = 2.5  # times the error on these rows, from which on the fit must have seen them
 HALF = 0.5  # of the noise's squared error, from which on it is well taken off
 
 # What a finding makes of everything else.
@@ -216,13 +217,23 @@ def _kept(seen: Evidence) -> str:
         worst, noun = varying[int(shares[varying].argmin())], "feature"
         name = isolated(seen.subject.name_of(int(worst)))
         least = f", {name} least ({percent(shares[worst])})"
-    kept = f"It keeps {percent(seen.explained)} of the variance"
+    kept = f"It keeps {percent(seen.explained)} of the variance of these rows"
     if seen.explained < 0:
         kept = f"Its error is {times(1 - seen.explained)} times that of the mean of every feature"
     return (
         f"{kept}: {well:,} of "
-        f"{count(len(varying), f'varying {noun}')} are explained to {percent(WELL)} or more{least}."
+        f"{count(len(varying), f'varying {noun}')} are explained to {percent(WELL)} or more{least}"
+        f"{_unseen(seen)}."
     )
+
+
+def _unseen(seen: Evidence) -> str:
+    """Say how much worse rows came out that were held out of the fit, if much."""
+    versus, known = seen.versus, getattr(seen.model, "versus_pca_", None)
+    if versus is None or known is None or known.rows != "held out" or seen.subject.noisy:
+        return ""
+    more = known.error / versus.error.value if versus.error.value > 0 else 1.0
+    return f"; rows held out of its fit had {times(more)} times their error" if more > MUCH else ""
 
 
 def _advice(seen: Evidence) -> str:

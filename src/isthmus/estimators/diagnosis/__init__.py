@@ -18,6 +18,7 @@ CHECKS: tuple[Check, ...] = (
     training.worse_than_pca,
     rows.not_scaled,
     rows.loud_noise,
+    rows.uneven_noise,
     rows.lone_row,
     rows.row_numbers,
     rows.repeated_rows,

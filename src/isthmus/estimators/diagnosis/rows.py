@@ -8,6 +8,7 @@ import numpy as np
 from isthmus.data.copies import find_copies
 from isthmus.data.rows import chunks
 from isthmus.estimators.diagnosis.finding import Finding, Judged
+from isthmus.parts import GaussianNoise, Masking
 
 if TYPE_CHECKING:
     from isthmus.estimators.base import BaseAutoencoder
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 DROWNS = 0.5  # of the variance, beside which the rest is little
 UNLIKE = 100.0  # times the median feature's variance, that one feature's may be
 LOUD = 5.0  # times the widest feature's standard deviation, that the noise's may be
+FAINT = 0.01  # of a feature's standard deviation, below which the noise is none
 OUTSHINES = 0.5  # of the variance, that one row may make
 FEWEST_COUNTED = 10  # rows, from which on numbers that rise evenly are no accident
 REPEATED = 0.1  # of the rows
@@ -51,6 +53,39 @@ def loud_noise(model: "BaseAutoencoder", on: Judged) -> Iterator[Finding]:
             f"The noise has a standard deviation of {std:g}, and no feature one above "
             f"{widest:.3g}: little is left to see.",
             "Lower it; it is in X's units, for pictures of 0 to 1 such as 25/255.",
+        )
+
+
+def uneven_noise(model: "BaseAutoencoder", on: Judged) -> Iterator[Finding]:
+    """Whether noise in X's units drowns some features and hardly touches others.
+
+    Told where each feature is scaled by itself, as those of different units are.
+    """
+    corruption = model.model_.parts.corruption
+    varying = np.flatnonzero(on.variance > 0)
+    if model.parameters_["scaling"] != "standard" or not (len(varying) and corruption.hides):
+        return
+    stds, said = np.sqrt(on.variance[varying]), ""
+    if isinstance(corruption, GaussianNoise):
+        times = corruption.std / stds
+        if times.min() < FAINT or times.max() > LOUD:
+            said = f"has a standard deviation of {corruption.std:g} in every feature's units: " + (
+                " and ".join(
+                    f"{times[i]:.3g} times that of feature {_name(model, int(varying[i]))}"
+                    for i in sorted({int(times.argmin()), int(times.argmax())})
+                )
+            )
+    elif isinstance(corruption, Masking):
+        off = np.abs(on.mean[varying]) / stds
+        if off.max() > LOUD:
+            furthest = _name(model, int(varying[off.argmax()]))
+            said = f"writes 0, {off.max():.3g} standard deviations off the mean of {furthest}"
+    if said:
+        yield Finding(
+            "noise uneven",
+            f"The noise {said}.",
+            "Standardise the columns before the fit (sklearn.preprocessing.StandardScaler, in a "
+            "pipeline), so that one noise suits all.",
         )
 
 
