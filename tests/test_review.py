@@ -444,6 +444,7 @@ def test_references_are_those_of_the_docstrings():
     found = " ".join(review(model, X).origin.references)
     assert "Ng, A. (2011)" in found
     assert "k-sparse autoencoders. Section 2." in found
+    assert "optimal sigma-VAE" not in found  # of a width that is learned alone
     assert papers(review) == ""
 
 

@@ -13,6 +13,7 @@ from isthmus.estimators.saving import plain, tupled
 from isthmus.fitting.curves import curves, training
 from isthmus.fitting.optimizers import Optimizer
 from isthmus.fitting.schedules import Schedule
+from isthmus.parts import Normal
 
 
 def spelled(value: Any) -> str:
@@ -73,6 +74,8 @@ def used(model: Any) -> Iterator[type[Any]]:
         yield from used(within)
     parts = getattr(getattr(model, "model_", None), "parts", ())
     for part in parts:
+        if isinstance(part, Normal) and not part.learns:  # its paper is of how it learns
+            continue
         yield from map(type, part if isinstance(part, tuple) else (part,))
     for slot, name in ((Optimizer, "optimizer"), (Schedule, "schedule")):
         if name in model.parameters_:
