@@ -53,6 +53,23 @@ DRAWN = {
 }
 
 
+@pytest.mark.parametrize("name", [name for name in DRAWN if name.endswith("of a table")])
+def test_drawings_of_tables_name_the_features(name):
+    axes = DRAWN[name]()
+    axis = axes.yaxis if name.startswith("feature_errors") else axes.xaxis
+    shown = {label.get_text() for label in axis.get_ticklabels()}
+    assert {r"a \$x\$", "b", "<i>"} <= shown
+
+
+def test_curves_say_their_unit_their_kind_and_which_are_true():
+    axes = plots.reconstructions(STANDARD, TABLE, n_each=1)
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["true", "rebuilt"]
+    kinds = [label.get_text().split(":")[0] for label in axes.get_yticklabels()]
+    assert kinds == ["best", "usual", "worst"]
+    assert plots.samples(STANDARD, 3).get_ylabel() == "value, in standard deviations"
+    assert plots.samples(TABULAR, 3).get_ylabel() == "value"
+
+
 @pytest.fixture(autouse=True)
 def _close():
     yield

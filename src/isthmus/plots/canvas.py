@@ -80,6 +80,20 @@ def draw_curves(axes: "Axes", rows: Floats, colour: str, strengths: Floats) -> N
     axes.set(xlabel="feature" if rows.ndim == 2 else "step")
 
 
+def name_features(axes: "Axes", model: Any) -> None:
+    """Name the features below curves, where the model knows names and there is room for them.
+
+    Beside the curves it is said in which unit they are drawn, as `comparable` gives them.
+    """
+    names = getattr(model, "feature_names_in_", ())
+    if 0 < len(names) <= MOST_NAMES:
+        shown = [text(str(name)) for name in names]
+        axes.set_xticks(range(len(names)), shown, rotation=45, ha="right")
+        axes.set(xlabel="")
+    one_unit = scaling_within(model).scale.ndim == 0
+    axes.set(ylabel="value" if one_unit else "value, in standard deviations")
+
+
 def draw_way(ax: "Axes | None", rows: Floats, bounds: tuple[float, float]) -> "Axes":
     """Draw a way's steps: pictures (n, h, w, c) side by side, others as curves, paler first."""
     n = len(rows)

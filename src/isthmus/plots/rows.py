@@ -15,6 +15,7 @@ from isthmus.plots.canvas import (
     axes_of,
     check_extra,
     draw_tiles,
+    name_features,
     text,
 )
 
@@ -56,12 +57,16 @@ def reconstructions(
     """
     check_extra()
     subject = look(model, X, target=target, sample_shape=sample_shape)
-    chosen = np.concatenate(examples.examples(subject, n_each))
+    each = examples.examples(subject, n_each)
+    chosen = np.concatenate(each)
     axes = axes_of(ax, 1.3 * len(chosen) if subject.pictures else 8.0, 5.5)
     if subject.pictures:
         _draw_pictures(axes, subject, chosen)
     else:
-        _draw_curves(axes, subject, chosen)
+        kinds = np.repeat(["best", "usual", "worst"], [len(rows) for rows in each])
+        _draw_curves(axes, subject, chosen, kinds)
+        name_features(axes, model)
+        axes.set(ylabel="")
     axes.set_title("rebuilt best, usually and worst")
     return axes
 
@@ -79,17 +84,24 @@ def _draw_pictures(axes: "Axes", subject: Subject, chosen: NDArray[np.intp]) -> 
     axes.set_yticks([height * (i + 0.5) for i in range(len(kinds))], list(kinds))
 
 
-def _draw_curves(axes: "Axes", subject: Subject, chosen: NDArray[np.intp]) -> None:
+def _draw_curves(
+    axes: "Axes", subject: Subject, chosen: NDArray[np.intp], kinds: NDArray[np.str_]
+) -> None:
     """Draw rows over each other, each moved down by its place."""
     offset, scale = subject.scaling.offset.numpy(), subject.scaling.scale.numpy()
     both = (subject.clean[chosen], subject.rebuilt[chosen])
     true, rebuilt = ((rows - offset) / scale for rows in both)
-    step = float(np.ptp(true)) or 1.0
+    step = max(float(np.ptp(row)) for row in true) or 1.0
     for i, (a, b) in enumerate(zip(true, rebuilt, strict=True)):
         axes.plot(a - i * step, color=OTHER, lw=1)
         axes.plot(b - i * step, color=MODEL, lw=1)
     axes.set_yticks([-i * step + float(true[i].mean()) for i in range(len(true))])
-    axes.set_yticklabels([f"row {subject.judged[row]}" for row in chosen])
+    rows = zip(kinds, subject.judged[chosen], strict=True)
+    axes.set_yticklabels([f"{kind}: row {row}" for kind, row in rows])
+    names, above = ["true", "rebuilt"], (1, 1)
+    axes.legend(
+        axes.lines[:2], names, loc="lower right", bbox_to_anchor=above, ncols=2, frameon=False
+    )
     axes.set(xlabel="feature")
 
 

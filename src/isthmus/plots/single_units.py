@@ -19,6 +19,7 @@ from isthmus.plots.canvas import (
     comparable,
     draw_grid,
     draw_way,
+    name_features,
     text,
 )
 
@@ -91,6 +92,8 @@ def traversal(
     title = f"unit {unit} from {figure(way.values[0], 2)} to {figure(way.values[-1], 2)}"
     rows = way.rows if subject.pictures else comparable(model, way.rows)
     axes = draw_way(ax, subject.laid_out(rows), subject.bounds)
+    if not subject.pictures:
+        name_features(axes, model)
     axes.set_title(title)
     return axes
 
