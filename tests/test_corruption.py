@@ -9,7 +9,6 @@ from isthmus import DenoisingAutoencoder
 from isthmus.data.rows import fit_scaling
 from isthmus.data.scaling import SCALINGS
 from isthmus.errors import ParameterError
-from isthmus.fitting.model import nll_of
 from isthmus.parts import (
     Binarised,
     BlindSpot,
@@ -21,6 +20,7 @@ from isthmus.parts import (
     Normal,
     SaltAndPepper,
 )
+from isthmus.parts.likelihood import nll_of
 
 N, D = 4000, 6
 SURE = 1e-7  # the chance that a bound below is broken by an honest draw

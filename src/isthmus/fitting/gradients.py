@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from isthmus.fitting.learner import Learner, Objective, Randomness
-from isthmus.fitting.model import Model, Through
+from isthmus.fitting.model import Model
 from isthmus.parts.code import Plain, Rectified, Sigmoid
+from isthmus.parts.halves import Through
 from isthmus.parts.likelihood import Bernoulli, Laplace, Normal
 from isthmus.parts.networks.by_hand import NOTHING_NOTED, HalfByHand, half_by_hand, is_hooked
 from isthmus.parts.networks.layers import exact

@@ -4,7 +4,6 @@ Shapes: B rows, D features, K code units, S draws of a row. "Scaled" rows are `S
 rows are not.
 """
 
-from collections.abc import Callable
 from functools import reduce
 from operator import add
 from typing import NamedTuple
@@ -20,7 +19,8 @@ from isthmus.fitting.learner import Learner, Objective, Randomness
 from isthmus.fitting.memory import rows_at_once
 from isthmus.fitting.start import NoPretraining, Pretraining
 from isthmus.parts.corruption import Clean
-from isthmus.parts.halves import Around, Halves, around
+from isthmus.parts.halves import Around, Halves, Through, around
+from isthmus.parts.likelihood import nll_of
 from isthmus.parts.networks.layers import exact
 from isthmus.parts.networks.network import Network, Stage
 from isthmus.parts.passes import Pass, Seen
@@ -66,13 +66,6 @@ class Parts(NamedTuple):
             *self.penalties,
         )
         return any(filling.hides for filling in fillings)
-
-
-class Through(NamedTuple):
-    """A way through the halves of a model."""
-
-    encoder: Callable[[Tensor], Tensor | Around]
-    decoder: Callable[..., Tensor]
 
 
 class Model(Learner):
@@ -351,10 +344,3 @@ class Model(Learner):
             share = judged.float().mean(1).clamp(min=1 / x.shape[1])
             return nll_of(self.parts.likelihood, output, x, judged) / share
         return self.parts.likelihood.nll(output, x, self.spread)
-
-
-def nll_of(likelihood: Likelihood, output: Tensor, x: Tensor, judged: Tensor) -> Tensor:
-    """Return the nats (B,) of the values that are judged, (B, D), as a location likelihood."""
-    best = likelihood.nll(x, x)  # constants alone
-    missed = likelihood.nll(torch.where(judged, output, x), x) - best
-    return missed + best * judged.float().mean(1)

@@ -3,6 +3,7 @@
 Shapes: B rows of a batch, D features, K code units, H head outputs, O outputs of the decoder.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -66,6 +67,13 @@ class Around(NamedTuple):
 def around(answer: Tensor | Around) -> Around:
     """Return what an encoder answered as head and what goes around the code: mostly nothing."""
     return answer if isinstance(answer, Around) else Around(answer, ())
+
+
+class Through(NamedTuple):
+    """A way through the halves of a model."""
+
+    encoder: Callable[[Tensor], Tensor | Around]
+    decoder: Callable[..., Tensor]
 
 
 class Spectrum(NamedTuple):

@@ -156,3 +156,10 @@ class Bernoulli(Likelihood):
         self, output: Tensor, generator: torch.Generator, memory: nn.Module = NOTHING
     ) -> Tensor:
         return torch.bernoulli(self.mean(output), generator=generator)
+
+
+def nll_of(likelihood: Likelihood, output: Tensor, x: Tensor, judged: Tensor) -> Tensor:
+    """Return the nats (B,) of the values that are judged, (B, D), as a location likelihood."""
+    best = likelihood.nll(x, x)  # constants alone
+    missed = likelihood.nll(torch.where(judged, output, x), x) - best
+    return missed + best * judged.float().mean(1)

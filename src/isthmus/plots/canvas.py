@@ -81,15 +81,17 @@ def draw_curves(axes: "Axes", rows: Floats, colour: str, strengths: Floats) -> N
 
 
 def name_features(axes: "Axes", model: Any) -> None:
-    """Name the features below curves, where the model knows names and there is room for them.
-
-    Beside the curves it is said in which unit they are drawn, as `comparable` gives them.
-    """
+    """Name the features below curves over them, where there are names and room for them."""
     names = getattr(model, "feature_names_in_", ())
-    if 0 < len(names) <= MOST_NAMES:
+    if 0 < len(names) <= MOST_NAMES and len(names) == len(axes.lines[0].get_xdata()):  # type: ignore[arg-type]
         shown = [text(str(name)) for name in names]
         axes.set_xticks(range(len(names)), shown, rotation=45, ha="right")
         axes.set(xlabel="")
+
+
+def name_axes(axes: "Axes", model: Any) -> None:
+    """Name the features below curves, and the unit in which `comparable` gives them."""
+    name_features(axes, model)
     one_unit = scaling_within(model).scale.ndim == 0
     axes.set(ylabel="value" if one_unit else "value, in standard deviations")
 

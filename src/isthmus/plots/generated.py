@@ -20,7 +20,7 @@ from isthmus.plots.canvas import (
     draw_curves,
     draw_tiles,
     draw_way,
-    name_features,
+    name_axes,
 )
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def samples(
         axes = axes_of(ax, 8.0, 4.0)
         curves = comparable(model, rows.reshape(n, -1)).reshape(n, *shape)
         draw_curves(axes, curves, MODEL, np.full(n, max(0.15, 1 / np.sqrt(n))))
-        name_features(axes, model)
+        name_axes(axes, model)
         return axes
     drawn = laid_out(rows.reshape(n, -1), shape, getattr(model, "sample_shape_", None))
     low, high = bounds_of(np.quantile(drawn, MOST_VALUES_DRAWN))
@@ -127,7 +127,7 @@ def interpolation(
         axes = draw_way(ax, curves[1:-1], bounds_of(rows))
         draw_curves(axes, curves[[0, -1]], OTHER, np.ones(2))
         axes.legend(axes.lines[-2:-1], ["a and b as they are"])
-        name_features(axes, model)
+        name_axes(axes, model)
         return axes
     drawn = laid_out(rows, shape, getattr(model, "sample_shape_", None))
     axes = draw_way(ax, drawn, bounds_of(rows[[0, -1]]))

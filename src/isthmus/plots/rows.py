@@ -66,7 +66,6 @@ def reconstructions(
         kinds = np.repeat(["best", "usual", "worst"], [len(rows) for rows in each])
         _draw_curves(axes, subject, chosen, kinds)
         name_features(axes, model)
-        axes.set(ylabel="")
     axes.set_title("rebuilt best, usually and worst")
     return axes
 

@@ -19,7 +19,7 @@ from isthmus.plots.canvas import (
     comparable,
     draw_grid,
     draw_way,
-    name_features,
+    name_axes,
     text,
 )
 
@@ -93,7 +93,7 @@ def traversal(
     rows = way.rows if subject.pictures else comparable(model, way.rows)
     axes = draw_way(ax, subject.laid_out(rows), subject.bounds)
     if not subject.pictures:
-        name_features(axes, model)
+        name_axes(axes, model)
     axes.set_title(title)
     return axes
 

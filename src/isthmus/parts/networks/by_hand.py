@@ -229,9 +229,8 @@ def half_by_hand(half: nn.Module, *, reduced: bool) -> HalfByHand | None:
     """
     if isinstance(half, LinearPathEncoder | LinearPathDecoder):
         layers = None if half.layers is None else _stack(half.layers, reduced=reduced)
-        if half.padded or (layers is None and half.layers is not None):
-            return None
-        if not _is_plain(half.linear):
+        unknown = layers is None and half.layers is not None
+        if half.padded or unknown or not _is_plain(half.linear):
             return None
         encodes = isinstance(half, LinearPathEncoder)
         return (EncoderBesideLinear if encodes else DecoderBesideLinear)(half, layers)
