@@ -229,10 +229,11 @@ def _kept(seen: Evidence) -> str:
 
 def _unseen(seen: Evidence) -> str:
     """Say how much worse rows came out that were held out of the fit, if much."""
-    versus, known = seen.versus, getattr(seen.model, "versus_pca_", None)
-    if versus is None or known is None or known.rows != "held out" or seen.subject.noisy:
+    versus = seen.versus
+    if versus is None or held_out_ratio(seen.model) is None or seen.subject.noisy:
         return ""
-    more = known.error / versus.error.value if versus.error.value > 0 else 1.0
+    held_out = seen.model.versus_pca_.error
+    more = held_out / versus.error.value if versus.error.value > 0 else 1.0
     return f"; rows held out of its fit had {times(more)} times their error" if more > MUCH else ""
 
 
