@@ -19,6 +19,7 @@ from isthmus.fitting import fit as fitting
 from isthmus.fitting.fit import (
     BEYOND_CHANCE,
     BEYOND_DOUBT,
+    ENOUGH,
     FOLDED_BELOW,
     N_FOLDS,
     Task,
@@ -90,7 +91,8 @@ def recording(monkeypatch):
 
 
 @pytest.mark.parametrize("n", [4, 7, 50, FOLDED_BELOW - 1])
-def test_folds_hold_each_row_out_once(recording, n):
+def test_folds_hold_each_row_out_once(recording, monkeypatch, n):
+    monkeypatch.setattr(fitting, "certainty", lambda *_: BEYOND_CHANCE)
     Autoencoder(K, **{**SHORT, "max_epochs": 1}).fit(bent(n))
     *folds, last = recording.runs
     assert len(folds) == N_FOLDS
@@ -100,6 +102,39 @@ def test_folds_hold_each_row_out_once(recording, n):
         assert n // N_FOLDS <= len(held) <= -(-n // N_FOLDS)
     assert sorted(last[0]) == list(range(n))
     assert last[1] == []
+
+
+@pytest.mark.parametrize(
+    ("options", "n", "sure", "n_folds"),
+    [
+        ({}, FOLDED_BELOW - 1, BEYOND_DOUBT, 1),
+        ({}, 2 * ENOUGH, BEYOND_DOUBT, 2),
+        ({}, 2 * ENOUGH - 4, BEYOND_DOUBT, 3),
+        ({}, FOLDED_BELOW - 1, BEYOND_DOUBT - 0.1, 2 * N_FOLDS),
+        ({}, FOLDED_BELOW - 1, 0.0, N_FOLDS),
+        ({"likelihood": "laplace"}, FOLDED_BELOW - 1, 0.0, 1),
+        ({"likelihood": "laplace"}, ENOUGH - 1, 0.0, N_FOLDS),
+    ],
+)
+def test_folds_end_once_enough_rows_leave_no_doubt(
+    recording, monkeypatch, options, n, sure, n_folds
+):
+    """A start that is no PCA has nothing to beat: there the rows choose the epochs alone."""
+    monkeypatch.setattr(fitting, "certainty", lambda *_: sure)
+    model = Autoencoder(K, **{**GAINS, "max_epochs": 2}, **options).fit(bent(n))
+    *folds, last = recording.runs
+    assert len(folds) == n_folds
+    assert sorted(last[0]) == list(range(n))
+    each_once = folds[:N_FOLDS]
+    assert model.versus_pca_.n_rows == sum(len(held) for _, held, *_ in each_once)
+
+
+def test_what_did_not_beat_pca_is_not_tried_again(recording, monkeypatch):
+    """The shares of most rows gain, surely; their plain mean does not."""
+    monkeypatch.setattr(fitting, "certainty", lambda *_: BEYOND_CHANCE + 1)
+    monkeypatch.setattr(fitting, "beats", lambda *_: False)
+    model = Autoencoder(K, **GAINS).fit(bent(200))
+    assert (len(recording.runs), model.n_iter_) == (N_FOLDS + 1, 0)
 
 
 def test_folds_are_drawn_by_the_random_state(recording):
@@ -583,7 +618,10 @@ def test_gain_in_doubt_has_to_be_found_again(recording, monkeypatch, first, seco
     answers = {}
 
     def answer(start, best):  # the same round is asked more than once
-        return answers.setdefault(tuple(start.rows.tolist()), [first, second][len(answers)])
+        judged = tuple(start.rows.tolist())
+        if judged not in answers:
+            answers[judged] = [first, second][len(answers)]
+        return answers[judged]
 
     monkeypatch.setattr(fitting, "certainty", answer)
     model = Autoencoder(K, **GAINS).fit(bent(200))

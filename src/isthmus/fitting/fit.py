@@ -1,10 +1,11 @@
 """From rows to a fitted model: which rows judge, how long to train, and the PCA beside it.
 
-Large data hold one set of rows out. On small data a few rows would decide by chance, so each
-row is held out once, or twice where the first time left doubt: the folds' curves choose the
-number of epochs, and the model is trained again, that long, on all rows. Either way a network
-that began as PCA and did not beat it beyond chance is given up for the PCA of all rows. Networks
-with skips, for which no PCA is a match, hold one set out however few the rows are.
+Large data hold one set of rows out. On small data a few rows would decide by chance, so fold after
+fold is held out, until enough rows have judged and leave no doubt: each row once, or twice where
+the first time left some. The folds' curves choose the number of epochs, and the model is trained
+again, that long, on all rows. Either way a network that began as PCA and did not beat it beyond
+chance is given up for the PCA of all rows. Networks with skips, for which no PCA is a match, hold
+one set out however few the rows are.
 
 Shapes: N rows, M held-out rows, E epochs, D features, K components.
 """
@@ -33,6 +34,7 @@ from isthmus.fitting.versus import VersusPCA, versus_pca
 from isthmus.parts import Dense, Normal, Plain
 
 FOLDED_BELOW = 2000  # rows; where one held-out set is too small to judge by
+ENOUGH = 200  # rows held out that judge as well as the least that larger data hold out
 N_FOLDS = 4
 # Standard errors that a gain over the PCA has to exceed: the best of many epochs is judged.
 BEYOND_CHANCE = 4.0
@@ -218,10 +220,10 @@ def _judged(task: Task, training: Selection, judge: Selection, rows: Selection) 
 def _folded(task: Task, rows: Selection, split: Split) -> Fitted:
     """Choose the number of epochs by folds, then train on all rows that long."""
     generator = task.streams.generator("split")
-    rounds = [_hold_each_out(task, split, generator)]
-    in_doubt = BEYOND_CHANCE < certainty(*rounds[0].ends) < BEYOND_DOUBT
+    rounds = [_hold_out(task, split, generator)]
+    in_doubt = beats(*rounds[0].ends) and certainty(*rounds[0].ends) < BEYOND_DOUBT
     if task.parts.starts_as_pca and in_doubt and "interrupted" not in rounds[0].reasons:
-        rounds.append(_hold_each_out(task, split, generator, "second "))
+        rounds.append(_hold_out(task, split, generator, "second "))
     nats = pool([curve for each in rounds for curve in each.curves], "rows")
     n_epochs = int(nats.mean(1).argmin())
     if task.parts.starts_as_pca and not all(beats(*each.ends) for each in rounds):
@@ -247,27 +249,27 @@ def _folded(task: Task, rows: Selection, split: Split) -> Fitted:
 
 
 class Round(NamedTuple):
-    """What came of holding each row out once."""
+    """What came of holding rows out once."""
 
     curves: list[list[Held]]  # by fold, by epoch
-    pca_errors: Tensor  # (N,)
+    pca_errors: Tensor  # (M,)
     records: list[dict[str, Any]]
     reasons: list[str]
 
     def at(self, epoch: int) -> Held:
-        """Return all rows as an epoch, or an earlier end, left them, fold by fold."""
+        """Return the rows as an epoch, or an earlier end, left them, fold by fold."""
         rows, errors = (pool(self.curves, field)[: epoch + 1][-1] for field in ("rows", "errors"))
         return Held(rows, errors, {}, float(rows.mean()))
 
     @property
     def ends(self) -> tuple[Held, Held]:
-        """All rows as the start and as the best epoch left them."""
+        """The rows as the start and as the best epoch left them."""
         best = int(pool(self.curves, "rows").mean(1).argmin())
         return self.at(0), self.at(best)
 
 
-def _hold_each_out(task: Task, split: Split, generator: torch.Generator, name: str = "") -> Round:
-    """Train once for each fold of a new division, judged by that fold."""
+def _hold_out(task: Task, split: Split, generator: torch.Generator, name: str = "") -> Round:
+    """Train once for each fold of a new division, judged by it, until enough leave no doubt."""
     order = torch.randperm(split.n_kinds, generator=generator)
     folds = order.tensor_split(N_FOLDS)
     done = Round([], torch.empty(0), [], [])
@@ -286,9 +288,16 @@ def _hold_each_out(task: Task, split: Split, generator: torch.Generator, name: s
             done.records + begun.pretrained.records + history.records,
             [*done.reasons, outcome.reason],
         )
-        if outcome.reason == "interrupted":
+        if outcome.reason == "interrupted" or _is_enough(task, done):
             break
     return done
+
+
+def _is_enough(task: Task, done: Round) -> bool:
+    """Whether further folds could hardly change what comes of the fit."""
+    if len(done.pca_errors) < ENOUGH:
+        return False
+    return not task.parts.starts_as_pca or certainty(*done.ends) >= BEYOND_DOUBT
 
 
 class Curve:
@@ -303,7 +312,7 @@ class Curve:
 
 
 def pool(curves: Sequence[Sequence[Held]], field: str) -> Tensor:
-    """Put the folds' curves side by side, (E, N); one that ended early stays where it ended."""
+    """Put the folds' curves side by side, (E, M); one that ended early stays where it ended."""
     longest = max(len(curve) for curve in curves)
     columns = []
     for curve in curves:
