@@ -300,6 +300,14 @@ def test_a_row_has_the_same_answer_alone():
     np.testing.assert_allclose(alone, model.predict_proba(X)[:5], rtol=1e-12)
 
 
+@pytest.mark.parametrize(("times", "scaling"), [(5, "isotropic"), (1000, "standard")])
+def test_features_of_different_units_are_scaled_one_by_one(times, scaling):
+    rows = X * [1, 1, times, 1, 1]
+    model = AutoencoderClassifier(**QUICK).fit(rows, Y)
+    assert model.autoencoder_.scaling == scaling
+    assert model.score(rows, Y) > 0.6
+
+
 def test_it_stands_in_pipelines_and_grids():
     classifier = AutoencoderClassifier(SMALL, **QUICK)
     grid = {"autoencoderclassifier__autoencoder__n_components": [2, 3]}

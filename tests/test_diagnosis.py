@@ -9,7 +9,10 @@ import pytest
 
 from isthmus import (
     Autoencoder,
+    AutoencoderClassifier,
+    BernoulliRBM,
     DenoisingAutoencoder,
+    GaussianRBM,
     OutlierDetector,
     SparseAutoencoder,
     VariationalAutoencoder,
@@ -360,3 +363,45 @@ def test_row_that_outshines_all_others_is_named(scaling):
     assert any(sentence.startswith("Row 17 alone makes ") for sentence in sentences) == (
         scaling == "isotropic"
     )
+
+
+# Machines and classifiers ----------------------------------------------------------------
+
+
+def test_machines_tell_of_units_that_are_dead_or_saturated():
+    rows = (DRAW.random((200, 6)) < 0.5).astype(float)
+    machine = BernoulliRBM(4, n_iter=2, random_state=0).fit(rows)
+    assert machine.diagnose(rows) == []
+    machine.model_.weight[0], machine.model_.hidden_bias[0] = 0, 0
+    machine.model_.weight[2], machine.model_.hidden_bias[2] = 0.1, 6
+    assert [str(each) for each in machine.diagnose(rows)] == [
+        "1 of 4 code units are the same for every row (0). Lower n_components.",
+        "1 of 4 code units stand at an end of their range for over 95% of the rows (2). "
+        "Lower learning_rate, or scale X.",
+    ]
+
+
+def test_machine_that_diverged_says_so():
+    with pytest.warns(TrainingWarning, match="^The training diverged"):
+        machine = GaussianRBM(4, learning_rate=1e6, n_iter=3, random_state=0).fit(X)
+    assert "diverged" in found(machine, X)
+
+
+def test_classifiers_tell_of_their_autoencoder_after_themselves():
+    rows, y = X.copy(), X[:, 0] > 0
+    rows[:, 2] *= 1000
+    classifier = AutoencoderClassifier(model(), max_epochs=2, random_state=0).fit(rows, y)
+    assert found(classifier, rows)["autoencoder input not scaled"].startswith(
+        "Of the autoencoder as it was before the labels: Feature 2 alone makes 100% of"
+    )
+    classifier.model_.encoder.linear.weight[1] = 0
+    said = [each.name for each in classifier.diagnose(rows)]
+    assert said[:2] == ["dead units", "autoencoder input not scaled"]
+
+
+def test_code_of_full_width_is_no_fault_of_a_classifier():
+    """All that it is asked for is the label."""
+    classifier = AutoencoderClassifier(model(n_components=6), max_epochs=2, random_state=0)
+    classifier.fit(X, X[:, 0] > 0)
+    assert "free to copy" in found(classifier.autoencoder_, X)
+    assert classifier.diagnose(X) == []

@@ -3,13 +3,16 @@
 Shapes: B rows, D features.
 """
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 ScalingName = Literal["isotropic", "standard", "none"]
 SCALINGS: tuple[str, ...] = get_args(ScalingName)
+UNLIKE = 100.0  # times the median feature's variance, that one feature's may be
 
 
 class Scaling(nn.Module):
@@ -60,6 +63,12 @@ class Scaling(nn.Module):
     def log_volume(self) -> Tensor:
         """Log of the user's volume of a scaled unit cube, (): turns densities into the user's."""
         return torch.log(self.scale).expand(self.offset.shape).sum()
+
+
+def is_uneven(variance: NDArray[np.floating[Any]]) -> bool:
+    """Whether one feature drowns others, as where units differ; from the variances (D,)."""
+    varying = variance[variance > 0]
+    return len(varying) > 0 and bool(varying.max() >= UNLIKE * np.median(varying))
 
 
 def scaling_of(name: str, mean: Tensor, variance: Tensor) -> Scaling:

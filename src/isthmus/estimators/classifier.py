@@ -23,12 +23,15 @@ from sklearn.base import (
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from isthmus.data.scaling import Scaling
+from isthmus.data.rows import moments
+from isthmus.data.scaling import Scaling, is_uneven
 from isthmus.estimators import answers, inputs, saving
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.base import BaseAutoencoder
 from isthmus.estimators.boltzmann import BaseRBM
 from isthmus.estimators.classifier_checks import check_batches, check_crops, check_pairs
+from isthmus.estimators.diagnosis import diagnose_classifier
+from isthmus.estimators.diagnosis.finding import Finding
 from isthmus.estimators.inputs import Array, Floats
 from isthmus.estimators.labels import Labels, check_labels, labels_facts, labels_from
 from isthmus.estimators.lessons import lesson_of
@@ -131,7 +134,10 @@ class AutoencoderClassifier(
     autoencoder: Annotated[
         Any,
         "estimator or None",
-        meaning("An estimator of this library with a code; None: Autoencoder(64) or narrower."),
+        meaning(
+            "An estimator of this library with a code; None: Autoencoder(64) or narrower, with "
+            "scaling='standard' where one feature varies 100 times as much as the middle one."
+        ),
     ] = dataclasses.field(default=None, kw_only=False)
     learning_rate: Annotated[
         Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["auto"],
@@ -198,7 +204,7 @@ class AutoencoderClassifier(
             keeper = stack.enter_context(keeping(self, checkpoint, given))
             plan = self._plan(int((labels.numbers >= 0).sum()))._replace(keeper=keeper)
             streams = keeper.streams(self.random_state)
-            bare = self._autoencoder(array.shape[1], streams)
+            bare = self._autoencoder(array, streams)
             autoencoder = bare.fit(X, checkpoint=keeper, observers=watchers)
             encoder = autoencoder._encoder()
             scaling = copy.deepcopy(encoder.scaling)  # exact: training rounds the encoder's
@@ -244,6 +250,15 @@ class AutoencoderClassifier(
         check_is_fitted(self, "model_")
         return self._map(X, self.model_.encode, self._n_features_out)
 
+    def diagnose(self, X: ArrayLike) -> list[Finding]:
+        """Say in plain words what is wrong with the fit, judged on `X`, and what to change.
+
+        After the classifier, the autoencoder that it began with.
+        """
+        check_is_fitted(self, "model_")
+        codes = self._map(X, self.model_.encode, self._n_features_out)
+        return diagnose_classifier(self, codes, self.autoencoder_.diagnose(X))
+
     @property
     def _n_features_out(self) -> int:
         return self.model_.head.in_features
@@ -256,17 +271,19 @@ class AutoencoderClassifier(
         fast = self.learning_rate == "auto" and not (self.fine_tune or plan.optimizer.whole)
         return plan._replace(rate=HEAD_ALONE * plan.rate) if fast else plan
 
-    def _autoencoder(self, n_features: int, streams: Streams) -> BaseAutoencoder | BaseRBM:
+    def _autoencoder(self, array: Array, streams: Streams) -> BaseAutoencoder | BaseRBM:
         """Return the autoencoder to fit; one without a seed of its own gets one of ours."""
         given = self.autoencoder
-        built = self._default(n_features) if given is None else clone(given)
+        built = self._default(array) if given is None else clone(given)
         if built.random_state is None:
             built.set_params(random_state=streams.child("autoencoder").seed("init"))
         return built
 
-    def _default(self, n_features: int) -> Autoencoder:
+    def _default(self, array: Array) -> Autoencoder:
+        variance = moments(array)[1].numpy()
         return Autoencoder(
-            min(WIDEST_DEFAULT, n_features),
+            min(WIDEST_DEFAULT, array.shape[1]),
+            scaling="standard" if is_uneven(variance) else "isotropic",
             precision=self.precision,
             device=self.device,
             verbose=self.verbose,

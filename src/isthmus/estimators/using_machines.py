@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from sklearn.base import TransformerMixin
@@ -17,6 +18,8 @@ from torch import Tensor
 
 from isthmus.data.scaling import Scaling
 from isthmus.estimators import answers, inputs
+from isthmus.estimators.diagnosis import diagnose_machine
+from isthmus.estimators.diagnosis.finding import Finding
 from isthmus.estimators.inputs import Array, Floats
 from isthmus.fitting.partition import Annealing, log_partition
 from isthmus.fitting.streams import RandomState, Streams
@@ -122,6 +125,12 @@ class UsingMachine(TransformerMixin, ABC):
     def score(self, X: ArrayLike, y: Any = None) -> float:
         """Return the mean of `score_samples`."""
         return float(self.score_samples(X).mean())
+
+    def diagnose(self, X: ArrayLike) -> list[Finding]:
+        """Say in plain words what is wrong with the fit, judged on `X`, and what to change."""
+        states = self._map(X, lambda rbm, v: rbm.mean_hidden(v), self._n_features_out)
+        low, high = (0.0, 1.0) if self.model_.hidden.binary else (-np.inf, np.inf)
+        return diagnose_machine(self, states, low, high)
 
     # What scikit-learn's own machine has -------------------------------------------------
 

@@ -201,7 +201,7 @@ def _compared(
         versus=against_pca(subject) if subject.rebuilds and not subject.around else None,
         times_best=None,
         quality=quality(subject, labels),
-        findings=[finding.name for finding in findings(model, subject, used)],
+        findings=[finding.name for finding in findings(model, subject)],
         dead=len(used.dead),
         held_out=held_out_ratio(model),
         seconds=sum(seconds.values()) if seconds else None,

@@ -79,7 +79,7 @@ def review(
     seen = Evidence(
         model=model,
         subject=subject,
-        findings=gravest_first(findings(model, subject, used)),
+        findings=gravest_first(findings(model, subject)),
         versus=against_pca(subject, pca) if rebuilds and not subject.around else None,
         explained=subject.explained if rebuilds else None,
         features=feature_errors(subject) if rebuilds else None,

@@ -1,5 +1,6 @@
 """What is wrong with a fit, in plain words, and what to change."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,8 @@ from isthmus.estimators.inputs import Array, Floats
 
 if TYPE_CHECKING:
     from isthmus.estimators.base import BaseAutoencoder
+    from isthmus.estimators.classifier import AutoencoderClassifier
+    from isthmus.estimators.using_machines import UsingMachine
 
 CHECKS: tuple[Check, ...] = (
     training.diverged,
@@ -39,3 +42,34 @@ def diagnose(model: "BaseAutoencoder", X: Array, codes: Floats) -> list[Finding]
         variance = np.ma.masked_invalid(X.astype(np.float64)).var(axis=0).filled(0)
     on = Judged(X, codes, mean, variance)
     return [finding for check in CHECKS for finding in check(model, on)]
+
+
+def diagnose_machine(
+    model: "UsingMachine", states: Floats, low: float, high: float
+) -> list[Finding]:
+    """Return what is wrong with a machine whose hidden units, (N, K), go from `low` to `high`."""
+    ends = units.stuck_units(states, low, high, either=True)
+    return [
+        *training.diverged(model),
+        *units.dead(states, "Lower n_components."),
+        *units.stuck(states, ends, "Lower learning_rate, or scale X."),
+    ]
+
+
+def diagnose_classifier(
+    model: "AutoencoderClassifier", codes: Floats, autoencoder: Iterable[Finding]
+) -> list[Finding]:
+    """Return what is wrong with a classifier, and then with the autoencoder that it began with.
+
+    `codes` (N, K) are what the classifier makes of the rows; one that copies them does no harm.
+    """
+    return [
+        *training.diverged(model),
+        *units.dead(codes, "Lower n_components of the autoencoder."),
+        *(_before_labels(each) for each in autoencoder if each.name != "free to copy"),
+    ]
+
+
+def _before_labels(finding: Finding) -> Finding:
+    what = f"Of the autoencoder as it was before the labels: {finding.what}"
+    return finding._replace(name=f"autoencoder {finding.name}", what=what)

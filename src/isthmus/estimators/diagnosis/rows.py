@@ -7,6 +7,7 @@ import numpy as np
 
 from isthmus.data.copies import find_copies
 from isthmus.data.rows import chunks
+from isthmus.data.scaling import is_uneven
 from isthmus.estimators.diagnosis.finding import Finding, Judged
 from isthmus.parts import GaussianNoise, Masking
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from isthmus.estimators.base import BaseAutoencoder
 
 DROWNS = 0.5  # of the variance, beside which the rest is little
-UNLIKE = 100.0  # times the median feature's variance, that one feature's may be
 LOUD = 5.0  # times the widest feature's standard deviation, that the noise's may be
 FAINT = 0.01  # of a feature's standard deviation, below which the noise is none
 OUTSHINES = 0.5  # of the variance, that one row may make
@@ -24,15 +24,13 @@ REPEATED = 0.1  # of the rows
 
 def not_scaled(model: "BaseAutoencoder", on: Judged) -> Iterator[Finding]:
     """Whether a few features drown the others."""
-    if model.parameters_["scaling"] == "standard":
-        return
     variance = on.variance
-    varying = variance[variance > 0]
-    if not len(varying) or varying.max() < UNLIKE * np.median(varying):
+    if model.parameters_["scaling"] == "standard" or not is_uneven(variance):
         return
     widest = int(variance.argmax())
     name = _name(model, widest)
-    share, times = variance[widest] / variance.sum(), varying.max() / np.median(varying)
+    share = variance[widest] / variance.sum()
+    times = variance[widest] / np.median(variance[variance > 0])
     little_else = "the model sees little else"
     more = f"{times:.0f} times as much as the middle one, and the model learns such first"
     yield Finding(

@@ -18,7 +18,7 @@ HUGE = 1e6  # from which the size of a loss is enough
 LEAP = 2.0  # times the loss at the start, by which a later one exceeds it
 
 
-def diverged(model: "BaseAutoencoder", on: Judged) -> Iterator[Finding]:
+def diverged(model: Any, on: Judged | None = None) -> Iterator[Finding]:
     """Whether the training broke off."""
     if model.stopped_by_ == "diverged":
         yield Finding(

@@ -24,23 +24,35 @@ ACTIVE = 0.01  # variance of a unit that tells something, beside a prior of 1
 
 def idle_units(model: "BaseAutoencoder", on: Judged) -> Iterator[Finding]:
     """Whether units of the code never move, or stick at the ends of their range."""
-    code, penalties, codes = model.model_.parts.code, model.model_.parts.penalties, on.codes
-    dead = dead_units(codes)
-    if len(dead) and not code.random:  # of those `collapsed_units` speaks
+    code, penalties = model.model_.parts.code, model.model_.parts.penalties
+    if not code.random:  # of those `collapsed_units` speaks
+        yield from dead(on.codes, "Lower n_components or the penalties, or lower learning_rate.")
+    by_design = any(penalty.hides for penalty in penalties)  # silent
+    found = stuck_units(on.codes, code.low, code.high, either=not by_design)
+    yield from stuck(on.codes, found, "Lower learning_rate, or write scaling='standard'.")
+
+
+def dead(codes: Floats, change: str) -> Iterator[Finding]:
+    """Tell of units that never move, and what to change."""
+    found = dead_units(codes)
+    if len(found):
         yield Finding(
             "dead units",
-            f"{len(dead)} of {codes.shape[1]} code units are the same for every row "
-            f"({listed(dead)}).",
-            "Lower n_components or the penalties, or lower learning_rate.",
+            f"{len(found)} of {codes.shape[1]} code units are the same for every row "
+            f"({listed(found)}).",
+            change,
         )
-    by_design = any(penalty.hides for penalty in penalties)  # silent
-    stuck = np.setdiff1d(stuck_units(codes, code.low, code.high, either=not by_design), dead)
-    if len(stuck):
+
+
+def stuck(codes: Floats, found: NDArray[np.intp], change: str) -> Iterator[Finding]:
+    """Tell of the units that were found at an end of their range, and are not dead."""
+    found = np.setdiff1d(found, dead_units(codes))
+    if len(found):
         yield Finding(
             "saturated units",
-            f"{len(stuck)} of {codes.shape[1]} code units stand at an end of their range for "
-            f"over {MOSTLY:.0%} of the rows ({listed(stuck)}).",
-            "Lower learning_rate, or write scaling='standard'.",
+            f"{len(found)} of {codes.shape[1]} code units stand at an end of their range for "
+            f"over {MOSTLY:.0%} of the rows ({listed(found)}).",
+            change,
         )
 
 
