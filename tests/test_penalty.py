@@ -17,6 +17,7 @@ from isthmus.errors import ParameterError
 from isthmus.parts import (
     ActivityKL,
     ActivityL1,
+    Custom,
     DeadUnits,
     Dense,
     Penalty,
@@ -181,6 +182,27 @@ def test_activity_kl_is_that_of_torch_distributions_and_of_numpy(target):
     told, shown = Bernoulli(torch.tensor(target).double()), Bernoulli(z.mean(0))
     assert value == pytest.approx(by_hand, rel=1e-12)
     assert value == pytest.approx(kl_divergence(told, shown).sum().item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("hidden", [(), (6,)])
+def test_sigmoid_units_begin_as_active_as_activity_kl_wants(hidden):
+    X = np.random.default_rng(0).normal(size=(50, 5))
+    options = {"hidden": hidden, "code": "sigmoid", "max_epochs": 0, "random_state": 0}
+    plain = Autoencoder(3, **options).fit(X).model_
+    begun = Autoencoder(3, penalties="activity_kl(target=0.02)", **options).fit(X).model_
+    *_, bias = begun.encoder.parameters()
+    torch.testing.assert_close(torch.sigmoid(bias), torch.full_like(bias, 0.02))
+    others = zip(plain.encoder.parameters(), begun.encoder.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in [*others][:-1])
+
+
+def test_weights_of_ones_own_modules_are_not_moved():
+    encoder, decoder = nn.Linear(5, 3), nn.Linear(3, 5)
+    options = {"penalties": ActivityKL(), "code": "sigmoid", "max_epochs": 0, "random_state": 0}
+    X = np.random.default_rng(0).normal(size=(50, 5))
+    fitted = Autoencoder(3, network=Custom(encoder, decoder), **options).fit(X)
+    *_, bias = fitted.model_.encoder.parameters()
+    assert torch.equal(bias.float(), encoder.bias.detach())
 
 
 def test_activity_kl_is_zero_at_its_target_and_finite_at_the_ends():

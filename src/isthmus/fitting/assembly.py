@@ -10,7 +10,8 @@ from isthmus.fitting.learner import Learner
 from isthmus.fitting.model import Model, Parts
 from isthmus.fitting.pca import PCA
 from isthmus.fitting.trial import try_parts
-from isthmus.parts.halves import Sizes, Spectrum
+from isthmus.parts.halves import Halves, Sizes, Spectrum
+from isthmus.parts.networks.custom import Custom
 from isthmus.parts.networks.layers import InFloat32
 
 L = TypeVar("L", bound=Learner)
@@ -56,6 +57,8 @@ def assemble(
 ) -> Model:
     """Build the model of the parts, and try them; a linear path starts as the PCA.
 
+    Where weights are fresh, penalties move them; those of a user's own modules stay.
+
     Raises
     ------
     ParameterError
@@ -65,6 +68,8 @@ def assemble(
     try_parts(model)
     if parts.starts_as_pca:
         start_as_pca(model, pca)
+    for penalty in () if isinstance(parts.network, Custom) else parts.penalties:
+        penalty.start(Halves(model.encoder, model.decoder))
     return model
 
 

@@ -3,12 +3,13 @@
 B rows of a batch, D features, K code units.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from isthmus.parts.halves import Halves
 from isthmus.parts.part import part
@@ -56,7 +57,9 @@ class ActivityL1(Penalty):
 class ActivityKL(Penalty):
     """``sum_k KL(target || r_k)``, r_k the mean of unit k over the batch: each speaks seldom.
 
-    ``KL(t || r) = t log(t / r) + (1 - t) log((1 - t) / (1 - r))``, nats, for units in 0 to 1.
+    ``KL(t || r) = t log(t / r) + (1 - t) log((1 - t) / (1 - r))``, nats, for units in 0 to 1. Their
+    biases begin at ``log(t / (1 - t))``, where sigmoid units are as active as that: from one half
+    hundreds of steps would go by on the way.
 
     References
     ----------
@@ -68,6 +71,12 @@ class ActivityKL(Penalty):
     low = 0.0
     high = 1.0
     judges_draws = True
+
+    @torch.no_grad()
+    def start(self, halves: Halves) -> None:
+        biases = [getattr(module, "bias", None) for module in halves.encoder.modules()]
+        if found := [bias for bias in biases if isinstance(bias, nn.Parameter)]:
+            found[-1].fill_(math.log(self.target / (1 - self.target)))
 
     def value(self, halves: Halves, seen: Pass, generator: torch.Generator) -> Tensor:
         target = self.target

@@ -267,8 +267,9 @@ Warmup = Annotated[
 class Penalty(Part):
     """A term of the loss besides the likelihood, ``weight(t) * value``.
 
-    To write: `value`. Every penalty has the fields ``weight`` and ``warmup``, after its own;
-    ``weight = 0.01`` in its class is another default.
+    To write: `value`, and `start` where fresh weights can be nearer to what it wants. Every penalty
+    has the fields ``weight`` and ``warmup``, after its own; ``weight = 0.01`` in its class is
+    another default.
 
     Attributes
     ----------
@@ -308,6 +309,10 @@ class Penalty(Part):
     def strength(self, at: float) -> float:
         """Return the weight at a time of the training: it rises linearly over ``warmup``."""
         return self.weight * risen(at, self.warmup)
+
+    def start(self, halves: Halves) -> None:
+        """Move fresh weights nearer to what the term wants, in place; by default they stay."""
+        return
 
     @abstractmethod
     def value(self, halves: Halves, seen: Pass, generator: torch.Generator) -> Tensor:
