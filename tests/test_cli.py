@@ -704,6 +704,16 @@ def test_rows_refuse_a_list_of_numbers(tmp_path, refusal):
     ("columns", "said"),
     [
         (NAMES[:3], "has no column 'petal_width', which {model} has: add it."),
+        (
+            [*NAMES[:3], "Petal_Width"],
+            "has no column 'petal_width', which {model} has (did you mean 'Petal_Width'?): "
+            "rename it.",
+        ),
+        (
+            NAMES[:1],
+            "lacks 3 of the 4 columns of {model} ('sepal_width', 'petal_length' and "
+            "'petal_width'): give a table with these names.",
+        ),
         (None, "has 3 values in a row and {model} 4: give rows of 4 values."),
     ],
 )
@@ -870,7 +880,10 @@ def test_denoise_turns_a_folder_of_pictures_into_one_of_the_same_names(tmp_path,
     light = np.clip(load(home / "strokes").reconstruct(LIGHT), 0, 1).reshape(60, 8, 8)
     assert table.rows == tuple(PICTURES)
     np.testing.assert_array_equal(np.rint(table.values * 255), np.rint(light * 255))
-    assert printed == f"{tmp_path / 'x'}: 60 pictures.\n"
+    assert printed == (
+        f"{home / 'strokes'} never saw noise: its 8 numbers a row keep what they can.\n"
+        f"{tmp_path / 'x'}: 60 pictures.\n"
+    )
 
 
 def test_denoise_keeps_the_depth_of_pictures(tmp_path, home):

@@ -37,6 +37,12 @@ def test_figures_are_those_of_each_model_alone():
     assert rows["PCA"]["held_out"] is None
 
 
+def test_dead_units_of_scikit_learns_pca_are_a_finding():
+    flat = X[:, :2] @ np.ones((2, 4)) + np.outer(X[:, 20], np.arange(4))
+    row = compare({"PCA": PCA(4).fit(flat)}, flat).rows[0]
+    assert (row["dead"], row["findings"]) == (2, 1)
+
+
 def test_each_error_is_divided_by_the_least():
     table = compare(MODELS, X)
     errors = {row["model"]: row["error"] for row in table.rows}

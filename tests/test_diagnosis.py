@@ -16,6 +16,7 @@ from isthmus import (
     OutlierDetector,
     SparseAutoencoder,
     VariationalAutoencoder,
+    datasets,
 )
 from isthmus.errors import TrainingWarning
 from isthmus.estimators.diagnosis.training import Leap, highest_leap
@@ -375,8 +376,8 @@ def test_machines_tell_of_units_that_are_dead_or_saturated():
     machine.model_.weight[0], machine.model_.hidden_bias[0] = 0, 0
     machine.model_.weight[2], machine.model_.hidden_bias[2] = 0.1, 6
     assert [str(each) for each in machine.diagnose(rows)] == [
-        "1 of 4 code units are the same for every row (0). Lower n_components.",
-        "1 of 4 code units stand at an end of their range for over 95% of the rows (2). "
+        "1 of 4 hidden units are the same for every row (0). Lower n_components.",
+        "1 of 4 hidden units stand at an end of their range for over 95% of the rows (2). "
         "Lower learning_rate, or scale X.",
     ]
 
@@ -395,8 +396,28 @@ def test_classifiers_tell_of_their_autoencoder_after_themselves():
         "Of the autoencoder as it was before the labels: Feature 2 alone makes 100% of"
     )
     classifier.model_.encoder.linear.weight[1] = 0
-    said = [each.name for each in classifier.diagnose(rows)]
-    assert said[:2] == ["dead units", "autoencoder input not scaled"]
+    first, second, *_ = classifier.diagnose(rows)
+    assert str(first) == (
+        "1 of 3 code units are the same for every row (1). "
+        "Give the autoencoder fewer units (n_components=2)."
+    )
+    assert second.name == "autoencoder input not scaled"
+
+
+def test_classifier_that_diverged_says_so_first():
+    with pytest.warns(TrainingWarning, match="^The training diverged"):
+        classifier = AutoencoderClassifier(
+            model(), optimizer="sgd", learning_rate=1e9, max_epochs=3, random_state=0
+        ).fit(X, X[:, 0] > 0)
+    assert classifier.diagnose(X)[0].name == "diverged"
+
+
+def test_units_of_the_autoencoder_are_told_of_as_they_are_now():
+    flat = np.column_stack([X, X]) @ np.diag([1.0] * 3 + [0.0] * 9)
+    classifier = AutoencoderClassifier(model(n_components=6), max_epochs=2, random_state=0)
+    classifier.fit(flat, X[:, 0] > 0)
+    assert "dead units" in found(classifier.autoencoder_, flat)
+    assert "autoencoder dead units" not in found(classifier, flat)
 
 
 def test_code_of_full_width_is_no_fault_of_a_classifier():
@@ -405,3 +426,31 @@ def test_code_of_full_width_is_no_fault_of_a_classifier():
     classifier.fit(X, X[:, 0] > 0)
     assert "free to copy" in found(classifier.autoencoder_, X)
     assert classifier.diagnose(X) == []
+
+
+# Units that speak too often, and rows too few to tell ---------------------------------------
+
+
+def test_units_that_speak_far_more_often_than_they_should_are_told():
+    rows = datasets.digits().images
+    given = {"sparsity": "activity_kl(target=0.02)", "random_state": 0}
+    few = SparseAutoencoder(16, max_epochs=1, learning_rate=0.5, **given).fit(rows)
+    said, mean = found(few, rows), few.transform(rows).mean()
+    assert mean > 0.04
+    assert said["not sparse"] == (
+        f"Units are active to {mean:.2g} on average, and the target is 0.02. Raise learning_rate, "
+        "max_epochs or the penalty's weight; or write sparsity='topk(k=8)', which is exact."
+    )
+    silent = SparseAutoencoder(16, max_epochs=0, **given).fit(rows)
+    assert "not sparse" not in found(silent, rows)
+
+
+def test_limit_is_told_of_codes_as_wide_as_their_rows():
+    rows = datasets.digits().images
+    sparse = SparseAutoencoder(64, max_epochs=2, random_state=0).fit(rows)
+    assert sparse.versus_pca_ is None
+    assert "Raise max_epochs (now 2)." in found(sparse, rows)["stopped at its limit"]
+
+
+def test_one_row_tells_of_no_dead_unit():
+    assert model().fit(X).diagnose(X[:1]) == []

@@ -296,6 +296,34 @@ def test_read_csv_loses_no_row_where_there_is_no_header(tmp_path):
     assert table.columns is None
 
 
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("5.1,3.5,1.4,setosa", "'5.1', '3.5', '1.4' and 'setosa'"),
+        ("7,0,1,1,red", "'7', '0', '1' and 2 others"),
+    ],
+)
+def test_read_csv_refuses_a_row_with_a_word_in_the_place_of_names(tmp_path, line, shown):
+    path = tmp_path / "t.csv"
+    names = ",".join(f"x{i}" for i in range(line.count(",") + 1))
+    path.write_text(f"{line}\n{line}\n")
+    sentence = (
+        f"The first line of {path} reads as a row, not as names of columns ({shown}): "
+        "write a line of names above it."
+    )
+    with pytest.raises(DataError, match=f"^{re.escape(sentence)}$"):
+        read(path, Columns(drop=(line.split(",")[-1],)))
+    path.write_text(f"{names}\n{line}\n")
+    assert len(read(path, Columns(drop=(names.split(",")[-1],))).values) == 1
+
+
+@pytest.mark.parametrize("line", ["land,1990,1991,1992", "at,9.5,8,7.25,6,5,4,3,2", "a,b,1,0"])
+def test_read_csv_takes_years_and_wavelengths_for_names(tmp_path, line):
+    path = tmp_path / "t.csv"
+    path.write_text(f"{line}\n{','.join('1' for _ in line.split(','))}\n")
+    assert read(path).columns == tuple(line.split(","))
+
+
 def test_read_csv_takes_a_line_that_counts_for_a_header(tmp_path):
     table = read(csv(tmp_path, "0,1,2\n5,6,7\n"))
     np.testing.assert_array_equal(table.values, [[5, 6, 7]])

@@ -352,6 +352,13 @@ def test_units_beyond_twelve_are_folded_away(n_units, folded, path):
     assert ("3 more units, weaker than these" in page.text) == bool(folded)
 
 
+def test_page_of_a_machine_claims_only_what_was_looked_at(path):
+    rows = np.tile((X > 0).astype(float), (2, 1))  # of which each is repeated
+    machine = BernoulliRBM(4, n_iter=2, random_state=0).fit(rows)
+    _, page = written(machine, rows, path=path)
+    assert "the training ended soundly, every unit is in use." in page.text
+
+
 @pytest.mark.parametrize("validation", [0.1, 0])
 def test_page_tells_of_folds_where_there_were_some(validation, path):
     model = Autoencoder(3, hidden=(8,), max_epochs=2, validation_fraction=validation)

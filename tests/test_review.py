@@ -196,6 +196,9 @@ def test_denoising_model_that_adds_to_the_noise_is_told_so_first():
     left = np.square(made.subject.rebuilt - X).sum() / np.square(made.subject.seen - X).sum()
     assert left > 1
     assert made.findings[0].name == "adds to the noise"
+    assert made.findings[0].change.startswith("Raise n_components or max_epochs, or let what pict")
+    as_table = review(model, X, sample_shape=(64,))
+    assert as_table.findings[0].change == "Raise n_components or max_epochs."
     assert f"{left:.3g} times the squared error" in made.findings[0].what
     assert made.verdict.headline == "It adds to the noise."
     assert made.verdict.tone == "bad"

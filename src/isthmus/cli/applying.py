@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isthmus.cli.denoising import denoise_pictures, picture_denoiser, takes_any_size
-from isthmus.cli.outputs import check_file, check_folder, say
+from isthmus.cli.outputs import check_file, check_folder, say, warn
 from isthmus.cli.rows import Rows, read_rows
 from isthmus.data.artefact import fingerprint
 from isthmus.data.picture_folders import pictures_below
@@ -77,6 +77,9 @@ def _rebuild(data: Path, out: Path, model: Path, *, force: bool) -> None:
     as_pictures = _are_pictures(data, out)
     (check_folder if as_pictures else check_file)(out, data, force=force)
     estimator, rows = autoencoder_and_rows(model, data)
+    if not hasattr(estimator, "denoise"):
+        n_units = estimator._n_features_out
+        warn(f"{model} never saw noise: its {n_units} numbers a row keep what they can.")
     rebuilt = estimator.reconstruct(rows.values)
     if as_pictures:
         write_pictures(out, rows.shaped(rebuilt), rows.names or (), deep=rows.deep)

@@ -16,8 +16,9 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy.typing as npt
 
-from isthmus.data.cells import MISSING, Strange, as_number, numbers_of
+from isthmus.data.cells import Strange, as_number, numbers_of
 from isthmus.data.damage import reason
+from isthmus.data.naming import are_names, check_names
 from isthmus.data.probe import check_parquet
 from isthmus.errors import DataError, a_few, guess, missing
 
@@ -61,12 +62,9 @@ class Columns(NamedTuple):
         places: dict[str, list[int]] = {}
         for i, name in enumerate(names):
             places.setdefault(name, []).append(i)
-        for name in (*(self.keep or ()), *self.drop):
-            if name not in places:
-                file = ", nor is there such a file" if Path(name).suffix else ""
-                wish = f"{guess(name, names) or file}: correct the name"
-                wish = f", which {self.owner} has: add it" if self.owner else wish
-                raise DataError(f"{path} has no column {name!r}{wish}.")
+        lacking = [name for name in (*(self.keep or ()), *self.drop) if name not in places]
+        if lacking:
+            raise DataError(self._lacking(path, lacking, names))
         dropped = set(self.drop)
         left = [name for name in dict.fromkeys(self.keep or places) if name not in dropped]
         if not left:
@@ -74,6 +72,21 @@ class Columns(NamedTuple):
         if twice := [name for name in left if len(places[name]) > 1]:
             raise DataError(self._ambiguous(path, twice, places))
         return [places[name][0] for name in left]
+
+    def _lacking(self, path: Path, names: list[str], there: list[str]) -> str:
+        """Say which names no column has, and what may have been meant."""
+        near = guess(names[0], [name for name in there if name not in (self.keep or ())])
+        if not self.owner:
+            file = ", nor is there such a file" if Path(names[0]).suffix else ""
+            return f"{path} has no column {names[0]!r}{near or file}: correct the name."
+        if len(names) == 1:
+            wish = f"{near}: rename it" if near else ": add it"
+            return f"{path} has no column {names[0]!r}, which {self.owner} has{wish}."
+        wanted, listed = len(self.keep or ()), a_few([*map(repr, names)])
+        return (
+            f"{path} lacks {len(names)} of the {wanted} columns of {self.owner} ({listed}): give a "
+            f"table with these names."
+        )
 
     def _ambiguous(self, path: Path, names: list[str], places: dict[str, list[int]]) -> str:
         """Say which names several columns have, and how to do without these."""
@@ -119,6 +132,8 @@ def read_table(path: Path, columns: Columns) -> tuple[npt.NDArray[Any], tuple[st
         frame, names, form = _frame(path)
         series = frame.get_columns()
         if names is not None:
+            if form is not None:
+                check_names(path, names)
             places = columns.places(path, names)
             series = [series[place].rename(names[place]) for place in places]
         columns.check_width(path, len(series))  # before a cell that is not even meant is blamed
@@ -234,7 +249,7 @@ class Form(NamedTuple):
                 f"{path} has {len(cells)} columns, and more than {WIDEST} would fill the memory: "
                 "save it as .npy."
             )
-        return cls(encoding, separator, tuple(cells), _names(cells, comma=separator == ";"))
+        return cls(encoding, separator, tuple(cells), are_names(cells, comma=separator == ";"))
 
     def read(self, path: Path, *, as_text: bool = False) -> "pl.DataFrame":
         """Return the cells, all of them as text where asked.
@@ -303,21 +318,6 @@ def _separator(line: str) -> str:
     outside = re.sub('"[^"]*"', "", line)
     best = max(SEPARATORS, key=outside.count)
     return best if best in outside else ","
-
-
-def _names(cells: list[str], *, comma: bool) -> bool:
-    """Whether a first line names the columns.
-
-    A line of numbers, of which some may be missing, is values; unless it counts 0, 1, 2 ..., as
-    pandas names columns.
-    """
-    filled = [cell for cell in cells if cell.strip().lower() not in MISSING]
-    try:
-        [float(cell.replace(",", ".") if comma else cell) for cell in filled]
-    except ValueError:
-        return True
-    counted = len(cells) > 1 and filled == [str(i) for i in range(len(filled))]
-    return counted or not filled
 
 
 def _without_blank_end(frame: "pl.DataFrame") -> "pl.DataFrame":

@@ -154,7 +154,7 @@ class Training(Running):
         float,
         meaning(
             "Share of the rows held out to stop by; 0: none, train to the end. Of fewer than 2,000 "
-            "rows four folds are held out in turn, whatever the share.",
+            "rows up to four folds are held out in turn, whatever the share.",
             ge=0,
             lt=1,
         ),

@@ -9,7 +9,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from sklearn.base import TransformerMixin
@@ -53,6 +52,7 @@ class UsingMachine(TransformerMixin, ABC):
 
     def transform(self, X: ArrayLike) -> Floats:
         """Return the expected hidden states E[h | x] of rows (N, D), (N, K)."""
+        check_is_fitted(self, "model_")
         return self._map(X, lambda rbm, v: rbm.mean_hidden(v), self._n_features_out)
 
     def inverse_transform(self, Z: ArrayLike) -> Floats:
@@ -128,9 +128,9 @@ class UsingMachine(TransformerMixin, ABC):
 
     def diagnose(self, X: ArrayLike) -> list[Finding]:
         """Say in plain words what is wrong with the fit, judged on `X`, and what to change."""
+        check_is_fitted(self, "model_")
         states = self._map(X, lambda rbm, v: rbm.mean_hidden(v), self._n_features_out)
-        low, high = (0.0, 1.0) if self.model_.hidden.binary else (-np.inf, np.inf)
-        return diagnose_machine(self, states, low, high)
+        return diagnose_machine(self, states)
 
     # What scikit-learn's own machine has -------------------------------------------------
 

@@ -49,7 +49,7 @@ class Compared(NamedTuple):
     kind: str
     subject: Subject
     errors: Floats | None  # (N,) squared, summed over features, in the units of the comparison
-    explained: float | None  # share of the variance, in the user's units, as `score` tells it
+    explained: float | None  # share of the rows' variance, in the user's units
     versus: AgainstPCA | None
     times_best: Interval | None  # its error over the least of all, drawn on the same rows
     quality: Quality

@@ -41,7 +41,7 @@ class Review(NamedTuple):
     subject: Subject
     labels: Labels | None
     versus: AgainstPCA | None
-    explained: float | None  # share of the variance about the training mean that is rebuilt
+    explained: float | None  # share of these rows' variance that is rebuilt
     training: Training | None
     map: CodeMap
     examples: Examples | None

@@ -127,12 +127,11 @@ class Subject(NamedTuple):
 
     @property
     def explained(self) -> float:
-        """The share of the variance about the training mean that is rebuilt, as `score` tells it.
+        """The share of these rows' variance that is rebuilt; of the training rows, what `score` is.
 
         In the user's units, whatever the scaling; of rows with noise, from what the model sees.
         """
-        mean = getattr(self.model, "mean_", self.clean.mean(axis=0))
-        total = np.square(self.clean - mean).sum()
+        total = np.square(self.clean - self.clean.mean(axis=0)).sum()
         lost = np.square(self.rebuilt - self.clean).sum()
         return float(1 - lost / total) if total > 0 else float(lost == 0)
 

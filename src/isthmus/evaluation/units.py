@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus.estimators.diagnosis.units import dead_units, stuck_units
+from isthmus.estimators.diagnosis.units import dead_units, stuck_units, unit_range
 from isthmus.evaluation.subject import MOST_VALUES, Subject
 
 FEWEST = 64  # units that are looked at, however many features there are
@@ -101,16 +101,6 @@ def activity(subject: Subject) -> Activity:
         spread=codes.std(axis=0),
         pairs=pairs(codes, dead),
     )
-
-
-def unit_range(model: Any) -> tuple[float, float, bool]:
-    """Return the range of a model's units, and whether they are silent by design."""
-    module = getattr(model, "model_", None)
-    parts = getattr(module, "parts", None)
-    if parts is not None:
-        return parts.code.low, parts.code.high, any(each.hides for each in parts.penalties)
-    binary = getattr(getattr(module, "hidden", None), "binary", False)
-    return (0.0, 1.0, False) if binary else (-np.inf, np.inf, False)
 
 
 def pairs(codes: Floats, dead: Places) -> list[Pair]:

@@ -60,7 +60,7 @@ class Evidence(NamedTuple):
     subject: Subject
     findings: list[Finding]  # the gravest first
     versus: AgainstPCA | None
-    explained: float | None  # share of the variance about the training mean
+    explained: float | None  # share of these rows' variance
     features: FeatureErrors | None
     quality: Quality
     classes: ClassErrors | None

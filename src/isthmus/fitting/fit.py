@@ -294,7 +294,7 @@ def _hold_out(task: Task, split: Split, generator: torch.Generator, name: str = 
 
 
 def _is_enough(task: Task, done: Round) -> bool:
-    """Whether further folds could hardly change what comes of the fit."""
+    """Whether further folds could hardly change whether PCA is beaten."""
     if len(done.pca_errors) < ENOUGH:
         return False
     return not task.parts.starts_as_pca or certainty(*done.ends) >= BEYOND_DOUBT

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.utils.validation import check_is_fitted
 
 from isthmus.evaluation import against_pca as pca
 from isthmus.evaluation.pictures import draw_window
@@ -27,6 +28,7 @@ def training_curve(model: Any, *, ax: "Axes | None" = None) -> "Axes":
         If matplotlib is not installed.
     """
     check_extra()
+    check_is_fitted(model)
     training = curves.training(model)
     group = training.groups[training.main]
     lines = [curve for curve in group if curve.name == group[0].name]

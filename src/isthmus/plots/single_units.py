@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.utils.validation import check_is_fitted
 
 from isthmus.errors import ParameterError
 from isthmus.evaluation import units
@@ -111,6 +112,7 @@ def filters(
         If matplotlib is not installed.
     """
     check_extra()
+    check_is_fitted(model)
     weights = units.filters(model)
     side = int(np.sqrt(model.n_features_in_))
     shape: Any = sample_shape or known_shape(model.sample_shape_) or (side, side, 1)

@@ -27,9 +27,11 @@ CHECKS: tuple[Check, ...] = (
     rows.repeated_rows,
     units.idle_units,
     units.collapsed_units,
+    units.loud_units,
     units.free_to_copy,
     training.stopped_at_limit,
 )
+OF_UNITS = ("dead units", "saturated units", "collapsed units", "not sparse", "free to copy")
 
 
 def diagnose(model: "BaseAutoencoder", X: Array, codes: Floats) -> list[Finding]:
@@ -44,15 +46,12 @@ def diagnose(model: "BaseAutoencoder", X: Array, codes: Floats) -> list[Finding]
     return [finding for check in CHECKS for finding in check(model, on)]
 
 
-def diagnose_machine(
-    model: "UsingMachine", states: Floats, low: float, high: float
-) -> list[Finding]:
-    """Return what is wrong with a machine whose hidden units, (N, K), go from `low` to `high`."""
-    ends = units.stuck_units(states, low, high, either=True)
+def diagnose_machine(model: "UsingMachine", states: Floats) -> list[Finding]:
+    """Return what is wrong with a machine; `states` (N, K) are its hidden units'."""
     return [
         *training.diverged(model),
-        *units.dead(states, "Lower n_components."),
-        *units.stuck(states, ends, "Lower learning_rate, or scale X."),
+        *units.tell_dead(states, "Lower n_components.", "hidden units"),
+        *units.tell_stuck(model, states, "Lower learning_rate, or scale X.", "hidden units"),
     ]
 
 
@@ -61,12 +60,15 @@ def diagnose_classifier(
 ) -> list[Finding]:
     """Return what is wrong with a classifier, and then with the autoencoder that it began with.
 
-    `codes` (N, K) are what the classifier makes of the rows; one that copies them does no harm.
+    `codes` (N, K) are what the classifier makes of the rows. Of its units as they were before the
+    labels nothing is told, nor that they could copy: both do no harm.
     """
+    fewer = codes.shape[1] - len(units.dead_units(codes))
+    change = f"Give the autoencoder fewer units (n_components={max(1, fewer)})."
     return [
         *training.diverged(model),
-        *units.dead(codes, "Lower n_components of the autoencoder."),
-        *(_before_labels(each) for each in autoencoder if each.name != "free to copy"),
+        *units.tell_dead(codes, change),
+        *(_before_labels(each) for each in autoencoder if each.name not in OF_UNITS),
     ]
 
 

@@ -8,6 +8,7 @@ from sklearn.base import is_outlier_detector
 
 from isthmus.estimators.diagnosis.finding import MOSTLY, Finding, Judged
 from isthmus.fitting.optimizers import Optimizer
+from isthmus.fitting.session import STAGE as PORTIONS
 from isthmus.parts.code import Plain
 
 if TYPE_CHECKING:
@@ -127,7 +128,8 @@ def stopped_at_limit(model: "BaseAutoencoder", on: Judged) -> Iterator[Finding]:
     """Whether the training was cut off while it still got better."""
     if unsteady(model):  # longer would help less than slower
         return
-    if model.versus_pca_ is None:  # portions came last, and nothing judged them
+    portions_last = model.versus_pca_ is None and model.history_[-1]["stage"] == PORTIONS
+    if portions_last or model.model_.parts.network.skips:  # nothing judged them
         return
     judged = [record["epoch"] for record in model.history_ if "held_out_loss" in record]
     limit = max(judged, default=np.inf)  # what max_epochs="auto" came to

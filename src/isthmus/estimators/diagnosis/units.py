@@ -4,7 +4,7 @@ Shapes: N rows, K components.
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,47 +13,67 @@ from torch import Tensor
 
 from isthmus.estimators.diagnosis.finding import MOSTLY, Finding, Judged
 from isthmus.estimators.inputs import Array, Floats
+from isthmus.parts import ActivityKL
 
 if TYPE_CHECKING:
     from isthmus.estimators.base import BaseAutoencoder
 
 DEAD = 1e-6  # of the widest unit's standard deviation
 NEAR_LIMIT = 0.01  # of a unit's range
+LOUD = 2.0  # times the mean activity that a penalty wants
 ACTIVE = 0.01  # variance of a unit that tells something, beside a prior of 1
 
 
 def idle_units(model: "BaseAutoencoder", on: Judged) -> Iterator[Finding]:
     """Whether units of the code never move, or stick at the ends of their range."""
-    code, penalties = model.model_.parts.code, model.model_.parts.penalties
-    if not code.random:  # of those `collapsed_units` speaks
-        yield from dead(on.codes, "Lower n_components or the penalties, or lower learning_rate.")
-    by_design = any(penalty.hides for penalty in penalties)  # silent
-    found = stuck_units(on.codes, code.low, code.high, either=not by_design)
-    yield from stuck(on.codes, found, "Lower learning_rate, or write scaling='standard'.")
+    if not model.model_.parts.code.random:  # of those `collapsed_units` speaks
+        change = "Lower n_components or the penalties, or lower learning_rate."
+        yield from tell_dead(on.codes, change)
+    yield from tell_stuck(model, on.codes, "Lower learning_rate, or write scaling='standard'.")
 
 
-def dead(codes: Floats, change: str) -> Iterator[Finding]:
-    """Tell of units that never move, and what to change."""
+def tell_dead(codes: Floats, change: str, noun: str = "code units") -> Iterator[Finding]:
+    """Tell of units that are the same for every row, of two at least, and what to change."""
     found = dead_units(codes)
-    if len(found):
-        yield Finding(
-            "dead units",
-            f"{len(found)} of {codes.shape[1]} code units are the same for every row "
-            f"({listed(found)}).",
-            change,
-        )
+    if len(codes) > 1 and len(found):
+        what = f"{len(found)} of {codes.shape[1]} {noun} are the same for every row"
+        yield Finding("dead units", f"{what} ({listed(found)}).", change)
 
 
-def stuck(codes: Floats, found: NDArray[np.intp], change: str) -> Iterator[Finding]:
-    """Tell of the units that were found at an end of their range, and are not dead."""
+def tell_stuck(
+    model: Any, codes: Floats, change: str, noun: str = "code units"
+) -> Iterator[Finding]:
+    """Tell of units that stand at an end of their range and are not dead, and what to change."""
+    low, high, silent_by_design = unit_range(model)
+    found = stuck_units(codes, low, high, either=not silent_by_design)
     found = np.setdiff1d(found, dead_units(codes))
     if len(found):
-        yield Finding(
-            "saturated units",
-            f"{len(found)} of {codes.shape[1]} code units stand at an end of their range for "
-            f"over {MOSTLY:.0%} of the rows ({listed(found)}).",
-            change,
-        )
+        what = f"{len(found)} of {codes.shape[1]} {noun} stand at an end of their range"
+        often = f"for over {MOSTLY:.0%} of the rows ({listed(found)})."
+        yield Finding("saturated units", f"{what} {often}", change)
+
+
+def unit_range(model: Any) -> tuple[float, float, bool]:
+    """Return the range of a model's units, and whether they are silent by design."""
+    module = getattr(model, "model_", None)
+    parts = getattr(module, "parts", None)
+    if parts is not None:
+        return parts.code.low, parts.code.high, any(each.hides for each in parts.penalties)
+    binary = getattr(getattr(module, "hidden", None), "binary", False)
+    return (0.0, 1.0, False) if binary else (-np.inf, np.inf, False)
+
+
+def loud_units(model: "BaseAutoencoder", on: Judged) -> Iterator[Finding]:
+    """Whether units speak far more often than a penalty on their mean activity wants."""
+    for penalty in model.model_.parts.penalties:
+        if isinstance(penalty, ActivityKL) and on.codes.mean() > LOUD * penalty.target:
+            yield Finding(
+                "not sparse",
+                f"Units are active to {on.codes.mean():.2g} on average, and the target is "
+                f"{penalty.target:g}.",
+                "Raise learning_rate, max_epochs or the penalty's weight; or write "
+                "sparsity='topk(k=8)', which is exact.",
+            )
 
 
 def collapsed_units(model: "BaseAutoencoder", on: Judged) -> Iterator[Finding]:
