@@ -186,9 +186,10 @@ def test_the_command_line_finds_them(tmp_path, capsys):
     assert run(["score", str(table), "--model", model, "--out", str(out)]) == 0
     fitted, scores = load(model), pd.read_csv(out)
     assert type(fitted) is OutlierDetector
-    assert re.search(
-        rf"outliers +│ 16 \(score below {fitted.offset_:.6g}\)", capsys.readouterr().out
-    )
+    printed = capsys.readouterr().out
+    assert re.search(rf"outliers +│ 16 \(score below {fitted.offset_:.6g}\)", printed)
+    listed = re.findall(r"^│ +(\d+) │", printed.split("lowest score")[1], re.MULTILINE)
+    assert sorted(map(int, listed)) == np.flatnonzero(scores["outlier"]).tolist()
     np.testing.assert_array_equal(scores["outlier"] == 1, fitted.predict(frame) == -1)
     assert [*scores] == ["row", "squared_error", "score", "outlier"]
     for ending in ("csv", "parquet"):  # whole numbers, 1 and 0

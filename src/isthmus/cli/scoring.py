@@ -17,6 +17,7 @@ from isthmus.estimators.inputs import Floats, check_domain
 from isthmus.estimators.saving import load
 
 WORST = 5  # rows that are listed
+MOST_LISTED = 20  # outliers; all of them stand in the file that --out names
 
 
 def score(data: Path, model: Path, target: Path | None, out: Path | None, *, force: bool) -> int:
@@ -62,20 +63,23 @@ def _score_rows(data: Path, model: Path, out: Path | None) -> None:
     }
     likely = {f"mean {name}": f"{scores.mean():.6g} nats per row"}
     pairs: dict[str, object] = {"rows": len(errors), **rebuilt, **likely}
+    n_listed = WORST
     if finds:
         columns["outlier"] = scores < estimator.offset_
-        found = f"{columns['outlier'].sum()} (score below {estimator.offset_:.6g})"
+        n_found = int(columns["outlier"].sum())
+        n_listed = min(max(n_found, WORST), MOST_LISTED)
+        found = f"{n_found} (score below {estimator.offset_:.6g})"
         pairs = {"rows": len(errors), "outliers": found, **likely, **rebuilt}
     console = plain_console()
     console.print(facts(f"{data}, by {model}", pairs))
-    console.print(worst(rows, errors, scores, name))
+    console.print(worst(rows, errors, scores, name, n_listed))
     if out is not None:
         whole = [name for name, values in columns.items() if values.dtype == bool]
         write(out, np.column_stack([*columns.values()]), [*columns], rows.labels(), whole)
         say(f"{out}: {len(errors)} rows, {len(columns)} columns.")
 
 
-def worst(rows: Rows, errors: Floats, scores: Floats, name: str) -> Table:
+def worst(rows: Rows, errors: Floats, scores: Floats, name: str, n_listed: int) -> Table:
     """Lay out the rows of the lowest scores, the worst first; rows are counted from 0.
 
     Squared errors in the user's units would only show the features with the largest numbers.
@@ -86,7 +90,7 @@ def worst(rows: Rows, errors: Floats, scores: Floats, name: str) -> Table:
         table.add_column("picture", overflow="fold")
     table.add_column(name, justify="right")
     table.add_column("squared error", justify="right")
-    for row in np.argsort(scores, kind="stable")[:WORST]:
+    for row in np.argsort(scores, kind="stable")[:n_listed]:
         picture = [] if rows.names is None else [rows.names[row]]
         table.add_row(str(row), *picture, f"{scores[row]:.6g}", f"{errors[row]:.6g}")
     return table
