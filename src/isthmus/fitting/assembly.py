@@ -69,7 +69,8 @@ def assemble(
     if parts.starts_as_pca:
         start_as_pca(model, pca)
     for penalty in () if isinstance(parts.network, Custom) else parts.penalties:
-        penalty.start(Halves(model.encoder, model.decoder))
+        if penalty.weight > 0:
+            penalty.start(Halves(model.encoder, model.decoder))
     return model
 
 
