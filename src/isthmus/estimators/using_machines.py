@@ -52,8 +52,7 @@ class UsingMachine(TransformerMixin, ABC):
 
     def transform(self, X: ArrayLike) -> Floats:
         """Return the expected hidden states E[h | x] of rows (N, D), (N, K)."""
-        check_is_fitted(self, "model_")
-        return self._map(X, lambda rbm, v: rbm.mean_hidden(v), self._n_features_out)
+        return self._states(X)
 
     def inverse_transform(self, Z: ArrayLike) -> Floats:
         """Return the expected rows E[x | h] of hidden states (N, K), user's units, (N, D)."""
@@ -128,9 +127,7 @@ class UsingMachine(TransformerMixin, ABC):
 
     def diagnose(self, X: ArrayLike) -> list[Finding]:
         """Say in plain words what is wrong with the fit, judged on `X`, and what to change."""
-        check_is_fitted(self, "model_")
-        states = self._map(X, lambda rbm, v: rbm.mean_hidden(v), self._n_features_out)
-        return diagnose_machine(self, states)
+        return diagnose_machine(self, self._states(X))
 
     # What scikit-learn's own machine has -------------------------------------------------
 
@@ -156,6 +153,11 @@ class UsingMachine(TransformerMixin, ABC):
         return len(self.model_.hidden_bias)
 
     # How it is done ----------------------------------------------------------------------
+
+    def _states(self, X: ArrayLike) -> Floats:
+        """Return the expected hidden states of rows of `X`, (N, K)."""
+        check_is_fitted(self, "model_")
+        return self._map(X, lambda rbm, v: rbm.mean_hidden(v), self._n_features_out)
 
     def _map(
         self, X: ArrayLike, function: Callable[[RestrictedBoltzmann, Tensor], Tensor], *width: int

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus.estimators.diagnosis.units import dead_units, stuck_units, unit_range
+from isthmus.estimators.diagnosis.units import dead_units, stuck_units
 from isthmus.evaluation.subject import MOST_VALUES, Subject
 
 FEWEST = 64  # units that are looked at, however many features there are
@@ -90,13 +90,11 @@ def units(subject: Subject) -> Units:
 def activity(subject: Subject) -> Activity:
     """Find how the rows use the units."""
     codes = subject.codes
-    low, high, silent_by_design = unit_range(subject.model)
     dead = dead_units(codes)
-    stuck = stuck_units(codes, low, high, either=not silent_by_design)
     return Activity(
         n_units=codes.shape[1],
         dead=dead,
-        stuck=np.setdiff1d(stuck, dead),
+        stuck=stuck_units(subject.model, codes),
         silent=(codes == 0).mean(axis=0),
         spread=codes.std(axis=0),
         pairs=pairs(codes, dead),

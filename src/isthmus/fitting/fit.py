@@ -220,14 +220,13 @@ def _judged(task: Task, training: Selection, judge: Selection, rows: Selection) 
 def _folded(task: Task, rows: Selection, split: Split) -> Fitted:
     """Choose the number of epochs by folds, then train on all rows that long."""
     generator = task.streams.generator("split")
-    rounds = [_hold_out(task, split, generator)]
-    in_doubt = beats(*rounds[0].ends) and certainty(*rounds[0].ends) < BEYOND_DOUBT
-    if task.parts.starts_as_pca and in_doubt and "interrupted" not in rounds[0].reasons:
-        rounds.append(_hold_out(task, split, generator, "second "))
+    rounds = [first := _hold_out(task, split, generator)]
+    beaten = not task.parts.starts_as_pca or beats(*first.ends)
+    if beaten and not (_is_sure(task, first) or "interrupted" in first.reasons):
+        rounds.append(second := _hold_out(task, split, generator, "second "))
+        beaten = beats(*second.ends)
     nats = pool([curve for each in rounds for curve in each.curves], "rows")
-    n_epochs = int(nats.mean(1).argmin())
-    if task.parts.starts_as_pca and not all(beats(*each.ends) for each in rounds):
-        n_epochs = 0
+    n_epochs = int(nats.mean(1).argmin()) if beaten else 0
     begun, history = task.begin(rows), History("all rows", task.observers)
     plan = task.plan._replace(stop_after=n_epochs, patience=None)
     outcome = task.train(begun, rows, rows.at(rows.index[:0]), [history], plan)
@@ -288,15 +287,14 @@ def _hold_out(task: Task, split: Split, generator: torch.Generator, name: str = 
             done.records + begun.pretrained.records + history.records,
             [*done.reasons, outcome.reason],
         )
-        if outcome.reason == "interrupted" or _is_enough(task, done):
+        enough = len(done.pca_errors) >= ENOUGH and _is_sure(task, done)
+        if enough or outcome.reason == "interrupted":
             break
     return done
 
 
-def _is_enough(task: Task, done: Round) -> bool:
-    """Whether further folds could hardly change whether PCA is beaten."""
-    if len(done.pca_errors) < ENOUGH:
-        return False
+def _is_sure(task: Task, done: Round) -> bool:
+    """Whether further rows could hardly change what is said of PCA; of others nothing is."""
     return not task.parts.starts_as_pca or certainty(*done.ends) >= BEYOND_DOUBT
 
 

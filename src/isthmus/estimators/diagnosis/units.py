@@ -44,23 +44,11 @@ def tell_stuck(
     model: Any, codes: Floats, change: str, noun: str = "code units"
 ) -> Iterator[Finding]:
     """Tell of units that stand at an end of their range and are not dead, and what to change."""
-    low, high, silent_by_design = unit_range(model)
-    found = stuck_units(codes, low, high, either=not silent_by_design)
-    found = np.setdiff1d(found, dead_units(codes))
+    found = stuck_units(model, codes)
     if len(found):
         what = f"{len(found)} of {codes.shape[1]} {noun} stand at an end of their range"
         often = f"for over {MOSTLY:.0%} of the rows ({listed(found)})."
         yield Finding("saturated units", f"{what} {often}", change)
-
-
-def unit_range(model: Any) -> tuple[float, float, bool]:
-    """Return the range of a model's units, and whether they are silent by design."""
-    module = getattr(model, "model_", None)
-    parts = getattr(module, "parts", None)
-    if parts is not None:
-        return parts.code.low, parts.code.high, any(each.hides for each in parts.penalties)
-    binary = getattr(getattr(module, "hidden", None), "binary", False)
-    return (0.0, 1.0, False) if binary else (-np.inf, np.inf, False)
 
 
 def loud_units(model: "BaseAutoencoder", on: Judged) -> Iterator[Finding]:
@@ -109,15 +97,29 @@ def dead_units(codes: Floats) -> NDArray[np.intp]:
     return np.flatnonzero(spread <= DEAD * max(float(spread.max()), np.finfo(float).tiny))
 
 
-def stuck_units(codes: Floats, low: float, high: float, *, either: bool) -> NDArray[np.intp]:
-    """Return the units at the high end of their range, or at ``either``, for nearly all rows."""
+def stuck_units(model: Any, codes: Floats) -> NDArray[np.intp]:
+    """Return the units at an end of their range for nearly all rows, and not for every row.
+
+    At the high end alone, where they are silent by design.
+    """
+    low, high, silent_by_design = _range(model)
     if not np.isfinite([low, high]).all():
         return np.empty(0, np.intp)
     margin = NEAR_LIMIT * (high - low)
     ends = codes > high - margin
-    if either:
+    if not silent_by_design:
         ends |= codes < low + margin
-    return np.flatnonzero(ends.mean(axis=0) > MOSTLY)
+    return np.setdiff1d(np.flatnonzero(ends.mean(axis=0) > MOSTLY), dead_units(codes))
+
+
+def _range(model: Any) -> tuple[float, float, bool]:
+    """Return the range of a model's units, and whether they are silent by design."""
+    module = getattr(model, "model_", None)
+    parts = getattr(module, "parts", None)
+    if parts is not None:
+        return parts.code.low, parts.code.high, any(each.hides for each in parts.penalties)
+    binary = getattr(getattr(module, "hidden", None), "binary", False)
+    return (0.0, 1.0, False) if binary else (-np.inf, np.inf, False)
 
 
 def free_to_copy(model: "BaseAutoencoder", on: Judged) -> Iterator[Finding]:
